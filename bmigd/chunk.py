@@ -1,0 +1,56 @@
+"""Chunk: the one value that travels, and the sizes that bound it.
+
+A chunk names its guest memory by region and extents, carries a digest over the pages' hashes, and
+may be written any number of times.
+"""
+
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import NamedTuple
+
+MIB = 1 << 20
+PAGE_BYTES = 4096
+CHUNK_BYTES = MIB  # guest bytes in one chunk, at most
+ZERO_CHUNK_BYTES = 1 << 30  # guest bytes named by one zero chunk, at most
+DIGEST_BYTES = 16
+
+Bytes = bytes | bytearray | memoryview
+
+
+class CodecId(IntEnum):
+    """Payload encodings, numbered as in the contract."""
+
+    ZERO = 1
+    RAW = 2
+    ZSTD = 3
+
+
+class Extent(NamedTuple):
+    """A stretch of a region, page-aligned, in bytes."""
+
+    offset_bytes: int
+    length_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """One message of memory. The payload is a tuple so that it is copied only into the frame."""
+
+    migration_id: str
+    epoch: int
+    sequence: int
+    region: int
+    codec: int  # a CodecId, unless a peer sent something else
+    extents: tuple[Extent, ...]
+    digest: bytes
+    payload: tuple[Bytes, ...]
+
+    @property
+    def memory_bytes(self) -> int:
+        """Guest bytes that it stands for."""
+        return sum(extent.length_bytes for extent in self.extents)
+
+    @property
+    def wire_bytes(self) -> int:
+        """Payload bytes on the wire."""
+        return sum(len(part) for part in self.payload)

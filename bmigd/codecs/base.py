@@ -1,0 +1,21 @@
+"""What every payload encoding promises.
+
+decode() is given a peer's bytes: it must never allocate more than it was told to expect.
+"""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from bmigd.chunk import Bytes, CodecId
+
+
+class Codec(Protocol):
+    """One payload encoding. Stateless, safe to call from several threads."""
+
+    codec_id: CodecId
+
+    def encode(self, parts: Sequence[Bytes]) -> tuple[Bytes, ...] | None:
+        """The payload for the parts' bytes in order, or None if this codec does not pay here."""
+
+    def decode(self, payload: Bytes, expected_bytes: int) -> Bytes:
+        """Exactly expected_bytes; BadBytes (CHUNK_INVALID) for anything else."""

@@ -1,0 +1,213 @@
+"""The daemon's configuration: one TOML file, read once, frozen.
+
+Every field says its unit and default; an unknown or wrong field stops the start with its path.
+Nothing else in the daemon reads a file or the environment for settings.
+"""
+
+import tomllib
+from pathlib import Path
+from typing import Annotated, Literal, TypeVar
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+
+from bmigd.errors import Invalid
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9]([A-Za-z0-9.-]{0,61}[A-Za-z0-9])?$")]
+NodeName = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?$")]
+
+
+def _port_exists(address: str) -> str:
+    if not 0 <= int(address.rpartition(":")[2]) <= 65535:
+        raise ValueError("the port must be at most 65535")
+    return address
+
+
+Address = Annotated[
+    str,
+    Field(pattern=r"^(\[[0-9A-Fa-f:.]+\]|[^:\s\[\]]+):[0-9]{1,5}$"),
+    AfterValidator(_port_exists),
+]
+Glob = Annotated[str, Field(min_length=1, max_length=128)]
+AnySection = TypeVar("AnySection", bound="Section")
+OperatorAction = Literal["read", "define", "power", "console", "migrate", "resolve"]
+PeerAction = Literal["read", "send", "receive"]
+
+
+class Section(BaseModel):
+    """A table of the file: frozen, unknown keys refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Node(Section):
+    """Who this node is and where it keeps things."""
+
+    name: NodeName = Field(description="this node's name; equal to the DNS name in its certificate")
+    listen: Address = Field(default="0.0.0.0:7117", description="address and port to listen on")
+    state_dir: Path = Field(
+        default=Path("/var/db/bmig"), description="journal, history and guest definitions"
+    )
+    spool_dir: Path = Field(
+        default=Path("/var/spool/bmig"),
+        description="memory and state files of guests on the move; in memory (tmpfs) for speed",
+    )
+    run_dir: Path = Field(
+        default=Path("/var/run/bmig"),
+        description="sockets of the guests' supervisors; a short path, at most 60 bytes",
+    )
+
+
+class Tls(Section):
+    """This node's certificate. Relative paths start at the configuration file."""
+
+    ca: Path = Field(description="certificate of the cluster's CA, PEM")
+    certificate: Path = Field(description="this node's certificate, PEM")
+    key: Path = Field(description="this node's private key, PEM, mode 0600")
+
+
+class OperatorRule(Section):
+    """Operators of these names may do these things with these guests."""
+
+    names: tuple[Glob, ...] = Field(description="operators, as globs")
+    guests: tuple[Glob, ...] = Field(default=("*",), description="guests, as globs")
+    allow: tuple[OperatorAction, ...] = Field(
+        description="read, define, power, console, migrate, resolve"
+    )
+
+
+class PeerRule(Section):
+    """Nodes of these names may be used for these guests in these ways."""
+
+    names: tuple[Glob, ...] = Field(description="nodes, as globs")
+    guests: tuple[Glob, ...] = Field(default=("*",), description="guests, as globs")
+    allow: tuple[PeerAction, ...] = Field(
+        description="send: guests may go there; receive: they may come from there; read: list"
+    )
+
+
+class Bhyve(Section):
+    """The bhyve driver."""
+
+    bhyve: Path = Field(default=Path("/usr/sbin/bhyve"), description="the hypervisor")
+    bhyvectl: Path = Field(default=Path("/usr/sbin/bhyvectl"), description="its control program")
+    vmm_dir: Path = Field(default=Path("/dev/vmm"), description="where VM nodes appear")
+    run_dir: Path = Field(
+        default=Path("/var/run/bhyve"), description="where control sockets appear"
+    )
+    ifconfig: Path = Field(
+        default=Path("/sbin/ifconfig"), description="makes the tap interfaces of network cards"
+    )
+    start_timeout_s: float = Field(
+        default=60.0, gt=0, description="seconds from executing bhyve until its guest runs"
+    )
+    suspend_timeout_s: float = Field(
+        default=120.0, gt=0, description="seconds for a suspend before the migration is given up"
+    )
+
+
+class Migration(Section):
+    """Limits of migrations."""
+
+    lease_s: float = Field(
+        default=60.0, gt=0, le=86400, description="seconds a received guest waits for its source"
+    )
+    window_chunks: int = Field(
+        default=16, ge=1, le=256, description="chunks of 1 MiB under way without acknowledgement"
+    )
+    peer_timeout_s: float = Field(
+        default=10.0, gt=0, description="seconds without an answer after which a node is lost"
+    )
+    reconnect_s: float = Field(
+        default=30.0, ge=0, description="seconds to take a broken pre-copy up again before aborting"
+    )
+    memory_reserve_mib: int = Field(
+        default=256, ge=0, description="MiB of host memory never promised to guests"
+    )
+
+
+class Log(Section):
+    """What the daemon writes to standard error."""
+
+    level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="least level written"
+    )
+    format: Literal["json", "text"] = Field(default="json", description="one object or text a line")
+
+
+class Config(Section):
+    """The whole file."""
+
+    node: Node
+    tls: Tls
+    nodes: dict[NodeName, Address] = Field(
+        default_factory=dict, description="other nodes: name = address and port"
+    )
+    operators: tuple[OperatorRule, ...] = Field(
+        default=(), description="what operators may do; everything else is denied"
+    )
+    peers: tuple[PeerRule, ...] = Field(
+        default=(), description="what other nodes may do; everything else is denied"
+    )
+    storage: dict[Name, Path] = Field(
+        default_factory=dict, description="storages: name = directory on this host"
+    )
+    networks: dict[Name, str] = Field(
+        default_factory=dict, description="networks: name = bridge on this host"
+    )
+    bhyve: Bhyve | None = Field(default=None, description="present when this node runs bhyve")
+    migration: Migration = Migration()
+    log: Log = Log()
+
+
+def load(path: Path) -> Config:
+    """Read and check the file; Invalid (CONFIG_INVALID) names every wrong field."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise Invalid("CONFIG_INVALID", f"cannot read {path}: {error}") from error
+    return parse(text, path)
+
+
+def parse(text: str, path: Path) -> Config:
+    """Check the text of a file at `path`; relative paths in it start at its directory."""
+    try:
+        config = Config.model_validate(tomllib.loads(text))
+    except tomllib.TOMLDecodeError as error:
+        raise Invalid("CONFIG_INVALID", f"{path}: not TOML: {error}") from error
+    except ValidationError as error:
+        raise Invalid("CONFIG_INVALID", f"{path}: " + "; ".join(_complaints(error))) from error
+    if config.node.name in config.nodes:
+        raise Invalid("CONFIG_INVALID", f"{path}: nodes.{config.node.name}: is this node itself")
+    return _anchored(config, path.absolute().parent)
+
+
+def _complaints(error: ValidationError) -> list[str]:
+    return [
+        ".".join(str(part) for part in item["loc"]) + ": " + _plain(item["type"], item["msg"])
+        for item in error.errors()
+    ]
+
+
+def _plain(kind: str, message: str) -> str:
+    if kind == "extra_forbidden":
+        return "unknown field"
+    if kind == "missing":
+        return "is missing"
+    return message[:1].lower() + message[1:]
+
+
+def _anchored(config: Config, base: Path) -> Config:
+    """Make every path absolute."""
+
+    def fix(section: AnySection) -> AnySection:
+        paths = {k: base / v for k, v in section if isinstance(v, Path)}
+        return section.model_copy(update=paths)
+
+    return config.model_copy(
+        update={
+            "node": fix(config.node),
+            "tls": fix(config.tls),
+            "bhyve": fix(config.bhyve) if config.bhyve else None,
+            "storage": {name: base / path for name, path in config.storage.items()},
+        }
+    )

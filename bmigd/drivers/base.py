@@ -1,0 +1,185 @@
+"""What every hypervisor driver promises. The comments are the contract; tests/drivers/contract.py
+holds every driver to it.
+
+A driver knows nothing of migrations, peers or journals: it starts, stops, shows memory, suspends,
+restores. Who may run a guest when is decided above.
+"""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from bmigd.chunk import Bytes
+from bmigd.guests.definition import Definition
+
+
+@dataclass(frozen=True)
+class Region:
+    """A stretch of guest memory."""
+
+    name: str
+    guest_address_bytes: int
+    size_bytes: int
+
+
+@dataclass(frozen=True)
+class DriverFacts:
+    """A driver on this node, for prechecks."""
+
+    name: str
+    build: str = ""  # equal on both ends, or device state cannot be trusted
+    can_snapshot: bool = False
+    problem: str = ""  # why not, in words
+    devices: tuple[str, ...] = ()  # emulations whose state it saves
+    can_throttle: bool = False
+
+
+@dataclass(frozen=True)
+class StateFile:
+    """A file of device state, kept by the driver until release()."""
+
+    name: str
+    path: Path
+
+
+@dataclass(frozen=True)
+class Power:
+    """What a guest's hypervisor is doing."""
+
+    is_running: bool
+    pid: int = 0
+    restarts: int = 0  # reboots of the guest since it was started
+    failed: str = ""  # how the hypervisor ended, when it ended with an error
+
+
+class Memory(Protocol):
+    """Guest memory, mapped. Close it after the last view is dropped."""
+
+    regions: tuple[Region, ...]
+
+    def view(self, region: int) -> memoryview:
+        """All bytes of a region."""
+
+    def close(self) -> None:
+        """Unmap."""
+
+
+class IncomingMemory(Protocol):
+    """Memory of a guest on its way in: all zero at first, written by pieces.
+
+    A full disk or memory is an error (LocalFault), never a signal that ends the daemon.
+    """
+
+    regions: tuple[Region, ...]
+
+    def write(self, region: int, offset_bytes: int, content: Bytes) -> None:
+        """Write bytes within a region."""
+
+    def read(self, region: int, offset_bytes: int, length_bytes: int) -> bytes:
+        """Read bytes within a region."""
+
+    def close(self) -> None:
+        """Let the file go."""
+
+
+@dataclass
+class Suspended:
+    """A guest that is down: its memory as it will be restored, and its device state."""
+
+    memory: Memory
+    files: tuple[StateFile, ...]
+    parts_us: dict[str, int] = field(default_factory=dict)  # what the downtime went to
+
+
+@dataclass(frozen=True)
+class Witness:
+    """What a supervisor saw of a guest that was to be started."""
+
+    supervisor: bool  # there is one: the host did not crash meanwhile
+    executed: bool = False  # it was told to execute the hypervisor
+    runs: bool = False
+    never_ran: bool = False  # the hypervisor exited before it signalled that the guest runs
+
+
+class OutgoingGuest(Protocol):
+    """A guest that may leave this node."""
+
+    async def open(self) -> Memory:
+        """The live memory, read-only. The guest runs on."""
+
+    async def watch(self) -> str:
+        """Return when the guest stops or reboots by itself: what happened, in words."""
+
+    async def suspend(self) -> Suspended:
+        """Stop the guest, its state kept in files. After an error call resume()."""
+
+    async def resume(self) -> None:
+        """Make the guest run here, whatever suspend() came to. Idempotent.
+
+        From its kept state if it was suspended; it is waited for if a suspend is still under way.
+        StartFailed when it cannot be brought back; the kept state stays.
+        """
+
+    async def release(self) -> None:
+        """The guest is another node's: drop kept state and everything else of it. Idempotent."""
+
+
+class IncomingGuest(Protocol):
+    """A guest that may come to this node."""
+
+    async def prepare(self) -> IncomingMemory:
+        """Make room for it: memory, all zero, and whatever start() would have to wait for."""
+
+    def state_path(self, name: str) -> Path:
+        """Where to put the device state file of that name. BadBytes for a name it does not know."""
+
+    async def check(self) -> None:
+        """Check all that can be without running it: BadBytes (STATE_INVALID) or LocalFault."""
+
+    async def start(self) -> None:
+        """Run it; return when it runs. StartFailed says whether it surely never ran."""
+
+    async def witness(self) -> "Witness":
+        """What the guest's supervisor saw, for a daemon that was restarted."""
+
+    async def discard(self) -> None:
+        """Drop everything of it; nothing of it may run. Idempotent."""
+
+
+class Driver(Protocol):
+    """One hypervisor."""
+
+    name: str
+
+    async def facts(self) -> DriverFacts:
+        """What it is and can, probed now."""
+
+    def objections(self, definition: Definition) -> list[str]:
+        """Why it could not run or not move this guest, in words; empty when it can."""
+
+    def fixed_downtime_s(self, memory_bytes: int) -> float:
+        """Estimate of what a switchover costs beside memory transfer, in seconds."""
+
+    def room(self, definition: Definition) -> tuple[int, int]:
+        """Bytes of host memory and of spool that the guest needs on its way in."""
+
+    def regions(self, definition: Definition) -> tuple[Region, ...]:
+        """How guest memory is laid out."""
+
+    async def power(self, name: str) -> Power:
+        """What the guest's hypervisor is doing."""
+
+    async def start(self, definition: Definition) -> None:
+        """Start a stopped guest from its firmware. StartFailed with the hypervisor's words."""
+
+    async def stop(self, definition: Definition, force: bool, timeout_s: float) -> None:
+        """Power button, or end it at once. NotPossible (STOP_TIMEOUT) if it ignores the button."""
+
+    def console_directory(self, name: str) -> Path:
+        """Directory of the guest's supervisor, whose console can be attached to."""
+
+    def outgoing(self, definition: Definition) -> OutgoingGuest:
+        """The guest as one that may leave."""
+
+    def incoming(self, definition: Definition) -> IncomingGuest:
+        """The guest as one that may come."""

@@ -1,0 +1,87 @@
+"""bhyve's command line for a guest. Pure.
+
+The same line must come out on both ends but for paths: `bhyve -r` finds a device's state by
+emulation and slot, takes the topology from -c, and SMBIOS and MAC addresses from -U and mac=.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from bmigd.drivers.base import Region
+from bmigd.guests.definition import MIB, Definition, Device
+
+LOW_LIMIT_BYTES = 3 << 30
+HIGH_BASE_BYTES = 4 << 30
+# bhyve copies state only for these; any other device fails the checkpoint after the guest was
+# stopped, or (before 14) is silently lost.
+SAVEABLE = (
+    *("hostbridge", "amd_hostbridge", "lpc", "virtio-blk", "virtio-net", "virtio-rnd"),
+    *("ahci", "ahci-hd", "ahci-cd", "e1000", "fbuf", "xhci"),
+)
+MAX_NAME = 60  # into socket paths of 104 bytes
+
+
+def regions(memory_bytes: int) -> tuple[Region, ...]:
+    """Low memory up to 3 GiB, and the rest from 4 GiB on; in files one after the other."""
+    low = min(memory_bytes, LOW_LIMIT_BYTES)
+    parts = [Region("low", 0, low)]
+    if memory_bytes > low:
+        parts.append(Region("high", HIGH_BASE_BYTES, memory_bytes - low))
+    return tuple(parts)
+
+
+def bhyve_argv(
+    bhyve: Path, definition: Definition, storage: Mapping[str, Path], taps: Mapping[str, str]
+) -> list[str]:
+    """The command line that starts the guest.
+
+    `taps` gives the tap interface of each network card, by its MAC; "{console}" stands for the
+    terminal of the first serial port.
+    """
+    cpu, firmware = definition.cpu, definition.firmware
+    argv = [str(bhyve), "-A", "-H", "-P", "-U", str(definition.uuid)]
+    argv += [
+        "-c",
+        f"cpus={cpu.count},sockets={cpu.sockets},cores={cpu.cores},threads={cpu.threads}",
+    ]
+    argv += ["-m", f"{definition.memory_bytes // MIB}M"]
+    if definition.wired_memory:
+        argv.append("-S")
+    for device in sorted(definition.devices, key=lambda d: d.address):
+        argv += ["-s", device_argument(device, storage, taps)]
+    for option in definition.options:
+        argv += ["-o", option]
+    argv += ["-l", ",".join(["bootrom", *firmware.paths])]
+    argv += ["-l", "com1,{console}"]
+    return [*argv, definition.name]
+
+
+def restoring(argv: list[str], file: Path) -> list[str]:
+    """The same command line, restoring from a file."""
+    return [*argv[:-1], "-r", str(file), argv[-1]]
+
+
+def device_argument(device: Device, storage: Mapping[str, Path], taps: Mapping[str, str]) -> str:
+    """The value of -s for a device."""
+    bus, slot, function = device.address
+    parts = [f"{bus}:{slot}:{function}", device.emulation]
+    if device.storage and device.image:
+        parts.append(str(storage[device.storage] / device.image))
+    if device.mac:
+        parts += [taps[device.mac], f"mac={device.mac}"]
+    return ",".join([*parts, *device.options])
+
+
+def objections(definition: Definition, storage: Mapping[str, Path]) -> list[str]:
+    """Why bhyve could not run or not save this guest."""
+    found = []
+    if len(definition.name) > MAX_NAME:
+        found.append(f"its name has {len(definition.name)} characters, bhyve takes {MAX_NAME}")
+    for device in definition.devices:
+        if device.emulation not in SAVEABLE:
+            found.append(f"bhyve cannot save the state of {device.emulation} (slot {device.slot})")
+        if device.storage and device.storage not in storage:
+            found.append(f"storage {device.storage!r} is not configured on this node")
+    if not any(device.emulation == "lpc" for device in definition.devices):
+        found.append("it has no lpc device, which its serial port and boot ROM need")
+    return found

@@ -1,0 +1,132 @@
+"""bhyve guests on this host: start, stop, leave, come."""
+
+import asyncio
+import functools
+from collections.abc import Mapping
+from pathlib import Path
+
+from bmigd import config as configuration
+from bmigd.drivers.base import DriverFacts, Power, Region
+from bmigd.drivers.bhyve import command
+from bmigd.drivers.bhyve.incoming import BhyveIncoming
+from bmigd.drivers.bhyve.outgoing import BhyveOutgoing
+from bmigd.drivers.bhyve.programs import Programs
+from bmigd.drivers.bhyve.site import Site
+from bmigd.drivers.bhyve.taps import Taps
+from bmigd.errors import NotPossible
+from bmigd.guests.definition import Definition
+from bmigd.guests.supervision import Supervision
+
+# What a switchover of a guest costs beside moving memory: bhyve writes all of it to a file, the
+# file is scanned, and the other bhyve reads it back. Measured on a 2-core host, see bench/.
+COPY_BYTES_PER_S = 1.2e9
+START_S = 0.25
+
+
+class BhyveDriver:
+    """The bhyve driver of one node."""
+
+    name = "bhyve"
+
+    def __init__(
+        self,
+        config: configuration.Bhyve,
+        node: configuration.Node,
+        storage: Mapping[str, Path],
+        networks: Mapping[str, str],
+    ) -> None:
+        self._programs = Programs(config)
+        self._node = node
+        self._storage = storage
+        self._taps = Taps(config.ifconfig, networks, node.state_dir / "taps")
+        self._probe = functools.cache(self._programs.probe)
+
+    async def facts(self) -> DriverFacts:
+        """What it is and can."""
+        return await asyncio.to_thread(self._probe)
+
+    def objections(self, definition: Definition) -> list[str]:
+        """Why it could not run or not move this guest."""
+        found = command.objections(definition, self._storage)
+        socket = self._programs.control_socket(definition.name)
+        if len(str(socket)) > 103:
+            found.append(f"the path of its control socket is too long: {socket}")
+        if len(str(self._site(definition).kept_file)) > 245:
+            found.append("the path of its snapshot is longer than bhyve takes")
+        return found
+
+    def fixed_downtime_s(self, memory_bytes: int) -> float:
+        """Writing, scanning and reading all of memory, and a start."""
+        return START_S + 3 * memory_bytes / COPY_BYTES_PER_S
+
+    def room(self, definition: Definition) -> tuple[int, int]:
+        """The guest's memory, and the file that it is restored from."""
+        return definition.memory_bytes, definition.memory_bytes
+
+    def regions(self, definition: Definition) -> tuple[Region, ...]:
+        """Low and high memory."""
+        return command.regions(definition.memory_bytes)
+
+    async def power(self, name: str) -> Power:
+        """What the guest's supervisor saw."""
+        status = await self._supervision(name).status()
+        if status is None:
+            return Power(is_running=False)
+        failed = ""
+        if status.state == "exited" and status.exit_status not in (0, 1):  # 1: powered off
+            failed = f"bhyve exited with {status.exit_status}: {status.error}"
+        return Power(status.is_alive, status.pid, status.restarts, failed)
+
+    async def start(self, definition: Definition) -> None:
+        """Start a stopped guest from its firmware."""
+        site = self._site(definition)
+        status = await site.supervision.status()
+        if status and status.is_alive:
+            return
+        await site.clear_away()
+        await site.supervision.ensure()
+        argv = await site.argv()
+        await site.execute(argv, restart_argv=argv)
+
+    async def stop(self, definition: Definition, force: bool, timeout_s: float) -> None:
+        """Power button, or end it at once."""
+        site = self._site(definition)
+        status = await site.supervision.status()
+        if status and status.is_alive and not force:
+            await site.supervision.signal("TERM")
+            try:
+                async with asyncio.timeout(timeout_s):
+                    await site.ended()
+            except TimeoutError as error:
+                raise NotPossible(
+                    "STOP_TIMEOUT",
+                    f"guest {definition.name} did not power off within {timeout_s:g} s",
+                    "stop it from inside, or use --force (as if the power failed)",
+                    guest=definition.name,
+                ) from error
+        await site.clear_away()
+
+    def console_directory(self, name: str) -> Path:
+        """Directory of the guest's supervisor."""
+        return self._node.run_dir / name
+
+    def outgoing(self, definition: Definition) -> BhyveOutgoing:
+        """The guest as one that may leave."""
+        return BhyveOutgoing(self._site(definition))
+
+    def incoming(self, definition: Definition) -> BhyveIncoming:
+        """The guest as one that may come."""
+        return BhyveIncoming(self._site(definition))
+
+    def _supervision(self, name: str) -> Supervision:
+        return Supervision(self._node.run_dir / name)
+
+    def _site(self, definition: Definition) -> Site:
+        return Site(
+            definition,
+            self._programs,
+            self._supervision(definition.name),
+            self._taps,
+            self._node.spool_dir,
+            self._storage,
+        )

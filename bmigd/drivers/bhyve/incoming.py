@@ -1,0 +1,76 @@
+"""A bhyve guest that may come: a file that fills up with its memory, and `bhyve -r` on it."""
+
+import asyncio
+import os
+from pathlib import Path
+
+from bmigd.drivers.base import IncomingMemory, Witness
+from bmigd.drivers.bhyve import snapshot
+from bmigd.drivers.bhyve.command import restoring
+from bmigd.drivers.bhyve.memory import SpoolMemory
+from bmigd.drivers.bhyve.site import Site
+from bmigd.errors import BadBytes, LocalFault
+
+STATE_NAMES = ("kern", "meta")
+
+
+class BhyveIncoming:
+    """One guest on its way in."""
+
+    def __init__(self, site: Site) -> None:
+        self._site = site
+        self._file = site.received_file
+        self._argv: list[str] = []
+
+    async def prepare(self) -> IncomingMemory:
+        """A sparse file for memory, taps, and a supervisor that waits."""
+        site = self._site
+        await self.discard()
+        self._file.parent.mkdir(mode=0o700, parents=True)
+        try:
+            memory = await asyncio.to_thread(SpoolMemory, self._file, site.regions)
+        except OSError as error:
+            raise LocalFault("SPOOL_FULL", f"cannot make {self._file}: {error}") from error
+        self._argv = await site.argv()
+        await site.supervision.ensure()
+        return memory
+
+    def state_path(self, name: str) -> Path:
+        """FILE.kern or FILE.meta."""
+        if name not in STATE_NAMES:
+            raise BadBytes("STATE_INVALID", f"{name!r} is not a file of bhyve's device state")
+        return snapshot.suffixed(self._file, name)
+
+    async def check(self) -> None:
+        """The snapshot is complete, and every file that bhyve will open can be opened."""
+        definition = self._site.definition
+        flaw = snapshot.flaw_in_files(self._file, definition.name, definition.memory_bytes)
+        if flaw:
+            raise BadBytes("STATE_INVALID", f"the device state cannot be used: {flaw}")
+        images = [str(self._site.storage[storage] / image) for storage, image in definition.disks]
+        for path in (*definition.firmware.paths, *images):
+            if not os.access(path, os.R_OK):
+                raise LocalFault("FILE_MISSING", f"{path} cannot be read")
+
+    async def start(self) -> None:
+        """`bhyve -r`; the file is only read until the guest runs."""
+        argv = self._argv or await self._site.argv()
+        await self._site.execute(restoring(argv, self._file), restart_argv=argv)
+        await self._site.remove_directory(self._file.parent)
+
+    async def witness(self) -> Witness:
+        """What the supervisor saw."""
+        status = await self._site.supervision.status()
+        if status is None:
+            return Witness(supervisor=False)
+        return Witness(
+            supervisor=True,
+            executed=status.state != "idle",
+            runs=status.is_alive and status.was_ready,
+            never_ran=status.state == "exited" and not status.was_ready,
+        )
+
+    async def discard(self) -> None:
+        """End and remove everything of it."""
+        await self._site.clear_away()
+        await self._site.remove_directory(self._file.parent)

@@ -1,0 +1,104 @@
+"""Guest memory of bhyve guests: mapped from the VM node or a snapshot, or written into a file."""
+
+import mmap
+import os
+from pathlib import Path
+
+from bmigd.chunk import Bytes
+from bmigd.drivers.base import Region
+from bmigd.errors import LocalFault
+
+PAGE = mmap.PAGESIZE
+
+
+class MappedMemory:
+    """Memory to read. Each region is one mapping: a VM node can be mapped only that way."""
+
+    def __init__(self, path: Path, regions: tuple[Region, ...], offsets: list[int]) -> None:
+        self.regions = regions
+        self._maps: list[mmap.mmap] = []
+        self._views: list[memoryview] = []
+        try:
+            descriptor = os.open(path, os.O_RDONLY)
+            try:
+                for region, offset in zip(regions, offsets, strict=True):
+                    mapped = mmap.mmap(
+                        descriptor,
+                        region.size_bytes,
+                        mmap.MAP_SHARED,
+                        mmap.PROT_READ,
+                        offset=offset,
+                    )
+                    self._maps.append(mapped)
+                    self._views.append(memoryview(mapped))
+            finally:
+                os.close(descriptor)
+        except (OSError, ValueError) as error:
+            self.close()
+            raise LocalFault("MEMORY_UNREADABLE", f"cannot map {path}: {error}") from error
+
+    def view(self, region: int) -> memoryview:
+        """All bytes of a region."""
+        return self._views[region]
+
+    def close(self) -> None:
+        """Unmap."""
+        for view in self._views:
+            view.release()
+        for mapped in self._maps:
+            mapped.close()
+        self._views, self._maps = [], []
+
+
+def live_memory(node: Path, regions: tuple[Region, ...]) -> MappedMemory:
+    """A running guest's memory: a VM node's offsets are guest addresses."""
+    return MappedMemory(node, regions, [region.guest_address_bytes for region in regions])
+
+
+def snapshot_memory(file: Path, regions: tuple[Region, ...]) -> MappedMemory:
+    """A suspended guest's memory: in a snapshot the regions follow one another."""
+    return MappedMemory(file, regions, _file_offsets(regions))
+
+
+class SpoolMemory:
+    """Memory of a guest on its way in, written into the file that `bhyve -r` will read."""
+
+    def __init__(self, file: Path, regions: tuple[Region, ...]) -> None:
+        self.regions = regions
+        self._offsets = _file_offsets(regions)
+        self._descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+        os.ftruncate(self._descriptor, sum(region.size_bytes for region in regions))
+
+    def write(self, region: int, offset_bytes: int, content: Bytes) -> None:
+        """Write bytes within a region; written, not mapped, so that a full disk is an error."""
+        position, rest = self._position(region, offset_bytes, len(content)), memoryview(content)
+        try:
+            while rest:
+                written = os.pwrite(self._descriptor, rest, position)
+                position, rest = position + written, rest[written:]
+        except OSError as error:
+            raise LocalFault("SPOOL_FULL", f"cannot write guest memory: {error}") from error
+
+    def read(self, region: int, offset_bytes: int, length_bytes: int) -> bytes:
+        """Read bytes within a region."""
+        position = self._position(region, offset_bytes, length_bytes)
+        return os.pread(self._descriptor, length_bytes, position)
+
+    def close(self) -> None:
+        """Let the file go."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+    def _position(self, region: int, offset_bytes: int, length_bytes: int) -> int:
+        size_bytes = self.regions[region].size_bytes
+        assert 0 <= offset_bytes <= offset_bytes + length_bytes <= size_bytes, "checked above"
+        return self._offsets[region] + offset_bytes
+
+
+def _file_offsets(regions: tuple[Region, ...]) -> list[int]:
+    offsets, end = [], 0
+    for region in regions:
+        offsets.append(end)
+        end += region.size_bytes
+    return offsets

@@ -1,0 +1,86 @@
+"""The hypervisor's programs and places on this host, and what they can do."""
+
+import asyncio
+import hashlib
+import os
+import platform
+from dataclasses import dataclass
+from pathlib import Path
+
+from bmigd import host
+from bmigd.config import Bhyve
+from bmigd.drivers.base import DriverFacts
+from bmigd.drivers.bhyve.command import SAVEABLE
+from bmigd.errors import LocalFault
+
+KERNEL_MODULE = Path("/boot/kernel/vmm.ko")
+
+
+@dataclass(frozen=True)
+class Programs:
+    """Runs bhyvectl; knows where nodes and control sockets appear."""
+
+    config: Bhyve
+
+    def node(self, name: str) -> Path:
+        """The VM node of a guest."""
+        return self.config.vmm_dir / name
+
+    def control_socket(self, name: str) -> Path:
+        """The control socket; bhyve makes it just before the guest runs."""
+        return self.config.run_dir / name
+
+    def destroy_argv(self, name: str) -> list[str]:
+        """Removes what a hypervisor left in the kernel."""
+        return [str(self.config.bhyvectl), f"--vm={name}", "--destroy"]
+
+    async def request_suspend(self, name: str, file: Path) -> None:
+        """Ask for a suspend; returning says only that the request was sent."""
+        process = await asyncio.create_subprocess_exec(
+            *(str(self.config.bhyvectl), f"--vm={name}", f"--suspend={file}"),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )
+        output, _ = await process.communicate()
+        if process.returncode:
+            raise LocalFault(
+                "SUSPEND_FAILED",
+                f"bhyvectl --suspend exited with {process.returncode} (an errno):"
+                f" {output.decode(errors='replace').strip() or os.strerror(process.returncode)}",
+            )
+
+    async def destroy(self, name: str) -> None:
+        """Remove the VM node, if there is one."""
+        if self.node(name).exists():
+            await asyncio.to_thread(host.run_text, *self.destroy_argv(name))
+
+    def probe(self) -> DriverFacts:
+        """What is installed and whether it can suspend and restore. Blocks; runs both programs."""
+        config = self.config
+        problem = ""
+        if not config.bhyve.exists() or not config.bhyvectl.exists():
+            problem = f"{config.bhyve} or {config.bhyvectl} is missing"
+        elif "--suspend=" not in host.run_text(config.bhyvectl):
+            problem = f"{config.bhyvectl} has no --suspend: built without BHYVE_SNAPSHOT"
+        elif "-r:" not in host.run_text(config.bhyve, "-h"):
+            problem = f"{config.bhyve} has no -r: built without BHYVE_SNAPSHOT"
+        elif platform.system() == "FreeBSD" and "BHYVE_SNAPSHOT" not in host.run_text(
+            "sysctl", "-n", "kern.conftxt"
+        ):
+            problem = "the kernel was built without options BHYVE_SNAPSHOT"
+        return DriverFacts(
+            name="bhyve",
+            build="" if problem else self._build(),
+            can_snapshot=not problem,
+            problem=problem,
+            devices=SAVEABLE,
+        )
+
+    def _build(self) -> str:
+        """Device state is raw structs of exactly this build: names it."""
+        digest = hashlib.sha256()
+        for path in (self.config.bhyve, self.config.bhyvectl, KERNEL_MODULE):
+            if path.exists():
+                digest.update(hashlib.sha256(path.read_bytes()).digest())
+        return f"{platform.system()} {platform.release()} {digest.hexdigest()[:16]}"

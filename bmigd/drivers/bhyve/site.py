@@ -1,0 +1,110 @@
+"""One bhyve guest on this host: its programs, its supervisor, its places, its command line."""
+
+import asyncio
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from bmigd.drivers.base import Region
+from bmigd.drivers.bhyve.command import bhyve_argv, regions
+from bmigd.drivers.bhyve.programs import Programs
+from bmigd.drivers.bhyve.taps import Taps
+from bmigd.errors import StartFailed
+from bmigd.guests.definition import Definition
+from bmigd.guests.supervision import Supervision, VmmStatus
+
+
+@dataclass(frozen=True)
+class Site:
+    """Where and how one guest lives here. Holds no state of its own."""
+
+    definition: Definition
+    programs: Programs
+    supervision: Supervision
+    taps: Taps
+    spool: Path
+    storage: Mapping[str, Path]
+
+    @property
+    def name(self) -> str:
+        """The guest's name."""
+        return self.definition.name
+
+    @property
+    def regions(self) -> tuple[Region, ...]:
+        """The guest's memory."""
+        return regions(self.definition.memory_bytes)
+
+    @property
+    def kept_file(self) -> Path:
+        """Where a suspend of this guest goes."""
+        return self.spool / f"{self.name}.out" / "state"
+
+    @property
+    def received_file(self) -> Path:
+        """Where a received guest's memory goes."""
+        return self.spool / f"{self.name}.in" / "state"
+
+    async def argv(self) -> list[str]:
+        """The command line that starts the guest; its taps exist when this returns."""
+        taps = await self.taps.ensure(self.definition)
+        return bhyve_argv(self.programs.config.bhyve, self.definition, self.storage, taps)
+
+    async def execute(self, argv: list[str], restart_argv: list[str]) -> None:
+        """Run a hypervisor until its guest runs; StartFailed if it does not come to that."""
+        await self.supervision.run(
+            argv=argv,
+            restart_argv=restart_argv,
+            destroy_argv=self.programs.destroy_argv(self.name),
+            ready_socket=str(self.programs.control_socket(self.name)),
+        )
+        timeout_s = self.programs.config.start_timeout_s
+        try:
+            async with asyncio.timeout(timeout_s):
+                status = await self._settled()
+        except TimeoutError:
+            await self.supervision.signal("KILL")
+            status = await self.ended()
+            status = _with_words(status, f"it was not up after {timeout_s:g} s")
+        if not status.was_ready or not status.is_alive:
+            raise StartFailed(
+                "START_FAILED",
+                f"bhyve exited with {status.exit_status}: {status.error or 'it said nothing'}",
+                "read its words above; the guest's definition or this host does not suit it",
+                guest=self.name,
+                never_ran=not status.was_ready,
+            )
+
+    async def _settled(self) -> VmmStatus:
+        async for status in self.supervision.changes():
+            if status.was_ready or not status.is_alive:
+                return status
+        raise AssertionError("changes() never ends")
+
+    async def ended(self) -> VmmStatus:
+        """Wait until no hypervisor is left."""
+        async for status in self.supervision.changes():
+            if not status.is_alive:
+                return status
+        raise AssertionError("changes() never ends")
+
+    async def clear_away(self) -> None:
+        """End the hypervisor and the supervisor and remove what they left. Idempotent."""
+        status = await self.supervision.status()
+        if status and status.is_alive:
+            await self.supervision.expect_suspend()  # its end is no reboot
+            await self.supervision.signal("KILL")
+            await self.ended()
+        await self.supervision.quit()
+        await self.programs.destroy(self.name)
+        self.programs.control_socket(self.name).unlink(missing_ok=True)
+        await self.taps.remove(self.name)
+
+    async def remove_directory(self, directory: Path) -> None:
+        """Remove a spool directory of this guest."""
+        await asyncio.to_thread(shutil.rmtree, directory, ignore_errors=True)
+
+
+def _with_words(status: VmmStatus, words: str) -> VmmStatus:
+    return VmmStatus(**{**vars(status), "error": f"{words}. {status.error}".strip()})

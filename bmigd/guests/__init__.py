@@ -1,0 +1,1 @@
+"""Guests of this node: what they are, where that is kept, and the process that owns each one."""

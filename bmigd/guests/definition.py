@@ -1,0 +1,181 @@
+"""What a guest is: the canonical description that travels with it.
+
+Pure. A definition that validates here can be given to a driver: names are safe in paths and
+command lines, sizes are bounded, slots are distinct.
+"""
+
+import re
+import tomllib
+from collections.abc import Mapping
+from typing import Annotated, Any, Self
+from uuid import UUID
+
+import tomli_w
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from bmigd.errors import Invalid
+
+MIB = 1 << 20
+UNITS = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
+
+# The name goes into paths, a socket path of 104 bytes, and command lines.
+GuestName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]{0,63}$")]
+Label = Annotated[str, Field(pattern=r"^[A-Za-z0-9]([A-Za-z0-9.-]{0,61}[A-Za-z0-9])?$")]
+# Values become parts of comma-separated device strings: no commas, no white space, no control.
+Word = Annotated[str, Field(pattern=r"^[A-Za-z0-9._=:/@+-]{1,200}$")]
+HostPath = Annotated[str, Field(pattern=r"^/[A-Za-z0-9._=:/@+-]{1,900}$")]
+ImagePath = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._/@+-]{0,200}$")]
+Slot = Annotated[str, Field(pattern=r"^([0-9]{1,3}:)?([0-9]{1,2})(:[0-7])?$")]
+Mac = Annotated[str, Field(pattern=r"^[0-9a-f]{2}(:[0-9a-f]{2}){5}$")]
+
+
+class Part(BaseModel):
+    """A table of the description: frozen, unknown keys refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Cpu(Part):
+    """Virtual CPUs as sockets, cores and threads."""
+
+    sockets: int = Field(default=1, ge=1, le=64)
+    cores: int = Field(default=1, ge=1, le=128)
+    threads: int = Field(default=1, ge=1, le=8)
+
+    @property
+    def count(self) -> int:
+        """All virtual CPUs."""
+        return self.sockets * self.cores * self.threads
+
+
+class Firmware(Part):
+    """What the guest boots from."""
+
+    bootrom: HostPath
+    variables: HostPath | None = None
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """Files that must be the same on every host."""
+        return (self.bootrom, self.variables) if self.variables else (self.bootrom,)
+
+
+class Device(Part):
+    """One device; a disk has storage and image, a network card network and mac."""
+
+    slot: Slot
+    emulation: Annotated[str, Field(pattern=r"^[a-z0-9-]{1,32}$")]
+    storage: Label | None = None
+    image: ImagePath | None = None
+    network: Label | None = None
+    mac: Mac | None = None
+    options: tuple[Word, ...] = ()
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        if (self.storage is None) != (self.image is None):
+            raise ValueError("a disk needs both storage and image")
+        if (self.network is None) != (self.mac is None):
+            raise ValueError("a network card needs both network and mac")
+        if self.storage and self.network:
+            raise ValueError("a device is a disk or a network card, not both")
+        if self.image and ".." in self.image.split("/"):
+            raise ValueError("an image path must not contain '..'")
+        return self
+
+    @property
+    def address(self) -> tuple[int, int, int]:
+        """Bus, slot and function."""
+        numbers = [int(part) for part in self.slot.split(":")]
+        match len(numbers):
+            case 1:
+                return 0, numbers[0], 0
+            case 2:  # bhyve reads two numbers as slot and function
+                return 0, numbers[0], numbers[1]
+            case _:
+                return numbers[0], numbers[1], numbers[2]
+
+
+class Definition(Part):
+    """A whole guest."""
+
+    name: GuestName
+    uuid: UUID
+    driver: Annotated[str, Field(pattern=r"^[a-z]{1,16}$")]
+    memory_bytes: int = Field(ge=16 * MIB, le=1 << 44)
+    wired_memory: bool = False
+    cpu: Cpu = Cpu()
+    firmware: Firmware
+    devices: tuple[Device, ...]
+    options: tuple[Word, ...] = ()
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.memory_bytes % MIB:
+            raise ValueError("memory must be a multiple of 1 MiB")
+        addresses = [device.address for device in self.devices]
+        if len(set(addresses)) != len(addresses):
+            raise ValueError("two devices share a slot")
+        return self
+
+    @property
+    def disks(self) -> tuple[tuple[str, str], ...]:
+        """Storage and image of every disk."""
+        return tuple((d.storage, d.image) for d in self.devices if d.storage and d.image)
+
+    @property
+    def networks(self) -> tuple[str, ...]:
+        """Names of the networks that it is on, sorted."""
+        return tuple(sorted({d.network for d in self.devices if d.network}))
+
+
+def make(values: Mapping[str, Any]) -> Definition:
+    """A definition from values; Invalid (DEFINITION_INVALID) names every wrong field."""
+    try:
+        return Definition.model_validate(values)
+    except ValidationError as error:
+        complaints = "; ".join(
+            (".".join(str(part) for part in item["loc"]) or "guest") + ": " + item["msg"]
+            for item in error.errors()
+        )
+        name = values.get("name")
+        raise Invalid(
+            "DEFINITION_INVALID",
+            f"the description of guest {name!r} is wrong: {complaints}",
+            "correct it and define the guest again",
+        ) from error
+
+
+def parse_toml(text: str) -> Definition:
+    """A definition from the text of its file."""
+    try:
+        values = tomllib.loads(text)
+        values["memory_bytes"] = parse_size(str(values.pop("memory", "")))
+    except (tomllib.TOMLDecodeError, ValueError) as error:
+        raise Invalid("DEFINITION_INVALID", f"not a guest description: {error}") from error
+    values["devices"] = values.pop("device", [])
+    return make(values)
+
+
+def render_toml(definition: Definition) -> str:
+    """The text of its file; parse_toml is its inverse."""
+    values = definition.model_dump(mode="json", exclude_none=True)
+    values["memory"] = render_size(values.pop("memory_bytes"))
+    devices = values.pop("devices")
+    return tomli_w.dumps({**values, "device": devices})
+
+
+def parse_size(text: str) -> int:
+    """Bytes from "256M", "5G", "1024K" or plain bytes."""
+    match = re.fullmatch(r"([0-9]{1,15})([KMGT]?)", text.strip().upper())
+    if not match:
+        raise ValueError(f"not a size: {text!r} (like 256M or 4G)")
+    return int(match[1]) * UNITS.get(match[2], 1)
+
+
+def render_size(size_bytes: int) -> str:
+    """The shortest exact text of a size."""
+    for unit in ("G", "M", "K"):
+        if size_bytes % UNITS[unit] == 0:
+            return f"{size_bytes // UNITS[unit]}{unit}"
+    return str(size_bytes)

@@ -1,0 +1,142 @@
+"""The daemon's end of a guest's supervisor: start one, find it again, ask it things.
+
+A supervisor is found by its socket alone, so a restarted daemon finds the guests it left.
+"""
+
+import asyncio
+import json
+import shutil
+import sys
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bmigd.errors import LocalFault
+
+ANSWER_TIMEOUT_S = 10.0
+START_TIMEOUT_S = 20.0
+
+
+@dataclass(frozen=True)
+class VmmStatus:
+    """What a supervisor saw of its hypervisor."""
+
+    sequence: int
+    state: str  # idle, starting, running, exited
+    pid: int
+    exit_status: int | None
+    was_ready: bool
+    expect_suspend: bool
+    restarts: int
+    error: str
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether a hypervisor process exists."""
+        return self.state in ("starting", "running")
+
+
+class Supervision:
+    """One guest's supervisor, by its directory (0700, holding its sockets and logs)."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+
+    @property
+    def exists(self) -> bool:
+        """Whether a supervisor has been started and not ended."""
+        return (self.directory / "control").exists()
+
+    async def ensure(self) -> None:
+        """Start a supervisor unless one answers."""
+        if await self.status() is not None:
+            return
+        self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with (self.directory / "supervisor.log").open("ab") as log:
+            process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-m", "bmigd.guests.supervisor", str(self.directory)),
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=log,
+                start_new_session=True,
+            )
+        assert process.stdout
+        try:
+            async with asyncio.timeout(START_TIMEOUT_S):
+                if await process.stdout.readline() == b"ready\n":
+                    return
+        except TimeoutError:
+            process.kill()
+        text = (self.directory / "supervisor.log").read_text(errors="replace")[-2000:]
+        raise LocalFault("SUPERVISOR_FAILED", f"the supervisor did not start: {text.strip()}")
+
+    async def status(self) -> VmmStatus | None:
+        """What the supervisor says, or None when there is none."""
+        try:
+            return await self._ask(op="status")
+        except LocalFault:
+            return None
+
+    async def run(self, **arguments: object) -> VmmStatus:
+        """Execute a hypervisor: argv, restart_argv, destroy_argv, ready_socket."""
+        return await self._ask(op="run", **arguments)
+
+    async def expect_suspend(self) -> VmmStatus:
+        """From now on exit status 0 means suspended."""
+        return await self._ask(op="expect_suspend")
+
+    async def give_up_suspend(self, file: Path, argv: list[str]) -> VmmStatus:
+        """Expect no suspend any more; should it come true, run argv."""
+        late = {"file": str(file), "argv": argv}
+        return await self._ask(op="give_up_suspend", late_suspend=late)
+
+    async def signal(self, name: str) -> VmmStatus:
+        """Send the hypervisor a signal, such as TERM (the power button) or KILL."""
+        return await self._ask(op="signal", name=name)
+
+    async def changes(self) -> AsyncIterator[VmmStatus]:
+        """The status now and after every change."""
+        status = await self._ask(op="status")
+        yield status
+        while True:
+            newer = await self._ask(op="wait", sequence=status.sequence, timeout_s=5.0)
+            if newer.sequence > status.sequence:
+                status = newer
+                yield status
+
+    async def quit(self) -> None:
+        """End the supervisor, if there is one; its hypervisor must have ended."""
+        if await self.status() is not None:
+            await self._ask(op="quit")
+        await asyncio.to_thread(shutil.rmtree, self.directory, ignore_errors=True)
+
+    async def console(self) -> tuple[bytes, asyncio.StreamReader, asyncio.StreamWriter]:
+        """Attach to the console: recent output, then a connection both ways."""
+        path = self.directory / "console"
+        try:
+            reader, writer = await asyncio.open_unix_connection(path)
+            size_bytes = int.from_bytes(await reader.readexactly(4))
+            return await reader.readexactly(size_bytes), reader, writer
+        except (OSError, EOFError) as error:
+            raise LocalFault("CONSOLE_GONE", f"cannot attach to the console: {error}") from error
+
+    async def _ask(self, **request: Any) -> VmmStatus:
+        path = self.directory / "control"
+        try:
+            async with asyncio.timeout(ANSWER_TIMEOUT_S):
+                reader, writer = await asyncio.open_unix_connection(path, limit=1 << 20)
+                try:
+                    writer.write(json.dumps(request).encode() + b"\n")
+                    await writer.drain()
+                    line = await reader.readline()
+                finally:
+                    writer.close()
+            answer = json.loads(line)
+        except (OSError, TimeoutError, ValueError) as error:
+            raise LocalFault(
+                "SUPERVISOR_LOST", f"the supervisor in {self.directory} does not answer: {error}"
+            ) from error
+        if failed := answer.pop("failed", None):
+            raise LocalFault("SUPERVISOR_REFUSED", f"{request['op']}: {failed}")
+        return VmmStatus(**answer)

@@ -1,0 +1,197 @@
+"""The ownership journal: who owns which guest, durable before anything that it allows is done.
+
+SQLite in WAL mode with synchronous=FULL: when a call returns, the record survives a power failure.
+A journal is made once (`bmigd init`) and has an incarnation; the daemon never makes one by itself,
+because a forgotten RUNNING could become a second copy of a guest.
+
+Every method blocks on the disk; call them through the daemon's journal thread. Which state may
+follow which is decided in migration/handoff.py, not here.
+"""
+
+import sqlite3
+import time
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from bmigd.errors import LocalFault
+
+SCHEMA = 1
+_TABLES = """
+CREATE TABLE journal (incarnation TEXT NOT NULL, schema INTEGER NOT NULL, made_at REAL NOT NULL);
+CREATE TABLE migrations (
+    id TEXT PRIMARY KEY,
+    side TEXT NOT NULL CHECK (side IN ('source', 'destination')),
+    guest TEXT NOT NULL,
+    peer TEXT NOT NULL,
+    epoch INTEGER NOT NULL,
+    state TEXT NOT NULL,
+    peer_incarnation TEXT NOT NULL,
+    definition TEXT NOT NULL,
+    why TEXT NOT NULL,
+    began_at REAL NOT NULL,
+    changed_at REAL NOT NULL
+) STRICT;
+CREATE TABLE epochs (guest TEXT PRIMARY KEY, epoch INTEGER NOT NULL) STRICT;
+CREATE TABLE resolutions (id TEXT NOT NULL, operator TEXT NOT NULL, at REAL NOT NULL) STRICT;
+"""
+
+
+@dataclass(frozen=True)
+class Record:
+    """What the journal says of one migration on one side."""
+
+    id: str
+    side: str  # "source" or "destination"
+    guest: str
+    peer: str  # the other node
+    epoch: int  # the guest's epoch once it is handed over
+    state: str
+    peer_incarnation: str = ""  # the other node's journal; "" until it is known
+    definition: str = ""  # the guest, as TOML
+    why: str = ""  # why it was refused, returned or aborted: "REASON: message"
+    began_at: float = 0.0  # seconds since 1970
+    changed_at: float = 0.0
+
+
+def create(path: Path) -> str:
+    """Make a journal and return its incarnation; refuses to touch an existing file."""
+    if path.exists():
+        raise LocalFault(
+            "JOURNAL_EXISTS",
+            f"{path} exists already",
+            "nothing needs to be done; a journal is made once and never replaced",
+        )
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    path.touch(mode=0o600)
+    incarnation = str(uuid.uuid4())
+    connection = sqlite3.connect(path)
+    try:
+        _durable(connection)
+        connection.executescript(_TABLES)
+        with connection:
+            connection.execute(
+                "INSERT INTO journal VALUES (?, ?, ?)", (incarnation, SCHEMA, time.time())
+            )
+    finally:
+        connection.close()
+    return incarnation
+
+
+def _durable(connection: sqlite3.Connection) -> None:
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute("PRAGMA foreign_keys = ON")
+
+
+class Journal:
+    """An existing journal. LocalFault (JOURNAL_…) when it is missing, damaged or unwritable."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        if not path.exists():
+            raise LocalFault(
+                "JOURNAL_MISSING",
+                f"there is no journal at {path}",
+                "on a new node run `bmigd init`; on an old one restore nothing and make no new"
+                " journal before you have read docs/FAILURES.md: guests may be in doubt",
+            )
+        self._connection = sqlite3.connect(path, check_same_thread=False)
+        try:
+            _durable(self._connection)
+            (verdict,) = self._connection.execute("PRAGMA quick_check").fetchone()
+            self.incarnation, schema = self._connection.execute(
+                "SELECT incarnation, schema FROM journal"
+            ).fetchone()
+        except (sqlite3.Error, TypeError) as error:
+            raise self._damaged(error) from error
+        if verdict != "ok":
+            raise self._damaged(verdict)
+        if schema != SCHEMA:
+            raise LocalFault(
+                "JOURNAL_SCHEMA", f"{path} has schema {schema}, this daemon needs {SCHEMA}"
+            )
+
+    def close(self) -> None:
+        """Close the file."""
+        self._connection.close()
+
+    def get(self, migration_id: str) -> Record | None:
+        """One migration, or None."""
+        rows = self._select("WHERE id = ?", migration_id)
+        return rows[0] if rows else None
+
+    def all(self) -> list[Record]:
+        """Every migration, oldest first."""
+        return self._select("ORDER BY began_at")
+
+    def put(self, record: Record) -> Record:
+        """Write a new migration or its new state; durable on return."""
+        now = time.time()
+        self._write(
+            lambda: self._connection.execute(
+                "INSERT INTO migrations VALUES (?,?,?,?,?,?,?,?,?,?,?) ON CONFLICT (id) DO UPDATE"
+                " SET state = excluded.state, peer_incarnation = excluded.peer_incarnation,"
+                " why = excluded.why, changed_at = excluded.changed_at",
+                (
+                    *(record.id, record.side, record.guest, record.peer, record.epoch),
+                    *(record.state, record.peer_incarnation, record.definition, record.why),
+                    *(record.began_at or now, now),
+                ),
+            )
+        )
+        written = self.get(record.id)
+        assert written
+        return written
+
+    def epoch(self, guest: str) -> int:
+        """How often the guest has been handed over, as far as this node knows."""
+        row = self._connection.execute(
+            "SELECT epoch FROM epochs WHERE guest = ?", (guest,)
+        ).fetchone()
+        return int(row[0]) if row else 0
+
+    def raise_epoch(self, guest: str, epoch: int) -> None:
+        """Remember an epoch; it never falls."""
+        self._write(
+            lambda: self._connection.execute(
+                "INSERT INTO epochs VALUES (?, ?) ON CONFLICT (guest)"
+                " DO UPDATE SET epoch = max(epoch, excluded.epoch)",
+                (guest, epoch),
+            )
+        )
+
+    def note_resolution(self, migration_id: str, operator: str) -> None:
+        """Record who settled a migration in doubt."""
+        self._write(
+            lambda: self._connection.execute(
+                "INSERT INTO resolutions VALUES (?, ?, ?)", (migration_id, operator, time.time())
+            )
+        )
+
+    def _select(self, clause: str, *values: object) -> list[Record]:
+        columns = "id, side, guest, peer, epoch, state, peer_incarnation, definition, why"
+        query = f"SELECT {columns}, began_at, changed_at FROM migrations {clause}"  # noqa: S608 - clauses are literals of this file
+        try:
+            return [Record(*row) for row in self._connection.execute(query, values)]
+        except sqlite3.Error as error:
+            raise self._damaged(error) from error
+
+    def _write(self, statement: Callable[[], object]) -> None:
+        try:
+            with self._connection:
+                statement()
+        except sqlite3.Error as error:
+            raise LocalFault(
+                "JOURNAL_UNWRITABLE",
+                f"cannot write {self._path}: {error}",
+                "free space on its disk or mend the disk, then restart the daemon",
+            ) from error
+
+    def _damaged(self, cause: object) -> LocalFault:
+        return LocalFault(
+            "JOURNAL_DAMAGED",
+            f"{self._path} cannot be used: {cause}",
+            "do not replace it: read docs/FAILURES.md, guests may be in doubt",
+        )

@@ -1,0 +1,1 @@
+"""What happens in a migration, in which order, and who owns the guest."""

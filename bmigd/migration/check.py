@@ -1,0 +1,87 @@
+"""The dry run: facts of both nodes, every precheck, nothing changed."""
+
+import asyncio
+import secrets
+from dataclasses import dataclass
+
+from bmigd import prechecks
+from bmigd.errors import NotPossible, Violation
+from bmigd.guests.definition import Definition
+from bmigd.migration.node import Node
+from bmigd.migration.picture import Options
+from bmigd.migration.ports import PROTOCOL_VERSIONS, Inquiry, Peer
+from bmigd.prechecks.facts import Case, Facts, Finding
+from bmigd.prechecks.protocol import newest_common
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What the prechecks found, and the facts that a migration goes on with."""
+
+    findings: list[Finding]
+    source: Facts
+    destination: Facts
+
+    @property
+    def protocol_version(self) -> int:
+        """The newest common version."""
+        version = newest_common(PROTOCOL_VERSIONS, self.destination.protocol_versions)
+        assert version is not None, "prechecks have passed"
+        return version
+
+
+async def check(
+    node: Node, peer: Peer, definition: Definition, options: Options, requested_by: str
+) -> Checked:
+    """Run every precheck for a guest of this node."""
+    driver = node.driver(definition)
+    probe = secrets.token_hex(16)
+    probe_seen = await asyncio.to_thread(_leave_probes, node, definition, probe)
+    try:
+        inquiry = Inquiry(definition, requested_by, PROTOCOL_VERSIONS, probe)
+        there = await peer.exchange(inquiry)
+        here = await node.facts(definition, probe, denied="")
+    finally:
+        await asyncio.to_thread(node.remove_probes, definition, probe)
+    power = await driver.power(definition.name)
+    case = Case(
+        guest=definition,
+        source=here,
+        destination=there,
+        probe=probe_seen,
+        clock_error_ms=1000,
+        is_running=power.is_running,
+        objections=tuple(driver.objections(definition)),
+        room_bytes=driver.room(definition),
+        fixed_downtime_s=driver.fixed_downtime_s(definition.memory_bytes),
+        downtime_limit_s=options.downtime_limit_ms / 1000,
+        on_timeout=options.on_timeout,
+    )
+    return Checked(prechecks.run(case), here, there)
+
+
+def require_allowed(checked: Checked, definition: Definition) -> None:
+    """NotPossible unless all passed: PRECHECK_FAILED, or the reason if there is just one."""
+    failures = prechecks.failures(checked.findings)
+    if not failures:
+        return
+    raise NotPossible(
+        failures[0].reason if len(failures) == 1 else "PRECHECK_FAILED",
+        f"guest {definition.name} cannot go to {checked.destination.name}: "
+        + "; ".join(finding.message for finding in failures),
+        failures[0].advice,
+        guest=definition.name,
+        side="source",
+        location=f"on {checked.source.name}, unchanged",
+        violations=tuple(
+            Violation(finding.reason, finding.message, finding.advice) for finding in failures
+        ),
+    )
+
+
+def _leave_probes(node: Node, definition: Definition, probe: str) -> str:
+    try:
+        node.write_probes(definition, probe)
+    except OSError:
+        return ""  # a storage that cannot be written: the storage check says so
+    return probe

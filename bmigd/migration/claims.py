@@ -1,0 +1,38 @@
+"""Which guests are part of a migration on this node: at most one each.
+
+In memory only; rebuilt from the journal at the start, before anything is served.
+"""
+
+from bmigd.errors import Busy
+
+
+class Claims:
+    """Guest name to migration id."""
+
+    def __init__(self) -> None:
+        self._by_guest: dict[str, str] = {}
+
+    def holder(self, guest: str) -> str:
+        """The migration that has the guest, or ""."""
+        return self._by_guest.get(guest, "")
+
+    def take(self, guest: str, migration_id: str) -> None:
+        """Claim a guest; Busy (GUEST_BUSY) if another migration has it."""
+        if self.holder(guest) != migration_id:
+            self.require_free(guest)
+        self._by_guest[guest] = migration_id
+
+    def release(self, guest: str, migration_id: str) -> None:
+        """Let a guest go, if that migration has it."""
+        if self.holder(guest) == migration_id:
+            del self._by_guest[guest]
+
+    def require_free(self, guest: str) -> None:
+        """Busy (GUEST_BUSY) if any migration has the guest."""
+        if held := self.holder(guest):
+            raise Busy(
+                "GUEST_BUSY",
+                f"guest {guest} is part of migration {held}",
+                f"wait for it, or cancel it: bmigctl cancel {held}",
+                guest=guest,
+            )

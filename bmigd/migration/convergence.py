@@ -1,0 +1,116 @@
+"""When to stop copying and switch over. Pure: rounds so far in, a decision with its reason out."""
+
+from dataclasses import dataclass
+from enum import Enum
+
+HELPS_BELOW = 0.9  # a round helps if the estimate falls below this part of the best one so far
+PATIENCE_ROUNDS = 3  # so many rounds without help in a row
+
+
+@dataclass(frozen=True)
+class RoundFigures:
+    """What one round did."""
+
+    sent_bytes: int
+    wire_bytes: int
+    duration_s: float
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What the operator wants and the driver costs."""
+
+    downtime_s: float
+    timeout_s: float
+    fixed_downtime_s: float
+
+
+class Step(Enum):
+    """What to do next."""
+
+    ANOTHER_ROUND = "another round"
+    SWITCH_OVER = "switch over"
+    TAKE_ACTION = "do what was asked for when it does not converge"
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What to do next, why, and the figures behind it."""
+
+    step: Step
+    why: str
+    estimated_downtime_s: float
+    reason: str = ""  # for TAKE_ACTION: NOT_CONVERGING or TIMEOUT
+
+
+def estimate_s(last: RoundFigures, fixed_downtime_s: float) -> float:
+    """Downtime if the guest were switched over now.
+
+    What the guest dirtied during a round is what the next one sends; the last round's volume is
+    the best guess of it, sent at the last round's rate.
+    """
+    return fixed_downtime_s + last.duration_s
+
+
+def decide(rounds: list[RoundFigures], limits: Limits, elapsed_s: float) -> Decision:
+    """What to do after the newest round."""
+    estimates = [estimate_s(one, limits.fixed_downtime_s) for one in rounds]
+    now, limit_s = estimates[-1], limits.downtime_s
+    if now <= limit_s and (len(rounds) > 1 or rounds[-1].sent_bytes == 0):
+        return Decision(
+            Step.SWITCH_OVER,
+            f"estimated downtime {_ms(now)} is within the limit of {_ms(limit_s)}",
+            now,
+        )
+    without_help = _rounds_without_help(estimates)
+    if without_help and limits.fixed_downtime_s > limit_s and _is_small(rounds, limits):
+        return Decision(
+            Step.SWITCH_OVER,
+            f"the driver alone costs {_ms(limits.fixed_downtime_s)}, more than the limit of"
+            f" {_ms(limit_s)}, and another round would not shorten it",
+            now,
+        )
+    if elapsed_s >= limits.timeout_s:
+        return Decision(
+            Step.TAKE_ACTION,
+            f"{elapsed_s:.0f} s have passed and the estimated downtime is {_ms(now)}, limit"
+            f" {_ms(limit_s)}",
+            now,
+            "TIMEOUT",
+        )
+    if without_help >= PATIENCE_ROUNDS:
+        return Decision(
+            Step.TAKE_ACTION,
+            f"{PATIENCE_ROUNDS} rounds did not help: the guest dirties memory as fast as it is"
+            f" sent ({_rate(rounds[-1])}); estimated downtime {_ms(now)}, limit {_ms(limit_s)}",
+            now,
+            "NOT_CONVERGING",
+        )
+    return Decision(
+        Step.ANOTHER_ROUND,
+        f"estimated downtime {_ms(now)}, limit {_ms(limit_s)}",
+        now,
+    )
+
+
+def _is_small(rounds: list[RoundFigures], limits: Limits) -> bool:
+    """Whether what is left to send no longer matters beside the driver's own cost."""
+    return rounds[-1].duration_s <= max(limits.fixed_downtime_s, limits.downtime_s)
+
+
+def _rounds_without_help(estimates: list[float]) -> int:
+    best, without = estimates[0], 0
+    for estimate in estimates[1:]:
+        if estimate < HELPS_BELOW * best:
+            best, without = estimate, 0
+        else:
+            without += 1
+    return without
+
+
+def _ms(seconds: float) -> str:
+    return f"{seconds * 1000:.0f} ms"
+
+
+def _rate(last: RoundFigures) -> str:
+    return f"{last.sent_bytes / max(last.duration_s, 1e-6) / (1 << 20):.0f} MiB/s"

@@ -1,0 +1,150 @@
+"""This node's guests as operators see them, and what may be done with them outside migrations.
+
+A guest that is part of a migration is neither started, stopped nor forgotten: its owner may be
+another node.
+"""
+
+import asyncio
+from dataclasses import dataclass
+from enum import IntEnum
+
+from bmigd.errors import NotPossible
+from bmigd.guests.definition import Definition, parse_toml
+from bmigd.journal import Record
+from bmigd.migration.handoff import SourceState
+from bmigd.migration.ledger import Ledger
+from bmigd.migration.node import Node
+
+
+class GuestState(IntEnum):
+    """What a guest is doing here, numbered as in the contract."""
+
+    STOPPED = 1
+    RUNNING = 2
+    MIGRATING_OUT = 3
+    MIGRATING_IN = 4
+    SUSPENDED = 5
+    IN_DOUBT = 6
+    FAILED = 7
+
+
+@dataclass(frozen=True)
+class GuestView:
+    """A guest of this node."""
+
+    definition: Definition
+    state: GuestState
+    epoch: int
+    migration_id: str = ""
+    pid: int = 0
+    detail: str = ""
+
+
+class Inventory:
+    """The guests of this node."""
+
+    def __init__(self, node: Node, ledger: Ledger) -> None:
+        self._node = node
+        self._ledger = ledger
+        self._changing: dict[str, asyncio.Lock] = {}
+
+    async def all(self) -> list[GuestView]:
+        """Every guest that is defined or being received here, by name."""
+        records = {record.id: record for record in await self._ledger.all()}
+        views = [await self.get(name) for name in self._node.store.names()]
+        names = {view.definition.name for view in views}
+        incoming = [
+            await self._view_incoming(record)
+            for record in records.values()
+            if self._node.claims.holder(record.guest) == record.id and record.guest not in names
+        ]
+        return sorted([*views, *incoming], key=lambda view: view.definition.name)
+
+    async def get(self, name: str) -> GuestView:
+        """One guest that is defined here; Unknown (GUEST_UNKNOWN)."""
+        definition = self._node.store.get(name)
+        power = await self._node.driver(definition).power(name)
+        held = self._node.claims.holder(name)
+        record = await self._ledger.get(held) if held else None
+        state, detail = _state(record, power.is_running, power.failed)
+        epoch = await self._ledger.epoch(name)
+        return GuestView(definition, state, epoch, held, power.pid, detail)
+
+    async def define(self, definition: Definition) -> GuestView:
+        """Keep a new guest; idempotent for an equal one."""
+        async with self._lock(definition.name):
+            self._node.claims.require_free(definition.name)
+            self._node.driver(definition)
+            await asyncio.to_thread(self._node.store.add, definition)
+        return await self.get(definition.name)
+
+    async def undefine(self, name: str) -> None:
+        """Forget a stopped guest."""
+        async with self._lock(name):
+            view = await self._free(name)
+            if view.state is GuestState.RUNNING:
+                raise NotPossible(
+                    "GUEST_RUNNING",
+                    f"guest {name} runs",
+                    f"stop it first: bmigctl guest stop {name}",
+                    guest=name,
+                    location=f"running on {self._node.name}",
+                )
+            await self._node.driver(view.definition).stop(view.definition, True, 0)
+            await asyncio.to_thread(self._node.store.remove, name)
+
+    async def start(self, name: str) -> GuestView:
+        """Start a guest from its firmware; idempotent."""
+        async with self._lock(name):
+            view = await self._free(name)
+            driver = self._node.driver(view.definition)
+            self._require_supported(view.definition)
+            await driver.start(view.definition)
+        return await self.get(name)
+
+    async def stop(self, name: str, force: bool, timeout_s: float) -> GuestView:
+        """Stop a guest; idempotent."""
+        async with self._lock(name):
+            view = await self._free(name)
+            await self._node.driver(view.definition).stop(view.definition, force, timeout_s)
+        return await self.get(name)
+
+    def _require_supported(self, definition: Definition) -> None:
+        missing = [s for s, _ in definition.disks if s not in self._node.config.storage]
+        missing += [n for n in definition.networks if n not in self._node.config.networks]
+        if missing:
+            raise NotPossible(
+                "NOT_CONFIGURED",
+                f"guest {definition.name} needs {', '.join(missing)}, which {self._node.name}"
+                " does not have",
+                "name it in [storage] or [networks] of the node's configuration",
+                guest=definition.name,
+            )
+
+    async def _free(self, name: str) -> GuestView:
+        view = await self.get(name)
+        self._node.claims.require_free(name)
+        return view
+
+    async def _view_incoming(self, record: Record) -> GuestView:
+        definition = parse_toml(record.definition)
+        detail = f"being received from {record.peer}"
+        return GuestView(
+            definition, GuestState.MIGRATING_IN, record.epoch, record.id, detail=detail
+        )
+
+    def _lock(self, name: str) -> asyncio.Lock:
+        return self._changing.setdefault(name, asyncio.Lock())
+
+
+def _state(record: Record | None, is_running: bool, failed: str) -> tuple[GuestState, str]:
+    """Pure: a guest's state from its migration and its hypervisor."""
+    if record is not None and record.state == SourceState.LET_GO:
+        return GuestState.IN_DOUBT, f"let go to {record.peer}; its state is kept here"
+    if record is not None and not is_running:
+        return GuestState.SUSPENDED, f"down while it moves to {record.peer}"
+    if record is not None:
+        return GuestState.MIGRATING_OUT, f"being copied to {record.peer}"
+    if is_running:
+        return GuestState.RUNNING, ""
+    return (GuestState.FAILED, failed) if failed else (GuestState.STOPPED, "")

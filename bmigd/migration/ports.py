@@ -1,0 +1,109 @@
+"""What a migration needs of the other node, as values and one Protocol. rpc/ implements it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from bmigd.drivers.base import Region, StateFile
+from bmigd.guests.definition import Definition
+from bmigd.migration.handoff import Outcome
+from bmigd.migration.picture import Failure, Part
+from bmigd.prechecks.facts import Facts
+from bmigd.transfer.sender import ChunkStream
+
+PROTOCOL_VERSIONS = (1,)
+
+
+@dataclass(frozen=True)
+class Inquiry:
+    """What the source tells before a migration."""
+
+    definition: Definition
+    requested_by: str
+    protocol_versions: tuple[int, ...]
+    probe_name: str
+
+
+@dataclass(frozen=True)
+class Invitation:
+    """The source asks the destination to receive a guest."""
+
+    migration_id: str
+    epoch: int
+    definition: Definition
+    regions: tuple[Region, ...]
+    protocol_version: int
+    journal_incarnation: str
+    requested_by: str
+    hash_seed: int
+    driver_build: str
+
+
+@dataclass(frozen=True)
+class Welcome:
+    """The destination has reserved and prepared."""
+
+    journal_incarnation: str
+    lease_s: float
+    window_chunks: int
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """Device state, and the root of all memory as it was sent."""
+
+    migration_id: str
+    epoch: int
+    memory_root: bytes
+    files: Sequence[StateFile]
+    verify: bool
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """The destination is READY."""
+
+    memory_root: bytes
+    parts: tuple[Part, ...]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the destination's journal says of a handoff."""
+
+    outcome: Outcome
+    parts: tuple[Part, ...] = ()
+    failure: Failure | None = field(default=None)
+
+
+class Peer(Protocol):
+    """The destination, as the source calls it. PeerLost, PeerSaidNo or Denied on every call."""
+
+    name: str
+
+    async def exchange(self, inquiry: Inquiry) -> Facts:
+        """The destination's facts."""
+
+    async def receive(self, invitation: Invitation) -> Welcome:
+        """Reserve and prepare."""
+
+    async def open_stream(self) -> ChunkStream:
+        """A stream for chunks."""
+
+    async def deliver(self, delivery: Delivery) -> Receipt:
+        """Device state and root."""
+
+    async def commit(self, migration_id: str, epoch: int) -> Answer:
+        """Hand over."""
+
+    async def abort(self, migration_id: str, epoch: int, incarnation: str, why: str) -> Answer:
+        """Withdraw."""
+
+    async def query(self, migration_id: str, epoch: int, incarnation: str) -> Answer:
+        """What became of it?"""
+
+    async def explain(self, error: Exception) -> str:
+        """Why it cannot be reached, in words, found out by trying."""
+
+    async def close(self) -> None:
+        """Hang up."""

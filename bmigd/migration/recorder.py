@@ -1,0 +1,117 @@
+"""Keeps the picture of one migration, tells whoever watches, and writes history.
+
+Recording never fails a migration: history is for people.
+"""
+
+import asyncio
+import copy
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+import structlog
+
+from bmigd.migration.phases import Phase, advance
+from bmigd.migration.picture import Event, Failure, Picture, to_json
+
+log = structlog.get_logger()
+
+SaveHistory = Callable[[str, dict[str, Any]], Awaitable[None]]  # a method of History, its arguments
+
+
+def now_ms() -> int:
+    """Milliseconds since 1970."""
+    return time.time_ns() // 1_000_000
+
+
+class Recorder:
+    """One migration's picture and events."""
+
+    def __init__(self, picture: Picture, save: Callable[..., None]) -> None:
+        self.picture = picture
+        self._save = save
+        self._events: list[Event] = []
+        self._watchers: set[asyncio.Queue[Event | None]] = set()
+        picture.started_at_ms = picture.started_at_ms or now_ms()
+        self.keep()
+
+    def enter(self, phase: Phase, message: str) -> None:
+        """A new phase: one log line, one event."""
+        self.picture.phase = advance(self.picture.phase, phase)
+        self.picture.progress.phase = phase
+        self._log(f"phase {phase.name.lower()}", detail=message)
+        self.event("phase", message)
+
+    def event(self, kind: str, message: str) -> None:
+        """Something worth keeping."""
+        event = self._make(len(self._events) + 1, kind, message)
+        self._events.append(event)
+        self._save("add_event", self.picture.id, event.sequence, to_json(event))
+        self._tell(event)
+
+    def sample(self) -> None:
+        """A progress sample: told, not kept."""
+        if self._watchers:
+            self._tell(self._make(0, "progress", ""))
+
+    def end(self, phase: Phase, message: str, failure: Failure | None = None) -> None:
+        """The last phase; watchers are let go."""
+        picture = self.picture
+        picture.ended_at_ms = now_ms()
+        picture.report.total_us = (picture.ended_at_ms - picture.started_at_ms) * 1000
+        picture.failure = failure
+        picture.in_doubt_since_ms, picture.waiting_for = 0, ""
+        picture.phase = advance(picture.phase, phase)
+        picture.progress.phase = phase
+        if phase is Phase.COMPLETED:
+            picture.progress.percent = 100
+        self._log(
+            f"migration {phase.name.lower()}",
+            detail=message,
+            reason=failure.reason if failure else "",
+            downtime_ms=picture.report.downtime_us // 1000,
+        )
+        self.event("ended", message)
+        self.keep()
+        for watcher in self._watchers:
+            watcher.put_nowait(None)
+
+    def keep(self) -> None:
+        """Write the picture to history."""
+        self._save("save", self.picture.id, self.picture.started_at_ms, to_json(self.picture))
+
+    async def watch(self, after_sequence: int) -> AsyncIterator[Event]:
+        """Events after a sequence number, then new ones and samples, until the end."""
+        queue: asyncio.Queue[Event | None] = asyncio.Queue()
+        self._watchers.add(queue)
+        try:
+            for event in self._events[after_sequence:]:
+                yield event
+            seen = len(self._events) if self.picture.has_ended else after_sequence
+            if self.picture.has_ended:
+                return
+            while (event_or_end := await queue.get()) is not None:
+                if event_or_end.sequence == 0 or event_or_end.sequence > seen:
+                    yield event_or_end
+        finally:
+            self._watchers.discard(queue)
+
+    def _make(self, sequence: int, kind: str, message: str) -> Event:
+        progress = copy.copy(self.picture.progress)
+        return Event(sequence, now_ms(), kind, message, self.picture.phase, progress)
+
+    def _tell(self, event: Event) -> None:
+        for watcher in self._watchers:
+            # A slow watcher loses samples, never events; it is let go at the end.
+            if event.sequence or watcher.qsize() < 64:
+                watcher.put_nowait(event)
+
+    def _log(self, event: str, **facts: object) -> None:
+        picture = self.picture
+        log.info(
+            event,
+            migration=picture.id,
+            guest=picture.guest,
+            side=picture.side,
+            **{key: value for key, value in facts.items() if value not in ("", 0)},
+        )

@@ -1,0 +1,146 @@
+"""Rounds of one migration: send a pass, look at the figures, decide, say so."""
+
+import asyncio
+import time
+
+from bmigd.chunk import PAGE_BYTES
+from bmigd.drivers.base import Memory
+from bmigd.errors import NotPossible
+from bmigd.migration.convergence import Decision, Limits, RoundFigures, Step, decide
+from bmigd.migration.phases import percent
+from bmigd.migration.picture import Options, Round
+from bmigd.migration.recorder import Recorder
+from bmigd.transfer.sender import Sender
+from bmigd.transfer.tracker import ContentTracker
+
+SAMPLE_S = 0.2
+MIB = 1 << 20
+
+
+class Rounds:
+    """The passes over one guest's memory and their figures."""
+
+    def __init__(
+        self,
+        sender: Sender,
+        tracker: ContentTracker,
+        recorder: Recorder,
+        options: Options,
+        fixed_downtime_s: float,
+    ) -> None:
+        self._sender = sender
+        self._tracker = tracker
+        self._recorder = recorder
+        self._options = options
+        self._limits = Limits(options.downtime_limit_ms / 1000, options.timeout_s, fixed_downtime_s)
+        self._figures: list[RoundFigures] = []
+        self._sampled_at = 0.0
+        self._began = time.monotonic()
+        self._round_began = (0.0, 0, 0, 0)
+        progress = recorder.picture.progress
+        progress.memory_bytes = sum(len(hashes) * PAGE_BYTES for hashes in sender.table.regions)
+        recorder.picture.report.tracker = tracker.name
+
+    async def precopy(self, memory: Memory) -> None:
+        """Rounds until it is time to switch over; NotPossible (TIMEOUT, NOT_CONVERGING)."""
+        while True:
+            await self._within_timeout(memory)
+            elapsed_s = time.monotonic() - self._began
+            decision = decide(self._figures, self._limits, elapsed_s)
+            self._recorder.picture.progress.estimated_downtime_ms = round(
+                decision.estimated_downtime_s * 1000
+            )
+            self._recorder.event("decision", f"{decision.step.value}: {decision.why}")
+            if decision.step is Step.SWITCH_OVER:
+                return
+            if decision.step is Step.TAKE_ACTION:
+                if self._options.on_timeout == "switch-over":
+                    self._recorder.event("decision", "switching over as asked for")
+                    return
+                raise self._not_converged(decision)
+
+    async def last_pass(self, memory: Memory) -> None:
+        """Everything that is still different, the guest being down."""
+        await self._one(memory, guest_down=True)
+
+    def sample(self) -> None:
+        """Bring progress up to date; tell watchers now and then."""
+        now = time.monotonic()
+        if now - self._sampled_at < SAMPLE_S:
+            return
+        self._sampled_at = now
+        self._update_progress(now)
+        self._recorder.sample()
+
+    async def _within_timeout(self, memory: Memory) -> None:
+        """A round; one that outlasts the operator's timeout is cut short if that means abort."""
+        if self._options.on_timeout != "abort":
+            await self._one(memory, guest_down=False)
+            return
+        left_s = self._limits.timeout_s - (time.monotonic() - self._began)
+        try:
+            async with asyncio.timeout(max(0.0, left_s)) as limit:
+                await self._one(memory, guest_down=False)
+        except TimeoutError:
+            if not limit.expired():
+                raise
+            why = f"round {len(self._figures) + 1} was not done after {self._limits.timeout_s:g} s"
+            raise self._not_converged(Decision(Step.TAKE_ACTION, why, 0.0, "TIMEOUT")) from None
+
+    async def _one(self, memory: Memory, *, guest_down: bool) -> None:
+        totals, progress = self._sender.totals, self._recorder.picture.progress
+        progress.round = number = progress.round + 1
+        began = time.monotonic()
+        self._round_began = (began, totals.scanned_bytes, totals.sent_bytes, totals.wire_bytes)
+        _, _, sent_before, wire_before = self._round_began
+        await self._sender.send_pass(self._tracker.scan(memory))
+        duration_s = time.monotonic() - began
+        sent, wire = totals.sent_bytes - sent_before, totals.wire_bytes - wire_before
+        if wire:
+            self._sender.encoder.link_bytes_per_s = wire / duration_s
+        self._figures.append(RoundFigures(sent, wire, duration_s))
+        if number > 1 and not guest_down:
+            # What this round sent is what the guest dirtied since the round before began.
+            since_s = self._figures[-2].duration_s
+            progress.dirty_rate_bytes_per_s = round(sent / max(since_s, 0.001))
+        self._keep(Round(number, sent, wire, round(duration_s * 1e6), guest_down))
+
+    def _keep(self, one: Round) -> None:
+        self._update_progress(time.monotonic())
+        report, totals = self._recorder.picture.report, self._sender.totals
+        report.rounds.append(one)
+        report.sent_bytes, report.wire_bytes = totals.sent_bytes, totals.wire_bytes
+        if totals.reconnects > report.reconnects:
+            self._recorder.event("reconnect", f"taken up again {totals.reconnects} times so far")
+            report.reconnects = totals.reconnects
+        self._recorder.event(
+            "round",
+            f"round {one.number}{' (guest down)' if one.guest_down else ''}:"
+            f" {one.dirty_bytes / MIB:.1f} MiB in {one.duration_us / 1e6:.2f} s,"
+            f" {one.wire_bytes / MIB:.1f} MiB on the wire",
+        )
+        self._recorder.keep()
+
+    def _update_progress(self, now: float) -> None:
+        picture, totals = self._recorder.picture, self._sender.totals
+        progress = picture.progress
+        began, scanned, sent, _ = self._round_began
+        progress.round_scanned_bytes = totals.scanned_bytes - scanned
+        progress.sent_bytes, progress.wire_bytes = totals.sent_bytes, totals.wire_bytes
+        elapsed_s = max(now - began, 0.001)
+        if totals.sent_bytes > sent:
+            progress.rate_bytes_per_s = round((totals.sent_bytes - sent) / elapsed_s)
+        fraction = progress.round_scanned_bytes / max(progress.memory_bytes, 1)
+        if fraction > 0:
+            progress.estimated_remaining_ms = round(elapsed_s * 1000 * (1 - fraction) / fraction)
+        # The first round is most of the work; later ones share what is left.
+        done = 0.85 * fraction if progress.round == 1 else 1 - 0.15 * 0.6 ** (progress.round - 1)
+        progress.percent = percent(picture.phase, done, progress.percent)
+
+    def _not_converged(self, decision: Decision) -> NotPossible:
+        return NotPossible(
+            decision.reason,
+            decision.why,
+            "allow a longer downtime (--downtime-limit), switch over all the same (--on-timeout"
+            " switch-over), or try when the guest is quieter",
+        )

@@ -1,0 +1,43 @@
+"""May this guest go there? One pure file for each check, and the registry."""
+
+from collections.abc import Callable
+
+from bmigd.prechecks import (
+    certificates,
+    cpu,
+    downtime,
+    driver,
+    firmware,
+    memory,
+    network,
+    ownership,
+    protocol,
+    spool,
+    storage,
+)
+from bmigd.prechecks.facts import Case, Finding, Verdict
+
+CHECKS: tuple[Callable[[Case], Finding], ...] = (
+    ownership.check,
+    protocol.check,
+    driver.check,
+    cpu.check,
+    memory.check,
+    spool.check,
+    storage.check,
+    network.check,
+    firmware.check,
+    certificates.check,
+    downtime.check,
+)
+
+
+def run(case: Case) -> list[Finding]:
+    """Every check, failures first."""
+    findings = [check(case) for check in CHECKS]
+    return sorted(findings, key=lambda finding: -finding.verdict)
+
+
+def failures(findings: list[Finding]) -> list[Finding]:
+    """Those that stop a migration."""
+    return [finding for finding in findings if finding.verdict == Verdict.FAILED]

@@ -1,0 +1,96 @@
+"""What prechecks compare: facts of both nodes, and findings. Values only."""
+
+from dataclasses import dataclass, field
+from enum import IntEnum
+
+from bmigd.drivers.base import DriverFacts
+from bmigd.guests.definition import Definition
+from bmigd.host import Cpu
+
+
+class Verdict(IntEnum):
+    """What came of a check, numbered as in the contract."""
+
+    PASSED = 1
+    WARNING = 2
+    FAILED = 3
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One result. A reason is stable and for programs; empty when passed."""
+
+    check: str
+    verdict: Verdict
+    message: str
+    reason: str = ""
+    advice: str = ""
+
+
+@dataclass(frozen=True)
+class DiskFacts:
+    """A disk of the guest as a node sees it."""
+
+    storage: str
+    image: str
+    size_bytes: int  # 0: missing
+    probe: str = ""  # what was found at the source's probe; "" for nothing
+
+
+@dataclass(frozen=True)
+class Facts:
+    """A node, as far as one guest is concerned."""
+
+    name: str
+    protocol_versions: tuple[int, ...]
+    version: str
+    clock_ms: int
+    certificate_expires_at_s: int
+    memory_available_bytes: int
+    spool_available_bytes: int
+    spool_in_memory: bool
+    cpu: Cpu
+    driver: DriverFacts
+    networks: tuple[str, ...] = ()
+    disks: tuple[DiskFacts, ...] = ()
+    firmware: tuple[tuple[str, str], ...] = ()  # path, SHA-256 or "" when missing
+    name_taken_by: str = ""
+    denied: str = ""
+
+
+@dataclass(frozen=True)
+class Case:
+    """Everything that a check may look at."""
+
+    guest: Definition
+    source: Facts
+    destination: Facts
+    probe: str  # what the source wrote for the destination to find; "" if it could not
+    clock_error_ms: int  # how far off the comparison of clocks may be
+    is_running: bool
+    objections: tuple[str, ...]  # the source's driver's
+    room_bytes: tuple[int, int]  # memory and spool that the guest needs on the way in
+    fixed_downtime_s: float
+    downtime_limit_s: float
+    on_timeout: str
+    certificate_days: float = field(default=14.0)  # warn below
+
+
+def passed(check: str, message: str) -> Finding:
+    """Nothing in the way."""
+    return Finding(check, Verdict.PASSED, message)
+
+
+def failed(check: str, reason: str, message: str, advice: str) -> Finding:
+    """Stops the migration."""
+    return Finding(check, Verdict.FAILED, message, reason, advice)
+
+
+def warning(check: str, reason: str, message: str, advice: str) -> Finding:
+    """Worth knowing."""
+    return Finding(check, Verdict.WARNING, message, reason, advice)
+
+
+def mib(size_bytes: float) -> str:
+    """A size for people."""
+    return f"{size_bytes / (1 << 20):.0f} MiB"

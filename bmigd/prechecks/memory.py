@@ -1,0 +1,19 @@
+"""Room in the destination's memory, where its spool may live too."""
+
+from bmigd.prechecks.facts import Case, Finding, failed, mib, passed
+
+
+def check(case: Case) -> Finding:
+    """Enough available memory for the guest, and for its file if the spool is in memory."""
+    memory_bytes, spool_bytes = case.room_bytes
+    needed = memory_bytes + (spool_bytes if case.destination.spool_in_memory else 0)
+    available = case.destination.memory_available_bytes
+    if available < needed:
+        return failed(
+            "memory",
+            "NO_MEMORY",
+            f"{case.destination.name} has {mib(available)} for guests, {case.guest.name} needs"
+            f" {mib(needed)}",
+            f"free memory on {case.destination.name} or choose another node",
+        )
+    return passed("memory", f"needs {mib(needed)}, {case.destination.name} has {mib(available)}")

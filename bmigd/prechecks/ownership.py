@@ -1,0 +1,30 @@
+"""Is there a guest to move, is its name free over there, and is it allowed?"""
+
+from bmigd.prechecks.facts import Case, Finding, failed, passed
+
+
+def check(case: Case) -> Finding:
+    """The guest runs here, the name is free there, and nobody objects."""
+    there = case.destination.name
+    if not case.is_running:
+        return failed(
+            "ownership",
+            "GUEST_NOT_RUNNING",
+            f"guest {case.guest.name} does not run on {case.source.name}",
+            "start it first; a stopped guest is moved by defining it on the other node",
+        )
+    if case.destination.denied:
+        return failed(
+            "ownership",
+            "DENIED_BY_PEER",
+            f"{there} does not allow it: {case.destination.denied}",
+            f"change [[operators]] or [[peers]] in the configuration of {there}",
+        )
+    if case.destination.name_taken_by:
+        return failed(
+            "ownership",
+            "NAME_TAKEN",
+            f"the name {case.guest.name!r} is in use on {there}: {case.destination.name_taken_by}",
+            f"undefine or rename the other one on {there}",
+        )
+    return passed("ownership", f"{case.guest.name} runs here and {there} would take it")

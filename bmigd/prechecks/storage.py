@@ -1,0 +1,36 @@
+"""The disks must be the same files on both nodes, shown by a probe and not by their paths."""
+
+from bmigd.prechecks.facts import Case, Finding, failed, passed
+
+
+def check(case: Case) -> Finding:
+    """Every disk is there, as large as here, in a storage where the source's probe is seen."""
+    there = case.destination
+    sizes_here = {(disk.storage, disk.image): disk.size_bytes for disk in case.source.disks}
+    seen = {(disk.storage, disk.image): disk for disk in there.disks}
+    for storage, image in case.guest.disks:
+        disk = seen.get((storage, image))
+        if disk is None or disk.size_bytes == 0:
+            return failed(
+                "storage",
+                "STORAGE_MISSING",
+                f"{there.name} does not see disk {image!r} of storage {storage!r}",
+                f"mount the storage and name it in [storage] of {there.name}",
+            )
+        if disk.size_bytes != sizes_here.get((storage, image)):
+            return failed(
+                "storage",
+                "STORAGE_DIFFERS",
+                f"disk {image!r} has {disk.size_bytes} bytes on {there.name} and"
+                f" {sizes_here.get((storage, image), 0)} here",
+                f"storage {storage!r} is not the same on both nodes: mount the same one",
+            )
+        if not case.probe or disk.probe != case.probe:
+            return failed(
+                "storage",
+                "STORAGE_NOT_SHARED",
+                f"{there.name} has a disk {image!r}, but in another storage: it does not see what"
+                f" {case.source.name} wrote into {storage!r}",
+                "mount the same storage on both nodes; a copy would be a second, older disk",
+            )
+    return passed("storage", f"{len(case.guest.disks)} disks, the same on both nodes")

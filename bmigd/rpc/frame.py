@@ -1,0 +1,115 @@
+"""StreamMemoryRequest to bytes and back, with one copy of the payload out and none in.
+
+The bytes are plain protobuf: the payload is the field with the highest number, so it comes last.
+Reading takes the header's fields and a view of the payload; whatever is not laid out exactly as
+write() does it goes to the generated parser, so every other implementation is understood too.
+tests/rpc/test_frame.py holds both equal.
+"""
+
+from google.protobuf.message import DecodeError
+
+from bmig.v1 import peer_pb2
+from bmigd.chunk import Chunk, Extent
+from bmigd.errors import BadBytes
+
+PAYLOAD_TAG = (15 << 3) | 2
+MAX_HEADER_BYTES = 64 << 10
+MAX_EXTENTS = 4096
+_SHIFTS = range(0, 64, 7)
+
+
+def write(chunk: Chunk) -> bytes:
+    """Serialize a chunk; the payload's parts are copied once, here."""
+    header = peer_pb2.StreamMemoryRequest(
+        migration_id=chunk.migration_id,
+        epoch=chunk.epoch,
+        sequence=chunk.sequence,
+        region=chunk.region,
+        codec=chunk.codec,  # type: ignore[arg-type]
+        extents=[
+            peer_pb2.Extent(offset_bytes=extent.offset_bytes, length_bytes=extent.length_bytes)
+            for extent in chunk.extents
+        ],
+        digest=chunk.digest,
+    ).SerializeToString()
+    if not chunk.payload:
+        return header
+    return b"".join([header, bytes([PAYLOAD_TAG]), _varint(chunk.wire_bytes), *chunk.payload])
+
+
+def read(frame: bytes) -> Chunk:
+    """Parse a chunk; BadBytes (CHUNK_INVALID) for anything that is not one."""
+    view = memoryview(frame)
+    split = _find_payload(view)
+    try:
+        if split is None:
+            message = peer_pb2.StreamMemoryRequest.FromString(frame)
+            payload = memoryview(message.payload)
+        else:
+            header_bytes, payload_begins = split
+            message = peer_pb2.StreamMemoryRequest.FromString(frame[:header_bytes])
+            payload = view[payload_begins:]
+    except DecodeError as error:
+        raise BadBytes("CHUNK_INVALID", f"not a memory chunk: {error}") from error
+    if len(message.extents) > MAX_EXTENTS:
+        raise BadBytes("CHUNK_INVALID", f"{len(message.extents)} extents in one chunk")
+    return Chunk(
+        migration_id=message.migration_id,
+        epoch=message.epoch,
+        sequence=message.sequence,
+        region=message.region,
+        codec=int(message.codec),
+        extents=tuple(Extent(one.offset_bytes, one.length_bytes) for one in message.extents),
+        digest=message.digest,
+        payload=(payload,) if len(payload) else (),
+    )
+
+
+def _find_payload(view: memoryview) -> tuple[int, int] | None:
+    """Where the header ends and the payload begins, if the payload is the frame's last field and
+    there is no other of its number; None sends the frame to the generated parser."""
+    position = 0
+    while position < min(len(view), MAX_HEADER_BYTES):
+        start = position
+        tag, position = _read_varint(view, position)
+        if tag == PAYLOAD_TAG:
+            length, position = _read_varint(view, position)
+            return (start, position) if length > 0 and position + length == len(view) else None
+        skipped = _skip(view, tag, position)
+        if skipped is None:
+            return None
+        position = skipped
+    return None
+
+
+def _skip(view: memoryview, tag: int, position: int) -> int | None:
+    """The position after a field of the header; None for what our writer never writes."""
+    if tag & 7 == 0:
+        return _read_varint(view, position)[1]
+    if tag & 7 == 2 and tag >> 3 < 15:
+        length, position = _read_varint(view, position)
+        return position + length
+    return None
+
+
+def _read_varint(view: memoryview, position: int) -> tuple[int, int]:
+    """A varint and the position after it; a broken one ends the search (position past the end)."""
+    value = 0
+    for shift in _SHIFTS:
+        if position >= len(view):
+            return -1, len(view) + 1
+        byte = view[position]
+        position += 1
+        value |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return value, position
+    return -1, len(view) + 1
+
+
+def _varint(value: int) -> bytes:
+    out = bytearray()
+    while value >= 0x80:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    out.append(value)
+    return bytes(out)

@@ -1,0 +1,1 @@
+"""How memory moves: which pages, in what chunks, how fast, and into what."""

@@ -1,0 +1,21 @@
+"""How fast to send. Pure: takes the time as an argument, never reads a clock."""
+
+from dataclasses import dataclass
+
+BURST_S = 0.05  # a limited link gets no more than this at once
+
+
+@dataclass
+class Pacer:
+    """A token bucket: how long to wait before the next bytes may go."""
+
+    limit_bytes_per_s: int  # 0 means no limit
+    free_at_s: float = 0.0  # when everything sent so far has drained
+
+    def wait_s(self, now_s: float, sent_bytes: int) -> float:
+        """Account for bytes sent now; seconds to wait before sending more."""
+        if not self.limit_bytes_per_s:
+            return 0.0
+        self.free_at_s = max(self.free_at_s, now_s - BURST_S)
+        self.free_at_s += sent_bytes / self.limit_bytes_per_s
+        return max(0.0, self.free_at_s - now_s)

@@ -1,0 +1,112 @@
+"""The destination's half of memory: check a chunk, decode it, write it, remember its hashes.
+
+A peer's bytes are hostile until checked: ranges and sizes before anything is allocated, the digest
+before anything is written. A chunk may be applied any number of times.
+"""
+
+from bmigd.chunk import (
+    CHUNK_BYTES,
+    DIGEST_BYTES,
+    MIB,
+    PAGE_BYTES,
+    ZERO_CHUNK_BYTES,
+    Chunk,
+    CodecId,
+    Extent,
+)
+from bmigd.codecs import CODECS
+from bmigd.drivers.base import IncomingMemory
+from bmigd.errors import BadBytes
+from bmigd.transfer.pages import Hashes, PageTable, chunk_digest, page_hashes
+
+ZEROES = bytes(MIB)
+VERIFY_BYTES = 4 * MIB
+
+
+class Receiver:
+    """Writes chunks into one guest's memory. Not thread-safe; one caller at a time."""
+
+    def __init__(self, memory: IncomingMemory, table: PageTable) -> None:
+        self._memory = memory
+        self._table = table
+
+    def apply(self, chunk: Chunk) -> None:
+        """Write one chunk; BadBytes (CHUNK_INVALID) leaves memory as it was."""
+        self._check_bounds(chunk)
+        if chunk.codec == CodecId.ZERO:
+            self._apply_zeroes(chunk)
+            return
+        payload = chunk.payload[0] if len(chunk.payload) == 1 else b"".join(chunk.payload)
+        content = CODECS[chunk.codec].decode(payload, chunk.memory_bytes)
+        hashes = page_hashes(content, self._table.seed)
+        _check_digest(chunk, hashes.tobytes())
+        self._write(chunk, memoryview(content), hashes)
+
+    def verify(self) -> bool:
+        """Read all memory back: whether it hashes to the table."""
+        for number, region in enumerate(self._memory.regions):
+            for offset in range(0, region.size_bytes, VERIFY_BYTES):
+                length = min(VERIFY_BYTES, region.size_bytes - offset)
+                hashes = page_hashes(self._memory.read(number, offset, length), self._table.seed)
+                first = offset // PAGE_BYTES
+                known = self._table.regions[number][first : first + len(hashes)]
+                if (hashes != known).any():
+                    return False
+        return True
+
+    def _check_bounds(self, chunk: Chunk) -> None:
+        if chunk.region >= len(self._memory.regions):
+            raise BadBytes("CHUNK_INVALID", f"region {chunk.region} does not exist")
+        if chunk.codec not in CODECS:
+            raise BadBytes("CHUNK_INVALID", f"codec {chunk.codec} is unknown")
+        if len(chunk.digest) != DIGEST_BYTES or not chunk.extents:
+            raise BadBytes("CHUNK_INVALID", "no extents, or a digest of the wrong length")
+        if chunk.wire_bytes > CHUNK_BYTES:
+            raise BadBytes("CHUNK_INVALID", f"payload of {chunk.wire_bytes} bytes")
+        _check_extents(chunk.extents, self._memory.regions[chunk.region].size_bytes)
+        limit = ZERO_CHUNK_BYTES if chunk.codec == CodecId.ZERO else CHUNK_BYTES
+        if chunk.memory_bytes > limit:
+            raise BadBytes("CHUNK_INVALID", f"{chunk.memory_bytes} bytes in one chunk")
+
+    def _apply_zeroes(self, chunk: Chunk) -> None:
+        CODECS[CodecId.ZERO].decode(b"".join(chunk.payload), 0)
+        pages = chunk.memory_bytes // PAGE_BYTES
+        _check_digest(chunk, self._table.zero_hash_bytes * pages)
+        table = self._table.regions[chunk.region]
+        for extent in chunk.extents:
+            first = extent.offset_bytes // PAGE_BYTES
+            known = table[first : first + extent.length_bytes // PAGE_BYTES]
+            if (known != self._table.zero_hash).any():  # else it is zero already: stay sparse
+                self._zero(chunk.region, extent)
+                known[:] = self._table.zero_hash
+
+    def _zero(self, region: int, extent: Extent) -> None:
+        for done in range(0, extent.length_bytes, MIB):
+            length = min(MIB, extent.length_bytes - done)
+            self._memory.write(region, extent.offset_bytes + done, ZEROES[:length])
+
+    def _write(self, chunk: Chunk, content: memoryview, hashes: Hashes) -> None:
+        done = 0
+        for extent in chunk.extents:
+            end = done + extent.length_bytes
+            self._memory.write(chunk.region, extent.offset_bytes, content[done:end])
+            pages = hashes[done // PAGE_BYTES : end // PAGE_BYTES]
+            self._table.put(chunk.region, extent, pages)
+            done = end
+
+
+def _check_extents(extents: tuple[Extent, ...], size_bytes: int) -> None:
+    end = 0
+    for extent in extents:
+        if extent.offset_bytes % PAGE_BYTES or extent.length_bytes % PAGE_BYTES:
+            raise BadBytes("CHUNK_INVALID", f"{extent} is not page-aligned")
+        if extent.length_bytes == 0 or extent.offset_bytes < end:
+            raise BadBytes("CHUNK_INVALID", f"{extent} is empty or overlaps the one before")
+        end = extent.offset_bytes + extent.length_bytes
+    if end > size_bytes:
+        raise BadBytes("CHUNK_INVALID", f"ends at {end}, the region at {size_bytes}")
+
+
+def _check_digest(chunk: Chunk, hashes: bytes) -> None:
+    if chunk_digest(hashes) != chunk.digest:
+        raise BadBytes("CHUNK_INVALID", f"the digest of chunk {chunk.sequence} does not match")

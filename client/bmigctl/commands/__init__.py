@@ -1,0 +1,1 @@
+"""The verbs of bmigctl; each parses, calls the client and prints."""

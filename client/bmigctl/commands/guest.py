@@ -1,0 +1,246 @@
+"""`bmigctl guest`: define guests, power, consoles."""
+
+from pathlib import Path
+
+import click
+
+from bmigctl import definition as definitions
+from bmigctl import exits, jsonlines, render, words
+from bmigctl.client import Client
+from bmigctl.cluster import FoundGuest
+from bmigctl.console import Console, announce
+from bmigctl.errors import UsageFault
+from bmigctl.session import Session, json_option, node_option
+
+_STOP_TIMEOUT_S = 60
+
+
+@click.group()
+def guest() -> None:
+    """Define, start, stop and see guests."""
+
+
+@guest.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@node_option
+@json_option
+@click.pass_obj
+def define(session: Session, file: Path) -> int:
+    """Define a guest on a node from its description; it stays stopped.
+
+    --node names the node; it may be left out when there is only one. A uuid
+    is made when the description has none. Refused when another node has a
+    guest of that name already.
+
+    \b
+    The description (TOML):
+      name = "vm1"
+      uuid = "5d6e..."          # optional here
+      driver = "bhyve"
+      memory = "256M"           # K, M, G: KiB, MiB, GiB
+      wired_memory = false
+      options = []              # to the hypervisor as they are
+      [cpu]
+      sockets = 1
+      cores = 2
+      threads = 1
+      [firmware]
+      bootrom = "/usr/local/share/uefi-firmware/BHYVE_UEFI.fd"
+      variables = ""            # optional
+      [[device]]
+      slot = "4:0"
+      emulation = "virtio-blk"
+      storage = "tank"          # a disk: storage and image
+      image = "vm1.img"
+      options = ["nocache"]
+      [[device]]
+      slot = "5:0"
+      emulation = "virtio-net"
+      network = "lan"           # a network card: network and mac
+      mac = "58:9c:fc:00:00:01"
+
+    \b
+    Example:
+      bmigctl guest define vm1.toml --node host1
+    """
+    try:
+        text = file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageFault("FILE_UNREADABLE", f"{file}: {error}") from error
+    wanted = definitions.parse(text, str(file))
+
+    async def action(client: Client) -> int:
+        there = await client.define(wanted, await client.target(session.node))
+        _tell(session, there, f"defined on {there.node.name}")
+        return exits.DONE
+
+    return session.run(action)
+
+
+@guest.command()
+@click.argument("name")
+@node_option
+@json_option
+@click.pass_obj
+def start(session: Session, name: str) -> int:
+    """Start a stopped guest where it is.
+
+    \b
+    Example:
+      bmigctl guest start vm1
+    """
+
+    async def action(client: Client) -> int:
+        found = await client.start_guest(name)
+        _tell(session, found, f"{words.guest_state(found.guest.state)} on {found.node.name}")
+        return exits.DONE
+
+    return session.run(action)
+
+
+@guest.command()
+@click.argument("name")
+@click.option("--force", is_flag=True, help="End it at once, as if the power failed.")
+@click.option(
+    "--timeout",
+    type=click.IntRange(1, 86400),
+    default=_STOP_TIMEOUT_S,
+    show_default=True,
+    metavar="S",
+    help="How long the guest has to power off by itself, in seconds.",
+)
+@node_option
+@json_option
+@click.pass_obj
+def stop(session: Session, name: str, force: bool, timeout: int) -> int:
+    """Stop a guest: press its power button and wait, or end it with --force.
+
+    \b
+    Example:
+      bmigctl guest stop vm1 --timeout 120
+      bmigctl guest stop vm1 --force
+    """
+
+    async def action(client: Client) -> int:
+        found = await client.stop_guest(name, force=force, timeout_s=timeout)
+        _tell(session, found, f"{words.guest_state(found.guest.state)} on {found.node.name}")
+        return exits.DONE
+
+    return session.run(action)
+
+
+@guest.command(name="list")
+@node_option
+@json_option
+@click.pass_obj
+def list_guests(session: Session) -> int:
+    """List the guests of all nodes.
+
+    Nodes that could not be asked are named, so that the list is not taken
+    for whole.
+
+    \b
+    Example:
+      bmigctl guest list
+      bmigctl guest list --node host1
+    """
+
+    async def action(client: Client) -> int:
+        survey = (await client.guests()).require_any()
+        if session.json:
+            for node, there in sorted(survey.answers.items()):
+                for each in there:
+                    click.echo(jsonlines.line("guest", node=node, guest=jsonlines.plain(each)))
+        else:
+            click.echo("\n".join(render.guest_rows(survey.answers)))
+        session.warn(survey.failures)
+        return exits.DONE
+
+    return session.run(action)
+
+
+@guest.command()
+@click.argument("name")
+@node_option
+@json_option
+@click.pass_obj
+def show(session: Session, name: str) -> int:
+    """Show everything about one guest.
+
+    \b
+    Example:
+      bmigctl guest show vm1
+    """
+
+    async def action(client: Client) -> int:
+        found = await client.find_guest(name)
+        if session.json:
+            shown = jsonlines.plain(found.guest)
+            click.echo(jsonlines.line("guest", node=found.node.name, guest=shown))
+        else:
+            click.echo("\n".join(render.guest_card(found.guest, found.node.name)))
+        return exits.DONE
+
+    return session.run(action)
+
+
+@guest.command()
+@click.argument("name")
+@click.option("--history", is_flag=True, help="Print the recent output and end.")
+@node_option
+@click.pass_obj
+def console(session: Session, name: str, history: bool) -> int:
+    """Join a guest's serial console; Ctrl-] leaves it.
+
+    The recent output comes first. Where input or output is not a terminal,
+    only the output is printed, until the guest leaves the node.
+
+    \b
+    Example:
+      bmigctl guest console vm1
+      bmigctl guest console vm1 --history | tail
+    """
+
+    async def action(client: Client) -> int:
+        found = await client.find_guest(name)
+        if history:
+            await Console(found).history()
+            return exits.DONE
+        announce(found)
+        if await Console(found).join():
+            click.echo(f"the console of {name} on {found.node.name} ended", err=True)
+        return exits.DONE
+
+    return session.run(action)
+
+
+@guest.command()
+@click.argument("name")
+@node_option
+@json_option
+@click.pass_obj
+def undefine(session: Session, name: str) -> int:
+    """Forget a stopped guest; its disks are left alone.
+
+    \b
+    Example:
+      bmigctl guest undefine vm1
+    """
+
+    async def action(client: Client) -> int:
+        found = await client.undefine(name)
+        if session.json:
+            click.echo(jsonlines.line("undefined", guest=name, node=found.node.name))
+        else:
+            click.echo(f"guest {name}: forgotten on {found.node.name}; its disks are left alone")
+        return exits.DONE
+
+    return session.run(action)
+
+
+def _tell(session: Session, found: FoundGuest, what: str) -> None:
+    if session.json:
+        shown = jsonlines.plain(found.guest)
+        click.echo(jsonlines.line("guest", node=found.node.name, guest=shown))
+    else:
+        click.echo(f"guest {found.guest.definition.name}: {what}")

@@ -1,0 +1,200 @@
+"""`bmigctl check` and `bmigctl migrate`: may a guest go, and go.
+
+Rule: nothing here ends a migration that was started; interrupting only ends the watching.
+"""
+
+import asyncio
+import uuid
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+from bmig.v1 import migration_pb2
+
+from bmigctl import exits, jsonlines, render, units
+from bmigctl.client import Client
+from bmigctl.following import Patience, follow, patience_options
+from bmigctl.session import Session, json_option, node_option
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_ACTIONS = {
+    "abort": migration_pb2.TIMEOUT_ACTION_ABORT,
+    "switch-over": migration_pb2.TIMEOUT_ACTION_SWITCH_OVER,
+    "throttle": migration_pb2.TIMEOUT_ACTION_THROTTLE,
+}
+_CODECS = {
+    "auto": migration_pb2.CODEC_UNSPECIFIED,
+    "raw": migration_pb2.CODEC_RAW,
+    "zstd": migration_pb2.CODEC_ZSTD,
+}
+_UINT32 = click.IntRange(1, (1 << 32) - 1)
+
+
+def _rate(context: click.Context, parameter: click.Parameter, value: str | None) -> int:
+    try:
+        return units.parse_rate(value) if value is not None else 0
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
+
+
+def _uuid(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
+    try:
+        return value and str(uuid.UUID(value))
+    except ValueError:
+        raise click.BadParameter(f'"{value}" is not a UUID') from None
+
+
+def _wish_options(function: F) -> F:
+    """How the migration is to be done; shared by check and migrate."""
+    for option in reversed(
+        (
+            click.option(
+                "--downtime-limit",
+                type=_UINT32,
+                default=300,
+                show_default=True,
+                metavar="MS",
+                help="Longest time that the guest may be down, in milliseconds.",
+            ),
+            click.option(
+                "--timeout",
+                type=_UINT32,
+                default=3600,
+                show_default=True,
+                metavar="S",
+                help="Time for all rounds before --on-timeout, in seconds.",
+            ),
+            click.option(
+                "--on-timeout",
+                type=click.Choice(list(_ACTIONS)),
+                default="abort",
+                show_default=True,
+                help="What to do when the rounds do not converge in time: leave the guest"
+                " where it is, switch over however long it is down, or slow it down.",
+            ),
+            click.option(
+                "--bandwidth",
+                callback=_rate,
+                metavar="RATE",
+                help="Upper bound of memory traffic, for example 100M (MiB/s). Default: none.",
+            ),
+            click.option(
+                "--codec",
+                type=click.Choice(list(_CODECS)),
+                default="auto",
+                show_default=True,
+                help="How memory is encoded on the wire.",
+            ),
+            click.option(
+                "--verify",
+                is_flag=True,
+                help="Have the destination read its memory back and compare it"
+                " while the guest is down.",
+            ),
+        )
+    ):
+        function = option(function)
+    return function
+
+
+def _wish(values: dict[str, Any]) -> migration_pb2.MigrationOptions:
+    return migration_pb2.MigrationOptions(
+        downtime_limit_ms=values["downtime_limit"],
+        timeout_s=values["timeout"],
+        on_timeout=_ACTIONS[values["on_timeout"]],
+        bandwidth_limit_bytes_per_s=values["bandwidth"],
+        codec=_CODECS[values["codec"]],
+        verify=values["verify"],
+    )
+
+
+@click.command()
+@click.argument("guest")
+@click.argument("host")
+@_wish_options
+@node_option
+@json_option
+@click.pass_obj
+def check(session: Session, /, guest: str, host: str, **values: Any) -> int:
+    """Tell whether GUEST could go to HOST, and change nothing.
+
+    Every check is listed with its verdict, failures first. The exit code is
+    0 when a migration would start and 1 when it would not.
+
+    \b
+    Example:
+      bmigctl check vm1 host2
+    """
+
+    async def action(client: Client) -> int:
+        found, answer = await client.check(guest, host, _wish(values))
+        if session.json:
+            words = jsonlines.plain(answer)
+            click.echo(jsonlines.line("check", guest=guest, node=found.node.name, **words))
+        else:
+            click.echo("\n".join(render.findings(answer, guest, host)))
+        return exits.DONE if answer.allowed else exits.FAILED
+
+    return session.run(action)
+
+
+@click.command()
+@click.argument("guest")
+@click.argument("host")
+@_wish_options
+@click.option(
+    "--id",
+    "migration_id",
+    callback=_uuid,
+    metavar="UUID",
+    help="Identity of the migration; the same one never starts twice. Default: a new one.",
+)
+@click.option("--detach", is_flag=True, help="Print the id and do not watch.")
+@patience_options
+@node_option
+@json_option
+@click.pass_obj
+def migrate(
+    session: Session,
+    /,
+    guest: str,
+    host: str,
+    migration_id: str | None,
+    detach: bool,
+    patience: Patience,
+    **values: Any,
+) -> int:
+    """Move GUEST, running, to HOST, and watch until it is there.
+
+    The guest is found by itself. Ctrl-C ends the watching, not the
+    migration; cancel it with "bmigctl cancel ID".
+
+    The exit code tells how it ended: 0 moved, 3 refused and not started,
+    4 failed with the guest where it was, 5 in doubt, 6 a node could not be
+    asked.
+
+    \b
+    Example:
+      bmigctl migrate vm1 host2
+      bmigctl migrate vm1 host2 --downtime-limit 500 --bandwidth 100M
+      bmigctl migrate vm1 host2 --json | jq -r .message
+    """
+
+    async def action(client: Client) -> int:
+        try:
+            started = await client.start(guest, host, _wish(values), migration_id)
+        except asyncio.CancelledError:
+            words = f"interrupted; bmigctl list --guest {guest} shows whether it began"
+            click.echo(words, err=True)
+            raise
+        if session.json:
+            migration = jsonlines.plain(started.migration)
+            click.echo(jsonlines.line("started", migration=migration))
+        elif detach:
+            click.echo(started.migration.id)
+        if detach:
+            return exits.DONE
+        return await follow(session, client, started, patience)
+
+    return session.run(action)

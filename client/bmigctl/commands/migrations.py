@@ -1,0 +1,202 @@
+"""`bmigctl list|show|watch|cancel|resolve`: migrations that were started before."""
+
+import re
+
+import click
+
+from bmigctl import exits, jsonlines, render, report
+from bmigctl.client import Client, exit_code
+from bmigctl.errors import Refused, UsageFault
+from bmigctl.following import Patience, follow, patience_options
+from bmigctl.session import Session, json_option, node_option
+
+_ID = re.compile(r"[0-9a-fA-F-]{4,36}")
+
+
+def _id(context: click.Context, parameter: click.Parameter, value: str) -> str:
+    if not _ID.fullmatch(value):
+        raise click.BadParameter(
+            f'"{value}" is not the beginning of an id (at least 4 hexadecimal digits)'
+        )
+    return value.lower()
+
+
+id_argument = click.argument("migration_id", metavar="ID", callback=_id)
+
+
+@click.command(name="list")
+@click.option("--guest", default="", metavar="NAME", help="Only those of this guest.")
+@node_option
+@json_option
+@click.pass_obj
+def list_migrations(session: Session, guest: str) -> int:
+    """List the migrations of all nodes, newest first.
+
+    A migration is listed once, as its source tells it where that can be
+    asked. Nodes that could not be asked are named.
+
+    \b
+    Example:
+      bmigctl list --guest vm1
+    """
+
+    async def action(client: Client) -> int:
+        survey = (await client.migrations(guest)).require_any()
+        records = render.merged(
+            (node, each) for node, there in survey.answers.items() for each in there
+        )
+        if session.json:
+            for record in records:
+                click.echo(jsonlines.line("migration", migration=jsonlines.plain(record)))
+        else:
+            click.echo("\n".join(render.migration_rows(records)))
+        session.warn(survey.failures)
+        return exits.DONE
+
+    return session.run(action)
+
+
+@click.command()
+@id_argument
+@node_option
+@json_option
+@click.pass_obj
+def show(session: Session, migration_id: str) -> int:
+    """Show everything about one migration.
+
+    The report tells the downtime by its parts on both sides, every round,
+    whether the memory is equal, and where the guest is. ID may be cut to its
+    first 4 or more characters where that is unambiguous.
+
+    \b
+    Example:
+      bmigctl show 7f3a
+    """
+
+    async def action(client: Client) -> int:
+        found = await client.find_migration(migration_id)
+        if session.json:
+            records = {node.name: jsonlines.plain(record) for node, record in found.records}
+            migration = jsonlines.plain(found.migration)
+            click.echo(jsonlines.line("migration", migration=migration, records=records))
+        else:
+            click.echo("\n".join(report.full(found.migration, render.sides(found))))
+        return exits.DONE
+
+    return session.run(action)
+
+
+@click.command()
+@id_argument
+@patience_options
+@node_option
+@json_option
+@click.pass_obj
+def watch(session: Session, migration_id: str, patience: Patience) -> int:
+    """Watch a migration from its first event to its end.
+
+    The exit code tells how it ended, as for "bmigctl migrate". ID may be cut
+    to its first 4 or more characters. Ctrl-C ends the watching only.
+
+    \b
+    Example:
+      bmigctl watch 7f3a
+    """
+
+    async def action(client: Client) -> int:
+        return await follow(session, client, await client.find_migration(migration_id), patience)
+
+    return session.run(action)
+
+
+@click.command()
+@id_argument
+@node_option
+@json_option
+@click.pass_obj
+def cancel(session: Session, migration_id: str) -> int:
+    """End a migration with the guest running where it was.
+
+    Answers once that is so. Too late once the guest was let go: then the
+    exit code is 3 and nothing is changed.
+
+    \b
+    Example:
+      bmigctl cancel 7f3a
+    """
+
+    async def action(client: Client) -> int:
+        migration = await client.cancel(migration_id)
+        if session.json:
+            click.echo(jsonlines.line("result", migration=jsonlines.plain(migration)))
+        else:
+            click.echo("\n".join(report.cancelled(migration)))
+        code = exit_code(migration)
+        # what was asked for is that it did not move
+        return exits.DONE if code == exits.NOT_MOVED else code or exits.FAILED
+
+    return session.run(action)
+
+
+@click.command()
+@id_argument
+@click.option("--run-here", is_flag=True, help="Give the guest back to the source.")
+@click.option("--confirm", metavar="NAME", help="The guest's name, instead of asking for it.")
+@node_option
+@json_option
+@click.pass_obj
+def resolve(session: Session, migration_id: str, run_here: bool, confirm: str | None) -> int:
+    """Settle a migration in doubt whose other host is gone for good.
+
+    With --run-here the source runs the guest again. Say so ONLY when the
+    destination, or its journal, will never come back: if it took the guest
+    and returns, the guest runs twice and its disks are ruined. As long as the
+    destination can be asked, this is refused. The guest's name is asked for
+    as confirmation, and the decision is recorded.
+
+    \b
+    Example:
+      bmigctl resolve 7f3a --run-here
+      bmigctl resolve 7f3a --run-here --confirm vm1
+    """
+    if not run_here:
+        raise click.UsageError("say how to settle it: --run-here is the only way")
+
+    async def action(client: Client) -> int:
+        found = await client.find_migration(migration_id)
+        guest = found.migration.guest
+        if not found.on_source:
+            raise Refused(
+                "SOURCE_NOT_ASKED",
+                f"{found.migration.source} could not be asked, and only it can run {guest} again",
+                guest=guest,
+                location="unknown",
+                advice=f"bring {found.migration.source} back first",
+            )
+        name = confirm if confirm is not None else _ask(session, found.migration.destination)
+        if name != guest:
+            raise UsageFault(
+                "CONFIRMATION_WRONG",
+                f'"{name}" is not the guest of migration {found.migration.id}',
+                advice="nothing was changed; bmigctl show ID names the guest",
+            )
+        migration = await client.resolve(found, name)
+        if session.json:
+            click.echo(jsonlines.line("result", migration=jsonlines.plain(migration)))
+        else:
+            source = found.migration.source
+            click.echo(f"settled: guest {guest} belongs to {source}; recorded on {source}")
+        return exits.DONE
+
+    return session.run(action)
+
+
+def _ask(session: Session, destination: str) -> str:
+    if session.json:
+        raise UsageFault("CONFIRMATION_MISSING", "with --json, confirm with --confirm NAME")
+    click.echo(f"If {destination} took the guest and ever comes back, it will run twice.", err=True)
+    answer: str = click.prompt("Type the guest's name to run it on the source", err=True)
+    return answer
+
+
+VERBS = (list_migrations, show, watch, cancel, resolve)

@@ -1,0 +1,63 @@
+"""`bmigctl node`: which nodes there are and how they are."""
+
+import click
+
+from bmigctl import exits, jsonlines, render
+from bmigctl.client import Client
+from bmigctl.session import Session, json_option
+
+
+@click.group()
+def node() -> None:
+    """See the nodes of the cluster."""
+
+
+@node.command(name="list")
+@json_option
+@click.pass_obj
+def list_nodes(session: Session) -> int:
+    """List every node, those included that the configured ones know.
+
+    A node that cannot be asked is listed with the cause; the exit code is 6
+    only when none could.
+
+    \b
+    Example:
+      bmigctl node list
+    """
+
+    async def action(client: Client) -> int:
+        survey = (await client.survey(client.describe)).require_any()
+        if session.json:
+            for name in sorted(survey.answers):
+                click.echo(jsonlines.line("node", **jsonlines.plain(survey.answers[name])))
+        else:
+            click.echo("\n".join(render.node_rows(survey.answers, survey.failures)))
+        session.warn(survey.failures)
+        return exits.DONE
+
+    return session.run(action)
+
+
+@node.command()
+@click.argument("name")
+@json_option
+@click.pass_obj
+def show(session: Session, name: str) -> int:
+    """Show everything about one node.
+
+    \b
+    Example:
+      bmigctl node show host2
+    """
+
+    async def action(client: Client) -> int:
+        there = await client.node(name)
+        answer = await client.describe(there)
+        if session.json:
+            click.echo(jsonlines.line("node", **jsonlines.plain(answer)))
+        else:
+            click.echo("\n".join(render.node_card(answer, there.address)))
+        return exits.DONE
+
+    return session.run(action)

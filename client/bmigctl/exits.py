@@ -1,0 +1,26 @@
+"""Exit codes of bmigctl.
+
+Scripts depend on these numbers: a code never changes its meaning.
+"""
+
+from typing import Final
+
+DONE: Final = 0
+FAILED: Final = 1
+USAGE: Final = 2
+REFUSED: Final = 3
+NOT_MOVED: Final = 4
+IN_DOUBT: Final = 5
+UNREACHABLE: Final = 6
+INTERRUPTED: Final = 130
+
+MEANINGS: Final = (
+    (DONE, "done"),
+    (FAILED, "check says no, or another failure"),
+    (USAGE, "wrong usage, configuration or guest description"),
+    (REFUSED, "refused; nothing was started or changed"),
+    (NOT_MOVED, "the migration failed; the guest is where it was"),
+    (IN_DOUBT, "in doubt: the guest was let go, the answer is missing"),
+    (UNREACHABLE, "no node could be asked, or not the one that was needed"),
+    (INTERRUPTED, "interrupted; a migration that was watched goes on"),
+)

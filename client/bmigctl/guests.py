@@ -1,0 +1,99 @@
+"""What can be done with guests: define, power, forget.
+
+Rule: a name stays unique in the cluster as far as it can be asked; a guest that has moved is
+never defined a second time where it was.
+"""
+
+from bmig.v1 import guest_pb2
+
+from bmigctl import definition, words
+from bmigctl.cluster import Cluster, FoundGuest
+from bmigctl.dial import CALL_S, POWER_S, Node
+from bmigctl.errors import BmigctlError, Refused, UsageFault
+
+_STOP_SLACK_S = 15.0  # a node answers STOP_TIMEOUT by itself before our deadline
+
+
+def whereabouts(found: FoundGuest) -> str:
+    """Where the guest is, after something that changed nothing."""
+    return f"{words.guest_state(found.guest.state)} on {found.node.name} (nothing was changed)"
+
+
+class Guests(Cluster):
+    """A cluster whose guests can be changed."""
+
+    async def target(self, name: str | None) -> Node:
+        """The node of that name, or the only one that there is."""
+        if name is not None:
+            return await self.node(name)
+        survey = (await self.survey(self.describe)).require_any()
+        names = sorted({*survey.answers, *survey.failures})
+        if len(names) > 1:
+            raise UsageFault(
+                "NODE_MISSING",
+                f"say on which node: {', '.join(names)}",
+                advice=f"add --node {names[0]}",
+            )
+        return await self.node(names[0])
+
+    async def define(self, wanted: guest_pb2.GuestDefinition, node: Node) -> FoundGuest:
+        """Defines the guest there, unless another node has one of that name."""
+        known = await self._same_name(wanted.name, node)
+        complete = definition.with_uuid(wanted, known.definition if known else None)
+        request = guest_pb2.DefineGuestRequest(definition=complete)
+        try:
+            answer = await node.answer(node.guests.DefineGuest(request, timeout=CALL_S))
+        except BmigctlError as error:
+            raise error.about(guest=wanted.name, location=f"not defined on {node.name}") from error
+        return FoundGuest(node, answer.guest)
+
+    async def start_guest(self, name: str) -> FoundGuest:
+        """Starts the guest where it is."""
+        found = await self.find_guest(name)
+        request = guest_pb2.StartGuestRequest(name=name)
+        try:
+            call = found.node.guests.StartGuest(request, timeout=POWER_S)
+            return FoundGuest(found.node, (await found.node.answer(call)).guest)
+        except BmigctlError as error:
+            raise error.about(guest=name, location=f"on {found.node.name}") from error
+
+    async def stop_guest(self, name: str, *, force: bool, timeout_s: int) -> FoundGuest:
+        """Presses the power button and waits, or ends the guest at once."""
+        found = await self.find_guest(name)
+        request = guest_pb2.StopGuestRequest(name=name, force=force, timeout_s=timeout_s)
+        try:
+            call = found.node.guests.StopGuest(request, timeout=timeout_s + _STOP_SLACK_S)
+            return FoundGuest(found.node, (await found.node.answer(call)).guest)
+        except BmigctlError as error:
+            raise error.about(guest=name, location=f"on {found.node.name}") from error
+
+    async def undefine(self, name: str) -> FoundGuest:
+        """Forgets the guest; answers where it was."""
+        found = await self.find_guest(name)
+        request = guest_pb2.UndefineGuestRequest(name=name)
+        try:
+            await found.node.answer(found.node.guests.UndefineGuest(request, timeout=CALL_S))
+        except BmigctlError as error:
+            raise error.about(guest=name, location=whereabouts(found)) from error
+        return found
+
+    async def _same_name(self, name: str, node: Node) -> guest_pb2.Guest | None:
+        """The guest of that name on the node; Refused when it is on another one."""
+        everywhere = await self.guests_everywhere()
+        there = {
+            other: guest
+            for other, guests in everywhere.answers.items()
+            for guest in guests
+            if guest.definition.name == name
+        }
+        here = there.pop(node.name, None)
+        for other, guest in there.items():
+            state = words.guest_state(guest.state)
+            raise Refused(
+                "NAME_TAKEN",
+                f"guest {name} is defined on {other} already",
+                guest=name,
+                location=f"{state} on {other} (nothing was changed)",
+                advice=f"choose another name, or undefine it on {other} first",
+            )
+        return here

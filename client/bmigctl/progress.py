@@ -1,0 +1,182 @@
+"""How a migration is told while it goes on: live on a terminal, lines elsewhere, or JSON.
+
+Rule 1: the percentage shown never falls, and 100 is shown only for a completed migration.
+Rule 2: kept events are all told; only progress samples are thinned.
+"""
+
+from typing import Protocol
+
+import click
+from bmig.v1 import migration_pb2
+from rich.console import Console
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from bmigctl import jsonlines, report, units, words
+from bmigctl.watch import InDoubt, StreamLost, StreamResumed, Update
+
+_SAMPLE_MS = 2000
+
+
+class Shown:
+    """The latest progress, made steady for people."""
+
+    def __init__(self, limit_ms: int) -> None:
+        self.limit_ms = limit_ms or 300
+        self.percent = 0
+        self.phase = migration_pb2.PHASE_UNSPECIFIED
+        self.progress = migration_pb2.Progress()
+        self._sampled_at_ms = -_SAMPLE_MS
+
+    def take(self, event: migration_pb2.Event) -> None:
+        """Takes over what the event says."""
+        self.phase = event.phase or self.phase
+        if event.HasField("progress"):
+            self.progress = event.progress
+            done = self.phase == migration_pb2.PHASE_COMPLETED
+            self.percent = max(self.percent, min(event.progress.percent, 100 if done else 99))
+
+    def is_due(self, event: migration_pb2.Event) -> bool:
+        """Whether this event is worth a line: a kept one always, a sample every 2 s."""
+        if event.sequence:
+            return True
+        if event.at_ms - self._sampled_at_ms < _SAMPLE_MS:
+            return False
+        self._sampled_at_ms = event.at_ms
+        return True
+
+    def figures(self) -> list[str]:
+        """All figures in short, each with its unit."""
+        return [*self.extent(), *self.pace()]
+
+    def extent(self) -> list[str]:
+        """How far it is."""
+        progress = self.progress
+        parts = [f"{self.percent} %"]
+        if progress.round:
+            parts.append(f"round {progress.round}")
+        parts.append(f"{units.size(progress.sent_bytes)} sent")
+        return parts
+
+    def pace(self) -> list[str]:
+        """How fast it goes and what is to come."""
+        progress = self.progress
+        parts = [
+            units.rate(progress.rate_bytes_per_s),
+            f"dirty {units.rate(progress.dirty_rate_bytes_per_s)}",
+        ]
+        if progress.estimated_downtime_ms:
+            parts.append(f"downtime ~{progress.estimated_downtime_ms} of {self.limit_ms} ms")
+        if progress.estimated_remaining_ms:
+            parts.append(f"{units.duration_ms(progress.estimated_remaining_ms)} left")
+        return parts
+
+
+def event_line(event: migration_pb2.Event, shown: Shown) -> str:
+    """One event as a line."""
+    at = units.clock_ms(event.at_ms)
+    if event.kind == "progress":
+        return f"{at}  {words.phase(shown.phase):<10} {', '.join(shown.figures())}"
+    return f"{at}  {words.phase(event.phase):<10} {event.kind}: {event.message}"
+
+
+def notice(update: StreamLost | StreamResumed | InDoubt) -> str:
+    """What a watcher tells besides events."""
+    match update:
+        case StreamLost():
+            return f"lost {update.node}: {update.cause}; trying again in {update.pause_s:g} s"
+        case StreamResumed():
+            return f"{update.node} answers again"
+        case InDoubt():
+            migration = update.migration
+            return f"in doubt: {migration.destination} has not said what became of the guest"
+
+
+class Teller(Protocol):
+    """Tells an operator or a program what a watch yields; the last update included."""
+
+    def tell(self, update: Update) -> None: ...
+
+    def close(self) -> None: ...
+
+
+class JsonTeller:
+    """One object a line."""
+
+    def tell(self, update: Update) -> None:
+        click.echo(jsonlines.of_update(update))
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+class LineTeller:
+    """One line an event, for files and pipes."""
+
+    def __init__(self, limit_ms: int) -> None:
+        self._shown = Shown(limit_ms)
+
+    def tell(self, update: Update) -> None:
+        match update:
+            case migration_pb2.Event():
+                self._shown.take(update)
+                if self._shown.is_due(update):
+                    click.echo(event_line(update, self._shown))
+            case migration_pb2.Migration():
+                click.echo("\n".join(report.summary(update)))
+            case _:
+                click.echo(notice(update), err=True)
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+class LiveTeller:
+    """Events scroll by above a bar with the figures of now, for terminals."""
+
+    def __init__(self, migration: migration_pb2.Migration) -> None:
+        self._migration = migration
+        self._shown = Shown(migration.options.downtime_limit_ms)
+        self._console = Console(highlight=False)
+        self._live = Live(console=self._console, refresh_per_second=4, transient=True)
+        self._live.start()
+
+    def tell(self, update: Update) -> None:
+        match update:
+            case migration_pb2.Event():
+                self._shown.take(update)
+                if update.kind != "progress":
+                    self._print(event_line(update, self._shown))
+                self._live.update(picture(self._migration, self._shown))
+            case migration_pb2.Migration():
+                self.close()
+                self._print("\n".join(report.summary(update)))
+            case _:
+                self._print(notice(update))
+
+    def close(self) -> None:
+        self._live.stop()
+
+    def _print(self, text: str) -> None:
+        self._console.print(Text(text), soft_wrap=True)
+
+
+def picture(migration: migration_pb2.Migration, shown: Shown) -> Table:
+    """The lines that stay at the bottom of a terminal."""
+    route = f"{migration.guest}: {migration.source} to {migration.destination}"
+    lines = Table.grid()
+    lines.add_row(Text(f"{route}, {words.phase(shown.phase)}, " + ", ".join(shown.extent())))
+    lines.add_row(ProgressBar(completed=shown.percent, width=60, complete_style="cyan"))
+    lines.add_row(Text(", ".join(shown.pace())))
+    return lines
+
+
+def teller(migration: migration_pb2.Migration, as_json: bool) -> Teller:
+    """The one that fits where the output goes."""
+    if as_json:
+        return JsonTeller()
+    if Console().is_terminal:
+        return LiveTeller(migration)
+    return LineTeller(migration.options.downtime_limit_ms)

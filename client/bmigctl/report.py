@@ -1,0 +1,153 @@
+"""What a migration took and came to, as lines of text; pure.
+
+Rule: the last line always says where the guest is, or that this is not known.
+"""
+
+from collections.abc import Iterable
+
+from bmig.v1 import migration_pb2
+
+from bmigctl import units, words
+from bmigctl.render import fields, table
+
+
+def summary(migration: migration_pb2.Migration) -> list[str]:
+    """Told when a migration is no longer watched."""
+    return [*_head(migration), *_figures(migration), *where_now(migration)]
+
+
+def cancelled(migration: migration_pb2.Migration) -> list[str]:
+    """Told after a cancellation; that the guest did not move is what was wanted."""
+    if migration.phase == migration_pb2.PHASE_ABORTED and not migration.in_doubt_since_ms:
+        location = migration.failure.location or f"on {migration.source}"
+        return [f"cancelled: guest {migration.guest} is {location}"]
+    return where_now(migration)
+
+
+def full(migration: migration_pb2.Migration, sides: Iterable[tuple[str, str]]) -> list[str]:
+    """Everything that is known, for `bmigctl show`."""
+    facts = fields(
+        (
+            ("migration", migration.id),
+            ("guest", migration.guest),
+            ("from", migration.source),
+            ("to", migration.destination),
+            ("phase", words.phase(migration.phase)),
+            *sides,
+            ("epoch", str(migration.epoch)),
+            ("waiting for", migration.waiting_for),
+            ("started", units.moment_ms(migration.started_at_ms)),
+            ("ended", units.moment_ms(migration.ended_at_ms)),
+            ("asked by", migration.requested_by),
+            ("options", _options(migration.options)),
+        )
+    )
+    return [*facts, *_figures(migration), *_rounds(migration.report), *where_now(migration)]
+
+
+def where_now(migration: migration_pb2.Migration) -> list[str]:
+    """Where the guest is, why it did not move, and what to do."""
+    guest, source, target = migration.guest, migration.source, migration.destination
+    if migration.in_doubt_since_ms:
+        since = units.moment_ms(migration.in_doubt_since_ms)
+        return [
+            f"IN DOUBT since {since}: guest {guest} was let go by {source} and",
+            f"  {target} has not said what became of it; {source} keeps its state and asks on.",
+            f"  do next: bring {target} back; if it is gone for good, and only then:",
+            f"           bmigctl resolve {migration.id} --run-here",
+        ]
+    if migration.phase == migration_pb2.PHASE_COMPLETED:
+        return [f"guest {guest} runs on {target} now"]
+    if migration.phase == migration_pb2.PHASE_ABORTED:
+        return _failure(migration)
+    return [f"guest {guest}: the migration from {source} to {target} goes on"]
+
+
+def _failure(migration: migration_pb2.Migration) -> list[str]:
+    failure = migration.failure
+    location = failure.location or f"on {migration.source}"
+    facts = (("guest", f"{migration.guest}, {location}"), ("side", words.side(failure.side)))
+    what = ": ".join(part for part in (failure.reason, failure.message) if part) or "not told why"
+    return [
+        f"error: {what}",
+        *(f"  {name + ':':<9} {value}" for name, value in facts if value),
+        f"  {'do next:':<9} {failure.advice or f'bmigctl show {migration.id}'}",
+    ]
+
+
+def _head(migration: migration_pb2.Migration) -> list[str]:
+    phase = "in doubt" if migration.in_doubt_since_ms else words.phase(migration.phase)
+    route = f"{migration.source} to {migration.destination}"
+    return [f"migration {migration.id} of {migration.guest}, {route}: {phase}"]
+
+
+def _figures(migration: migration_pb2.Migration) -> list[str]:
+    report = migration.report
+    lines: list[str] = []
+    if report.downtime_us:
+        limit = migration.options.downtime_limit_ms or 300
+        lines.append(f"  downtime  {units.duration_us(report.downtime_us)} (limit {limit} ms)")
+        lines += _parts(report.downtime_parts)
+    if report.total_us:
+        lines.append(f"  total     {units.duration_us(report.total_us)}, {_round_count(report)}")
+    if report.sent_bytes:
+        sent, wire = units.size(report.sent_bytes), units.size(report.wire_bytes)
+        lines.append(f"  sent      {sent} of guest memory, {wire} on the wire")
+    if report.source_memory_root or report.destination_memory_root:
+        lines.append(f"  memory    {_equal(report)}")
+    if report.reconnects:
+        lines.append(f"  reconnects {report.reconnects}")
+    return lines
+
+
+def _parts(parts: Iterable[migration_pb2.DowntimePart]) -> list[str]:
+    rows = [
+        (words.side(part.side), part.name, units.duration_us(part.duration_us)) for part in parts
+    ]
+    name_width = max((len(name) for _, name, _ in rows), default=0)
+    time_width = max((len(time) for _, _, time in rows), default=0)
+    return [
+        f"    {side:<12} {name:<{name_width}}  {time:>{time_width}}" for side, name, time in rows
+    ]
+
+
+def _round_count(report: migration_pb2.Report) -> str:
+    count = len(report.rounds)
+    return f"{count} round" if count == 1 else f"{count} rounds"
+
+
+def _equal(report: migration_pb2.Report) -> str:
+    if report.source_memory_root != report.destination_memory_root:
+        return "NOT known to be equal: " + " / ".join(
+            root[:16] or "none"
+            for root in (report.source_memory_root, report.destination_memory_root)
+        )
+    read_back = ", read back and compared" if report.verified else ""
+    return f"equal on both sides ({report.source_memory_root[:16]}{read_back})"
+
+
+def _rounds(report: migration_pb2.Report) -> list[str]:
+    rows = [
+        (
+            str(each.number),
+            units.size(each.dirty_bytes),
+            units.size(each.wire_bytes),
+            units.duration_us(each.duration_us),
+            "down" if each.guest_down else "running",
+        )
+        for each in report.rounds
+    ]
+    return table(("ROUND", "DIRTY", "ON THE WIRE", "TOOK", "GUEST"), rows) if rows else []
+
+
+def _options(options: migration_pb2.MigrationOptions) -> str:
+    parts = [
+        f"downtime {options.downtime_limit_ms or 300} ms",
+        f"timeout {options.timeout_s or 3600} s then {words.timeout_action(options.on_timeout)}",
+        f"codec {words.codec(options.codec)}",
+    ]
+    if options.bandwidth_limit_bytes_per_s:
+        parts.append(f"at most {units.rate(options.bandwidth_limit_bytes_per_s)}")
+    if options.verify:
+        parts.append("verify")
+    return ", ".join(parts)

@@ -1,0 +1,127 @@
+"""What every verb shares: global options, the client for one run, and how its end is told.
+
+Rule: whatever happens, the operator reads words and gets an exit code; a traceback only with
+--debug.
+"""
+
+import asyncio
+import os
+import sys
+import traceback
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from bmigctl import config, exits, jsonlines, render
+from bmigctl.client import Client
+from bmigctl.errors import BmigctlError, UsageFault
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+@dataclass
+class Session:
+    """Options that hold for the whole run."""
+
+    config_path: Path = Path(config.DEFAULT_PATH)
+    node: str | None = None
+    json: bool = False
+    debug: bool = False
+
+    def run(self, action: Callable[[Client], Awaitable[int]]) -> int:
+        """Runs the action with a client; its result is the exit code."""
+
+        async def main() -> int:
+            settings = config.load(self.config_path.expanduser())
+            async with Client(settings, self.node) as client:
+                return await action(client)
+
+        return asyncio.run(main())
+
+    def warn(self, failures: dict[str, BmigctlError]) -> None:
+        """Names the nodes that could not be asked, so that a list is not taken for whole."""
+        for _, failure in sorted(failures.items()):
+            if self.json:
+                click.echo(jsonlines.line("not_asked", message=failure.message))
+            else:
+                click.echo(f"not asked: {failure.message}", err=True)
+
+    def tell_error(self, error: BmigctlError) -> None:
+        """Programs read errors where they read the rest, people on standard error."""
+        if self.json:
+            click.echo(jsonlines.of_error(error))
+        else:
+            click.echo("\n".join(render.error(error)), err=True)
+
+
+def node_option(function: F) -> F:
+    """--node, on the root and on every verb that may be limited to one."""
+
+    def take(context: click.Context, _: click.Parameter, value: str | None) -> None:
+        if value is not None:
+            context.ensure_object(Session).node = value
+
+    return click.option(
+        "--node",
+        metavar="NAME",
+        expose_value=False,
+        callback=take,
+        help="Ask this node only, instead of finding out which.",
+    )(function)
+
+
+def json_option(function: F) -> F:
+    """--json, on the root and on every verb that prints something to read."""
+
+    def take(context: click.Context, _: click.Parameter, value: bool) -> None:
+        context.ensure_object(Session).json |= value
+
+    return click.option(
+        "--json",
+        is_flag=True,
+        expose_value=False,
+        callback=take,
+        help="Print one JSON object a line, errors included.",
+    )(function)
+
+
+def conclude(session: Session, run: Callable[[], object]) -> int:
+    """Runs the command line and tells how it ended; the result is the exit code."""
+    try:
+        result = run()
+        sys.stdout.flush()
+    except BmigctlError as error:
+        session.tell_error(error)
+        return _traced(session, error.exit_code)
+    except click.ClickException as error:
+        _tell_usage(session, error)
+        return exits.USAGE
+    except (KeyboardInterrupt, click.Abort):
+        return exits.INTERRUPTED
+    except BrokenPipeError:
+        # whoever read our output has seen enough; keep the interpreter from flushing again
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return exits.FAILED
+    except Exception as error:  # noqa: BLE001 -- the last resort: no traceback for operators
+        words = f"{type(error).__name__}: {error}".splitlines()[0]
+        session.tell_error(
+            BmigctlError("BUG", f"bmigctl failed: {words}", advice="add --debug and report it")
+        )
+        return _traced(session, exits.FAILED)
+    return result if isinstance(result, int) else exits.DONE
+
+
+def _tell_usage(session: Session, error: click.ClickException) -> None:
+    if session.json:
+        session.tell_error(UsageFault("USAGE", error.format_message()))
+    else:
+        error.show()
+
+
+def _traced(session: Session, code: int) -> int:
+    if session.debug:
+        traceback.print_exc()
+    return code

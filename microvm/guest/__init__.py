@@ -1,0 +1,1 @@
+"""The guest: a program in machine code, and what makes its ROM image."""

@@ -1,0 +1,168 @@
+"""`bmigctl guest` and `node` as processes."""
+
+import json
+from pathlib import Path
+
+import pytest
+from bmig.v1 import guest_pb2
+
+from tests.bmigctl.conftest import Operator
+from tests.bmigctl.nodes import FakeNode, Refusal, guest
+from tests.bmigctl.test_definition import GOOD
+
+pytestmark = pytest.mark.slow
+
+STOPPED = guest_pb2.GUEST_STATE_STOPPED
+
+
+@pytest.fixture
+def vm1_toml(tmp_path: Path) -> str:
+    path = tmp_path / "vm1.toml"
+    path.write_text(GOOD.replace("uuid", "# uuid"))
+    return str(path)
+
+
+async def test_nodes_that_are_only_known_are_listed_too(
+    alice: Operator, host1: FakeNode, host2: FakeNode
+) -> None:
+    ended = await alice.run("node", "list")
+    assert ended.code == 0
+    assert ended.out.splitlines() == [
+        "NODE   STATE  VERSION  DRIVERS  MEMORY FREE",
+        "host1  ok     0.1.0    bhyve    512 MiB of 1 GiB",
+        "host2  ok     0.1.0    bhyve    512 MiB of 1 GiB",
+    ]
+
+
+async def test_a_node_out_of_reach_is_listed_with_the_cause_below(
+    alice: Operator, host2: FakeNode
+) -> None:
+    await host2.stop()
+    ended = await alice.run("node", "list")
+    assert ended.code == 0
+    assert ended.out.splitlines()[2].split() == ["host2", "not", "asked", "-", "-", "-"]
+    assert f"not asked: host2 at {host2.address}: connection refused" in ended.err
+
+
+async def test_a_node_is_shown_with_those_it_knows(alice: Operator, host2: FakeNode) -> None:
+    ended = await alice.run("node", "show", "host1")
+    assert ended.code == 0
+    assert f"host2 ({host2.address})" in ended.out
+
+
+async def test_an_unknown_node_is_named_with_the_known_ones(
+    alice: Operator, host2: FakeNode
+) -> None:
+    ended = await alice.run("guest", "list", "--node", "host9")
+    assert ended.code == 2
+    assert "no node host9; known: host1, host2" in ended.err
+
+
+async def test_a_definition_gets_a_uuid_once(
+    alice: Operator, host1: FakeNode, vm1_toml: str
+) -> None:
+    for _ in range(2):
+        ended = await alice.run("guest", "define", vm1_toml)
+        assert (ended.code, ended.out) == (0, "guest vm1: defined on host1\n"), ended
+    first, second = host1.seen(guest_pb2.DefineGuestRequest)
+    assert first == second
+    assert first.definition.uuid
+
+
+@pytest.mark.usefixtures("host2")
+async def test_with_several_nodes_a_definition_must_say_which(
+    alice: Operator, host1: FakeNode, vm1_toml: str
+) -> None:
+    ended = await alice.run("guest", "define", vm1_toml)
+    assert ended.code == 2
+    assert "say on which node: host1, host2" in ended.err
+    ended = await alice.run("guest", "define", vm1_toml, "--node", "host1")
+    assert ended.code == 0
+    assert len(host1.seen(guest_pb2.DefineGuestRequest)) == 1
+
+
+async def test_a_guest_that_has_moved_is_not_defined_where_it_was(
+    alice: Operator, host1: FakeNode, host2: FakeNode, vm1_toml: str
+) -> None:
+    host2.guests["vm1"] = guest("vm1")
+    ended = await alice.run("guest", "define", vm1_toml, "--node", "host1")
+    assert ended.code == 3
+    assert "NAME_TAKEN: guest vm1 is defined on host2 already" in ended.err
+    assert not host1.seen(guest_pb2.DefineGuestRequest)
+
+
+async def test_a_wrong_definition_is_refused_before_any_node_is_asked(
+    alice: Operator, host1: FakeNode, tmp_path: Path
+) -> None:
+    path = tmp_path / "wrong.toml"
+    path.write_text(GOOD.replace("cores", "coers"))
+    ended = await alice.run("guest", "define", str(path))
+    assert ended.code == 2
+    assert 'unknown key "coers"' in ended.err
+    assert host1.requests == []
+
+
+async def test_power_is_switched_where_the_guest_is(
+    alice: Operator, host1: FakeNode, host2: FakeNode
+) -> None:
+    host2.guests["vm1"] = guest("vm1", STOPPED)
+    ended = await alice.run("guest", "start", "vm1")
+    assert (ended.code, ended.out) == (0, "guest vm1: running on host2\n")
+    ended = await alice.run("guest", "stop", "vm1", "--timeout", "5", "--json")
+    assert ended.code == 0
+    assert json.loads(ended.out)["guest"]["state"] == "GUEST_STATE_STOPPED"
+    [request] = host2.seen(guest_pb2.StopGuestRequest)
+    assert (request.force, request.timeout_s) == (False, 5)
+
+
+async def test_a_guest_that_ignores_the_button_is_a_failure_with_advice(
+    alice: Operator, host1: FakeNode
+) -> None:
+    host1.guests["vm1"] = guest("vm1")
+    host1.answers["StopGuest"] = Refusal(
+        "DEADLINE_EXCEEDED", "vm1 did not power off within 60 s", "STOP_TIMEOUT"
+    )
+    ended = await alice.run("guest", "stop", "vm1")
+    assert ended.code == 1
+    assert "--force" in ended.err
+
+
+async def test_a_guest_in_two_places_must_be_named_with_its_node(
+    alice: Operator, host1: FakeNode, host2: FakeNode
+) -> None:
+    host1.guests["vm1"] = host2.guests["vm1"] = guest("vm1", STOPPED)
+    ended = await alice.run("guest", "start", "vm1")
+    assert ended.code == 3
+    assert "guest vm1 is on host1 and on host2" in ended.err
+    ended = await alice.run("--node", "host2", "guest", "start", "vm1")
+    assert ended.code == 0
+    assert len(host2.seen(guest_pb2.StartGuestRequest)) == 1
+
+
+async def test_a_guest_that_only_arrives_is_shown_where_it_arrives(
+    alice: Operator, host1: FakeNode
+) -> None:
+    host1.guests["vm1"] = guest("vm1", guest_pb2.GUEST_STATE_MIGRATING_IN)
+    ended = await alice.run("guest", "show", "vm1")
+    assert ended.code == 0
+    assert "state:  migrating in" in ended.out
+
+
+async def test_undefine_refuses_what_runs(alice: Operator, host1: FakeNode) -> None:
+    host1.guests["vm1"] = guest("vm1")
+    host1.answers["UndefineGuest"] = Refusal(
+        "FAILED_PRECONDITION", "guest vm1 is running", "GUEST_RUNNING"
+    )
+    ended = await alice.run("guest", "undefine", "vm1")
+    assert ended.code == 3
+    assert "running on host1 (nothing was changed)" in ended.err
+    assert "stop the guest first" in ended.err
+
+
+async def test_a_right_that_is_missing_is_told(alice: Operator, host1: FakeNode) -> None:
+    host1.answers["ListGuests"] = Refusal(
+        "PERMISSION_DENIED", "operator alice may not read guests here", "DENIED"
+    )
+    ended = await alice.run("guest", "list")
+    assert ended.code == 3
+    assert "DENIED: operator alice may not read guests here" in ended.err

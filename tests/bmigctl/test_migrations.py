@@ -1,0 +1,192 @@
+"""`bmigctl list|show|watch|cancel|resolve` as processes."""
+
+import json
+
+import pytest
+from bmig.v1 import migration_pb2
+
+from tests.bmigctl.conftest import Operator
+from tests.bmigctl.nodes import FakeNode, Refusal, last
+from tests.bmigctl.samples import ID, completed, in_doubt, migration, of_destination
+
+pytestmark = pytest.mark.slow
+
+COMPLETED = migration_pb2.PHASE_COMPLETED
+OTHER_ID = "7f3b0000-0000-4000-8000-000000000002"
+
+
+def other() -> migration_pb2.Migration:
+    made = migration(migration_pb2.PHASE_ABORTED)
+    made.id, made.guest, made.started_at_ms = OTHER_ID, "vm2", made.started_at_ms + 1
+    return made
+
+
+async def test_a_migration_on_two_nodes_is_listed_once_as_the_source_tells_it(
+    alice: Operator, host1: FakeNode, host2: FakeNode
+) -> None:
+    host1.migrations[ID] = completed()
+    host2.migrations = {ID: of_destination(COMPLETED), OTHER_ID: other()}
+    ended = await alice.run("list")
+    assert ended.code == 0
+    heading, newest, oldest = ended.out.splitlines()
+    assert heading.split() == ["ID", "GUEST", "FROM", "TO", "PHASE", "STARTED", "DOWN"]
+    assert newest.startswith("7f3b0000  vm2    host1  host2  aborted")
+    assert oldest.startswith("7f3a0000  vm1    host1  host2  completed")
+    assert oldest.endswith("214 ms")
+
+
+async def test_only_one_guests_migrations_are_asked_for(alice: Operator, host1: FakeNode) -> None:
+    ended = await alice.run("list", "--guest", "vm1", "--json")
+    assert (ended.code, ended.out) == (0, "")
+    [request] = host1.seen(migration_pb2.ListMigrationsRequest)
+    assert request.guest == "vm1"
+
+
+async def test_a_list_names_the_nodes_that_are_missing_in_it(
+    alice: Operator, host1: FakeNode, host2: FakeNode
+) -> None:
+    host1.migrations[ID] = completed()
+    await host2.stop()
+    ended = await alice.run("list")
+    assert ended.code == 0
+    assert ended.err == (
+        f"not asked: host2 at {host2.address}: connection refused, nothing listens there\n"
+    )
+
+
+async def test_show_tells_both_sides_the_rounds_and_the_downtime(
+    alice: Operator, host1: FakeNode, host2: FakeNode
+) -> None:
+    host1.migrations[ID] = completed()
+    host1.migrations[ID].ownership = "RELEASED"
+    host2.migrations[ID] = of_destination(COMPLETED, ownership="RUNNING")
+    ended = await alice.run("show", "7f3a")
+    assert ended.code == 0
+    for words in (
+        "source host1:      RELEASED (completed)",
+        "destination host2: RUNNING (completed)",
+        "downtime  214 ms (limit 300 ms)",
+        "destination  load     150 ms",
+        "1      256 MiB  0 B          2.0 s  running",
+        "equal on both sides (abababababababab)",
+    ):
+        assert words in ended.out
+    assert ended.out.endswith("guest vm1 runs on host2 now\n")
+
+
+async def test_show_json_has_every_record(
+    alice: Operator, host1: FakeNode, host2: FakeNode
+) -> None:
+    host1.migrations[ID] = completed()
+    host2.migrations[ID] = of_destination(COMPLETED)
+    told = json.loads((await alice.run("show", ID, "--json")).out)
+    assert told["migration"]["side"] == "SIDE_SOURCE"
+    assert sorted(told["records"]) == ["host1", "host2"]
+
+
+async def test_a_beginning_that_two_migrations_share_is_refused(
+    alice: Operator, host1: FakeNode, host2: FakeNode
+) -> None:
+    host1.migrations[ID] = completed()
+    host2.migrations["7f3a9"] = migration_pb2.Migration(id="7f3a9", guest="vm2")
+    ended = await alice.run("show", "7f3a")
+    assert ended.code == 2
+    assert f"{ID} (vm1), 7f3a9 (vm2)" in ended.err
+
+
+@pytest.mark.parametrize("beginning", ["7f3", "xyzw", ""])
+async def test_too_little_of_an_id_is_wrong_usage(alice: Operator, beginning: str) -> None:
+    ended = await alice.run("show", beginning)
+    assert ended.code == 2
+    assert "at least 4 hexadecimal digits" in ended.err
+
+
+@pytest.mark.usefixtures("host2")
+async def test_an_unknown_migration_is_refused(alice: Operator) -> None:
+    ended = await alice.run("show", "abcd")
+    assert ended.code == 3
+    assert "migration abcd is on none of the nodes host1, host2" in ended.err
+
+
+async def test_a_watch_of_an_ended_migration_has_its_exit_code(
+    alice: Operator, host1: FakeNode
+) -> None:
+    host1.migrations[ID] = migration(migration_pb2.PHASE_ABORTED)
+    host1.streams = [[last(host1.migrations[ID])]]
+    ended = await alice.run("watch", "7f3a", "--json")
+    assert ended.code == 4
+    assert json.loads(ended.out)["kind"] == "result"
+
+
+async def test_a_source_that_is_gone_is_answered_for_by_the_destination(
+    alice: Operator, host1: FakeNode, host2: FakeNode
+) -> None:
+    host1.migrations[ID] = migration(migration_pb2.PHASE_HANDOFF)
+    host2.migrations[ID] = of_destination(COMPLETED, ended_at_ms=1_700_000_003_500)
+    host1.streams = [[Refusal("UNAVAILABLE", "going down")]]
+    answers = iter([migration_pb2.GetMigrationResponse(migration=host1.migrations[ID])])
+    gone = Refusal("UNAVAILABLE", "gone")
+    host1.answers["GetMigration"] = lambda _: next(answers, gone)
+    ended = await alice.run("watch", "7f3a", "--patience", "0")
+    assert ended.code == 0, ended
+    assert ended.out.endswith("guest vm1 runs on host2 now\n")
+
+
+async def test_cancel_answers_with_the_guest_where_it_was(alice: Operator, host1: FakeNode) -> None:
+    host1.migrations[ID] = migration(migration_pb2.PHASE_PRECOPY)
+    failure = migration_pb2.Failure(reason="CANCELLED", location="running on host1")
+    cancelled = migration(migration_pb2.PHASE_ABORTED, failure=failure)
+    host1.answers["CancelMigration"] = migration_pb2.CancelMigrationResponse(migration=cancelled)
+    ended = await alice.run("cancel", "7f3a")
+    assert (ended.code, ended.out) == (0, "cancelled: guest vm1 is running on host1\n")
+    [request] = host1.seen(migration_pb2.CancelMigrationRequest)
+    assert request.id == ID
+
+
+async def test_a_cancellation_that_comes_too_late_is_refused(
+    alice: Operator, host1: FakeNode
+) -> None:
+    host1.migrations[ID] = migration(migration_pb2.PHASE_HANDOFF)
+    host1.answers["CancelMigration"] = Refusal(
+        "FAILED_PRECONDITION", "guest vm1 was let go already", "TOO_LATE"
+    )
+    ended = await alice.run("cancel", "7f3a")
+    assert ended.code == 3
+    assert "TOO_LATE: guest vm1 was let go already" in ended.err
+    assert "guest:    vm1" in ended.err
+
+
+async def test_resolve_sends_the_confirmed_name(alice: Operator, host1: FakeNode) -> None:
+    host1.migrations[ID] = in_doubt()
+    settled = migration(migration_pb2.PHASE_ABORTED)
+    host1.answers["ResolveMigration"] = migration_pb2.ResolveMigrationResponse(migration=settled)
+    ended = await alice.run("resolve", "7f3a", "--run-here", "--confirm", "vm1")
+    assert ended.code == 0, ended
+    [request] = host1.seen(migration_pb2.ResolveMigrationRequest)
+    assert (request.id, request.confirm_guest) == (ID, "vm1")
+    assert "guest vm1 belongs to host1" in ended.out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (("--run-here", "--confirm", "vm2"), 2),  # another guest
+        (("--run-here",), 130),  # nobody there to confirm
+        (("--confirm", "vm1"), 2),  # not said what to do
+    ],
+)
+async def test_resolve_without_the_right_word_asks_nobody(
+    alice: Operator, host1: FakeNode, arguments: tuple[str, ...], code: int
+) -> None:
+    host1.migrations[ID] = in_doubt()
+    ended = await alice.run("resolve", "7f3a", *arguments)
+    assert ended.code == code
+    assert not host1.seen(migration_pb2.ResolveMigrationRequest)
+
+
+async def test_resolve_needs_the_source(alice: Operator, host1: FakeNode, host2: FakeNode) -> None:
+    host2.migrations[ID] = of_destination(migration_pb2.PHASE_HANDOFF)
+    ended = await alice.run("resolve", "7f3a", "--run-here", "--confirm", "vm1")
+    assert ended.code == 3
+    assert "only it can run vm1 again" in ended.err
+    assert not host1.seen(migration_pb2.ResolveMigrationRequest)

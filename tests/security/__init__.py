@@ -1,0 +1,1 @@
+"""Identities, rights and certificates; real files and real TLS on loopback."""
