@@ -14,7 +14,7 @@ import sys
 import threading
 
 from microvm import channel, exits, faults, ram
-from microvm.config import ConfigError, GuestConfig, check_name
+from microvm.config import DEFAULTS, ConfigError, GuestConfig, check_name
 from microvm.control import Control, complain, leave
 from microvm.disk import Disk
 from microvm.memory import Layout, Node, NodeError, Rom, node_path
@@ -47,7 +47,7 @@ def main(arguments: list[str]) -> None:
 
 def _run(line: CommandLine) -> int:
     if line.values.get("config.dump") in ("1", "true"):
-        sys.stdout.write("".join(f"{k}={v}\n" for k, v in sorted(line.values.items())))
+        sys.stdout.write("".join(f"{k}={v}\n" for k, v in sorted((DEFAULTS | line.values).items())))
         sys.stdout.flush()
         return exits.POWEROFF
     checkpoint = Checkpoint(line.restore_from) if line.restore_from else None
@@ -96,12 +96,10 @@ def _machine(node: Node, config: GuestConfig) -> Machine:
     disk = config.first_disk()
     path = disk.values["path"] if disk else None
     is_read_only = bool(disk and "ro" in disk.values)
-    board = Board(
-        Clock(), Serial(config.com1 if has_lpc else None), Disk(path, node, is_read_only)
-    )
+    board = Board(Clock(), Serial(config.com1 if has_lpc else None), Disk(path, node, is_read_only))
     board.describe(node.layout, config.cpus)
     machine = Machine(Processor(), board, node)
-    assert config.bootrom is not None  # noqa: S101 - held by _configuration
+    assert config.bootrom is not None
     machine.map(Rom(config.bootrom))
     machine.reset()
     return machine
@@ -119,7 +117,7 @@ class _Loading:
             self._thread.start()
 
     def _read(self, node: Node) -> None:
-        assert self._checkpoint is not None  # noqa: S101 - else there is no thread
+        assert self._checkpoint is not None
         try:
             faults.delay(self._wanted, "restore-slow")
             ram.load(self._checkpoint.path, node)

@@ -3,7 +3,8 @@
 Rule: a checkpoint request is sent, not awaited: exit status 0 says that it left,
 never that it was done.
 """
-# ruff: noqa: PTH - a suspend waits for this process to start
+# pathlib costs 8 ms of the downtime of a guest that is restored
+# ruff: noqa: PTH108, PTH110, PTH116
 
 from __future__ import annotations
 
@@ -11,6 +12,7 @@ import os
 import sys
 
 from microvm import channel, memory
+from microvm.nvlist import Descriptor
 
 _FLAGS = (
     "create",
@@ -122,11 +124,11 @@ def _checkpoint(given: dict[str, str], key: str) -> None:
     directory, _, name = given[key].rpartition("/")
     try:
         fd = os.open(directory or ("/" if given[key].startswith("/") else "."), os.O_DIRECTORY)
-        request = {
+        request: channel.Request = {
             "cmd": "checkpoint",
             "filename": name,
             "suspend": key == "suspend",
-            "fddir": channel.nvlist.Descriptor(0),
+            "fddir": Descriptor(0),
         }
         channel.send(_socket(given), request, fd)
     except OSError as error:

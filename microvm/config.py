@@ -9,14 +9,12 @@ from __future__ import annotations
 from microvm.exits import FATAL
 from microvm.memory import GIB, KIB, MIB, PAGE
 
-SAVEABLE = frozenset(
-    "hostbridge amd_hostbridge lpc virtio-blk ahci ahci-hd ahci-cd virtio-net virtio-rnd e1000"
-    " fbuf xhci dummy".split()
-)
-NOT_SAVEABLE = frozenset(
-    "nvme passthru virtio-9p virtio-scsi virtio-console virtio-input hda uart".split()
-)
 DISKS = ("virtio-blk", "ahci-hd")
+_NETWORKS = ("virtio-net", "e1000")
+_PLATFORM = ("hostbridge", "amd_hostbridge", "lpc", "virtio-rnd", "fbuf", "xhci", "dummy")
+SAVEABLE = frozenset((*DISKS, *_NETWORKS, *_PLATFORM, "ahci", "ahci-cd"))
+_VIRTIO = ("virtio-9p", "virtio-scsi", "virtio-console", "virtio-input")
+NOT_SAVEABLE = frozenset((*_VIRTIO, "nvme", "passthru", "hda", "uart"))
 _NAME_LIMIT = 88  # with the run directory it must fit into a socket address
 _SUFFIXES = {"K": KIB, "M": MIB, "G": GIB, "T": GIB * KIB}
 DEFAULTS = {"memory.size": "256M", "cpus": "1", "acpi_tables": "false", "x86.strictmsr": "true"}

@@ -7,13 +7,15 @@ suspend ends it.
 
 from __future__ import annotations
 
+import math
 import os
 import select
 import signal
 import sys
 import threading
+import time
 
-from microvm import channel, faults, snapshot
+from microvm import channel, faults, ram, snapshot
 from microvm.exits import FATAL, POWEROFF, RESET
 from microvm.state import StateError
 
@@ -54,20 +56,17 @@ class Control:
         for fd in (server.fileno(), self._wake_read):
             poll.register(fd, select.POLLIN)
         wanted = faults.read(self._config.name)
-        lifetime_ms = int(faults.seconds(wanted, "dies-after-start") * 1000)
-        while True:
-            if "dies-after-start" in wanted:
-                if lifetime_ms <= 0:
-                    leave(FATAL)
-                lifetime_ms -= _WATCH_MS
-            for fd, _ in poll.poll(min(_WATCH_MS, max(lifetime_ms, 1) if wanted else _WATCH_MS)):
+        lifetime_s = faults.seconds(wanted, "dies-after-start")
+        dies_at = time.monotonic() + lifetime_s if "dies-after-start" in wanted else math.inf
+        while time.monotonic() < dies_at and not self._machine.node.is_destroyed():
+            left_ms = (dies_at - time.monotonic()) * 1000
+            for fd, _ in poll.poll(max(0, min(_WATCH_MS, left_ms))):
                 if fd == self._wake_read:
                     os.read(fd, 64)
                     self._machine.press_power_button()
                 else:
                     self._request(server)
-            if self._machine.node.is_destroyed():
-                leave(FATAL)
+        leave(FATAL)
 
     def _request(self, server: socket) -> None:
         try:
@@ -90,7 +89,7 @@ class Control:
         self._machine.board.serial.flush()
         try:
             snapshot.save(self._machine, self._config, directory, str(request.get("filename", "")))
-        except (snapshot.SnapshotError, StateError, OSError) as error:
+        except (snapshot.SnapshotError, StateError, ram.RamError, OSError) as error:
             complain(f"{error}")
         else:
             if request.get("suspend") is True:

@@ -2,7 +2,8 @@
 
 A file is named after a guest, or `all`; each line is a fault and, for some, seconds.
 """
-# ruff: noqa: PTH - pathlib costs 8 ms of a restored guest's downtime
+# pathlib costs 8 ms of the downtime of a guest that is restored
+# ruff: noqa: PTH123
 
 from __future__ import annotations
 
@@ -32,7 +33,7 @@ def read(name: str) -> dict[str, str]:
     wanted: dict[str, str] = {}
     for file_name in ("all", name):
         try:
-            with open(f"{_directory()}/{file_name}", encoding="utf-8") as file:  # noqa: PTH123
+            with open(f"{_directory()}/{file_name}", encoding="utf-8") as file:
                 lines = file.read().split("\n")
         except FileNotFoundError:
             continue

@@ -16,13 +16,17 @@ from microvm.engine import library_path
 
 _LAUNCHER = """\
 #!/bin/sh
-# {command} of this micro-VM home; exec keeps the process id
-MICROVM_HOME={home}
+# {command} of the micro-VM home that this file is in; exec keeps the process id.
+# The text is the same in every home, as the same build of a hypervisor is on every host.
+MICROVM_HOME=${{0%/*}}/..
 MICROVM_ENGINE={engine}
 export MICROVM_HOME MICROVM_ENGINE
 exec {python} -I -S -c {code} "$@"
 """
-_CODE = "import sys;sys.path[:0]={path!r};from microvm.{command} import main;sys.exit(main(sys.argv[1:]))"
+_CODE = (
+    "import sys;sys.path[:0]={path!r};"
+    "from microvm.{command} import main;sys.exit(main(sys.argv[1:]))"
+)
 
 
 def install(home: Path) -> None:
@@ -36,7 +40,6 @@ def install(home: Path) -> None:
         launcher = home / "bin" / command
         text = _LAUNCHER.format(
             command=command,
-            home=shlex.quote(str(home)),
             engine=shlex.quote(library_path(_package("unicorn"))),
             python=shlex.quote(sys.executable),
             code=shlex.quote(_CODE.format(path=path, command=command)),

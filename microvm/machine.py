@@ -35,7 +35,7 @@ class Machine:
         self._turn = threading.Condition()
         self._pause_wanted = False
         self._is_parked = False
-        self._exit: int | None = None
+        self._forced: list[int] = []
         processor.on_ports(board.read, board.write)
         board.on_power = processor.stop
 
@@ -55,8 +55,8 @@ class Machine:
         self.board.clock.start()
         while True:
             self._give_way()
-            if self._exit is not None:
-                return self._exit
+            if self._forced:
+                return self._forced[0]
             status = self.processor.run(self.processor.read(engine.RIP))
             if self.board.power_request:
                 return self._power()
@@ -72,8 +72,7 @@ class Machine:
             self.board.clock.stop()
             self._is_parked = True
             self._turn.notify_all()
-            while self._pause_wanted:
-                self._turn.wait()
+            self._turn.wait_for(lambda: not self._pause_wanted)
             self._is_parked = False
             self.board.clock.start()
 
@@ -90,12 +89,12 @@ class Machine:
             return False
         self.board.serial.flush()
         with self._turn:
-            if not self._pause_wanted and self._exit is None:
+            if not self._pause_wanted and not self._forced:
                 self._turn.wait(self.board.clock.until_tick_s())
         return True
 
     def _power(self) -> int:
-        self.board.serial.flush()
+        self.board.serial.drain()
         return _POWER_EXITS.get(self.board.power_request, UNKNOWN_SUSPEND)
 
     def _failed(self, status: int) -> int:
@@ -125,5 +124,5 @@ class Machine:
     def force(self, status: int) -> None:
         """End the guest from outside with this exit status."""
         self.pause()
-        self._exit = status
+        self._forced.append(status)
         self.resume()

@@ -16,7 +16,6 @@ _BOOL, _STRING, _DESCRIPTOR = 2, 4, 6
 _MAX_BYTES = 64 << 10
 
 
-
 class NvlistError(Exception):
     """The bytes are not such a list."""
 

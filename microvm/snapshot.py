@@ -52,7 +52,8 @@ def save(machine: Machine, config: GuestConfig, directory: int, name: str) -> No
 def _write(directory: int, name: str, content: bytes) -> None:
     fd = os.open(name, _FLAGS, 0o700, dir_fd=directory)
     try:
-        os.write(fd, content)
+        if os.write(fd, content) != len(content):
+            raise SnapshotError(f"{name}: not written in full")
     finally:
         os.close(fd)
 

@@ -6,9 +6,9 @@ write() does it goes to the generated parser, so every other implementation is u
 tests/rpc/test_frame.py holds both equal.
 """
 
+from bmig.v1 import peer_pb2
 from google.protobuf.message import DecodeError
 
-from bmig.v1 import peer_pb2
 from bmigd.chunk import Chunk, Extent
 from bmigd.errors import BadBytes
 

@@ -6,15 +6,10 @@ our errors into google.rpc.Status. Servicers stay short and never see a status c
 
 import contextvars
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import grpc
 import structlog
-from grpc import aio
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection
-from grpc_status import rpc_status
-
 from bmig.v1 import (
     guest_pb2,
     guest_pb2_grpc,
@@ -23,9 +18,13 @@ from bmig.v1 import (
     node_pb2,
     node_pb2_grpc,
     peer_pb2,
-    peer_pb2_grpc,
 )
-from bmigd.errors import BmigError, Denied
+from grpc import aio
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+from grpc_status import rpc_status
+
+from bmigd.errors import BmigError, Denied, LocalFault
 from bmigd.rpc.status import to_status
 from bmigd.security.certificates import Credentials
 from bmigd.security.identity import Identity, IdentityError, identity_of
@@ -33,6 +32,12 @@ from bmigd.security.identity import Identity, IdentityError, identity_of
 log = structlog.get_logger()
 
 MAX_MESSAGE_BYTES = 2 << 20
+SERVICES = (
+    node_pb2.DESCRIPTOR.services_by_name["NodeService"].full_name,
+    guest_pb2.DESCRIPTOR.services_by_name["GuestService"].full_name,
+    migration_pb2.DESCRIPTOR.services_by_name["MigrationService"].full_name,
+    peer_pb2.DESCRIPTOR.services_by_name["PeerService"].full_name,
+)
 CALLER: contextvars.ContextVar[Identity] = contextvars.ContextVar("caller")
 OPEN_TO_ALL = ("/grpc.health.v1.Health/", "/grpc.reflection.v1alpha.ServerReflection/")
 OPTIONS = [
@@ -46,11 +51,15 @@ OPTIONS = [
     ("grpc.http2.max_ping_strikes", 0),
 ]
 
-Context = aio.ServicerContext[Any, Any]
-Handler = grpc.RpcMethodHandler[Any, Any]
+if TYPE_CHECKING:  # generic in the type stubs only
+    Context = aio.ServicerContext[Any, Any]
+    Handler = grpc.RpcMethodHandler[Any, Any]
+else:
+    Context = aio.ServicerContext
+    Handler = grpc.RpcMethodHandler
 
 
-class Border(aio.ServerInterceptor):
+class Border(aio.ServerInterceptor):  # type: ignore[type-arg]
     """Who calls, and what they are told when it fails."""
 
     def __init__(self, cluster: str) -> None:
@@ -63,8 +72,8 @@ class Border(aio.ServerInterceptor):
     ) -> Handler:
         """Wrap a method's handler."""
         handler = await continuation(details)
-        if handler is None:
-            return handler
+        if handler is None:  # no such method
+            return handler  # type: ignore[unreachable]
         if handler.response_streaming:
             wrapped: Any = self._stream(handler, details.method)
             make: Any = (
@@ -95,6 +104,8 @@ class Border(aio.ServerInterceptor):
                 return await behaviour(request, context)
             except BmigError as error:
                 await _refuse(context, method, error)
+            except Exception as error:  # noqa: BLE001 - a bug: said to the log and the caller
+                await _refuse(context, method, _bug(error))
 
         return call
 
@@ -108,6 +119,8 @@ class Border(aio.ServerInterceptor):
                     yield response
             except BmigError as error:
                 await _refuse(context, method, error)
+            except Exception as error:  # noqa: BLE001 - a bug: said to the log and the caller
+                await _refuse(context, method, _bug(error))
 
         return call
 
@@ -120,63 +133,71 @@ class Border(aio.ServerInterceptor):
                 raise Denied("DENIED", f"the certificate names nobody here: {error}") from error
 
 
+def _bug(error: Exception) -> BmigError:
+    if isinstance(error, aio.AbortError):
+        raise error
+    log.error("bug", exc_info=error)
+    words = f"{type(error).__name__}: {error}"
+    return LocalFault("INTERNAL", words, "report this with the log of the node")
+
+
 async def _refuse(context: Context, method: str, error: BmigError) -> None:
     caller = CALLER.get(None)
     log.warning("refused", method=method, caller=str(caller), error=str(error), guest=error.guest)
-    await context.abort_with_status(rpc_status.to_status(to_status(error)))
-
-
-def make_server(
-    credentials: Credentials,
-    node: node_pb2_grpc.NodeServiceServicer,
-    guest: guest_pb2_grpc.GuestServiceServicer,
-    migration: migration_pb2_grpc.MigrationServiceServicer,
-    peer: Callable[[aio.Server], None],
-) -> aio.Server:
-    """A server with every service, health and reflection; not yet bound."""
-    server = aio.server(
-        interceptors=[Border(credentials.identity.cluster)],
-        options=OPTIONS,
+    await context.abort_with_status(  # type: ignore[attr-defined]
+        rpc_status.to_status(to_status(error))
     )
-    node_pb2_grpc.add_NodeServiceServicer_to_server(node, server)
-    guest_pb2_grpc.add_GuestServiceServicer_to_server(guest, server)
-    migration_pb2_grpc.add_MigrationServiceServicer_to_server(migration, server)
-    peer(server)
-    names = [
-        module.DESCRIPTOR.services_by_name[name].full_name
-        for module, name in (
-            (node_pb2, "NodeService"),
-            (guest_pb2, "GuestService"),
-            (migration_pb2, "MigrationService"),
-            (peer_pb2, "PeerService"),
+
+
+class Server:
+    """The node's server: every service, health and reflection, over mutual TLS only."""
+
+    def __init__(
+        self,
+        cluster: str,
+        node: node_pb2_grpc.NodeServiceServicer,
+        guest: guest_pb2_grpc.GuestServiceServicer,
+        migration: migration_pb2_grpc.MigrationServiceServicer,
+        add_peer: Callable[[aio.Server], None],
+    ) -> None:
+        self._server = aio.server(interceptors=[Border(cluster)], options=OPTIONS)
+        node_pb2_grpc.add_NodeServiceServicer_to_server(node, self._server)
+        guest_pb2_grpc.add_GuestServiceServicer_to_server(guest, self._server)
+        migration_pb2_grpc.add_MigrationServiceServicer_to_server(migration, self._server)
+        add_peer(self._server)
+        self._health = health.aio.HealthServicer()  # type: ignore[attr-defined]
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        reflection.enable_server_reflection(
+            [*SERVICES, reflection.SERVICE_NAME, health.SERVICE_NAME], self._server
         )
-    ]
-    servicer = health.aio.HealthServicer()
-    health_pb2_grpc.add_HealthServicer_to_server(servicer, server)
-    server_health[server] = (servicer, ["", *names])
-    reflection.enable_server_reflection([*names, reflection.SERVICE_NAME, health.SERVICE_NAME], server)
-    return server
 
+    async def start(self, listen: str, credentials: Credentials) -> int:
+        """Bind and serve; the port. There is no plaintext port."""
+        try:
+            port = self._server.add_secure_port(
+                listen,
+                grpc.ssl_server_credentials(
+                    [(credentials.key_pem, credentials.certificate_pem)],
+                    root_certificates=credentials.ca_pem,
+                    require_client_auth=True,
+                ),
+            )
+        except RuntimeError as error:
+            raise LocalFault(
+                "ADDRESS_IN_USE", f"cannot listen on {listen}: {error}", "see node.listen"
+            ) from error
+        await self._server.start()
+        await self._set_health(health_pb2.HealthCheckResponse.SERVING)
+        return port
 
-server_health: dict[aio.Server, tuple[Any, list[str]]] = {}
+    async def stop_accepting(self) -> None:
+        """Tell whoever asks for our health that we are going."""
+        await self._set_health(health_pb2.HealthCheckResponse.NOT_SERVING)
 
+    async def stop(self, grace_s: float) -> None:
+        """Let calls end, then end them."""
+        await self._server.stop(grace_s)
 
-async def set_health(server: aio.Server, is_serving: bool) -> None:
-    """Tell whoever watches health."""
-    servicer, names = server_health[server]
-    states = health_pb2.HealthCheckResponse
-    state = states.SERVING if is_serving else states.NOT_SERVING
-    for name in names:
-        await servicer.set(name, state)
-
-
-def bind(server: aio.Server, listen: str, credentials: Credentials) -> int:
-    """Bind with mutual TLS; the port. There is no plaintext port."""
-    return server.add_secure_port(
-        listen,
-        grpc.ssl_server_credentials(
-            [(credentials.key_pem, credentials.certificate_pem)],
-            root_certificates=credentials.ca_pem,
-            require_client_auth=True,
-        ),
-    )
+    async def _set_health(self, state: "health_pb2.HealthCheckResponse.ServingStatus") -> None:
+        for name in ("", *SERVICES):
+            await self._health.set(name, state)

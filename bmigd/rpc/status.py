@@ -2,7 +2,7 @@
 
 from google.protobuf import any_pb2
 from google.rpc import code_pb2, error_details_pb2, status_pb2
-from grpc import StatusCode
+from grpc import StatusCode, aio
 from grpc_status import rpc_status
 
 from bmigd.errors import (
@@ -13,7 +13,6 @@ from bmigd.errors import (
     Invalid,
     LocalFault,
     NotPossible,
-    PeerFault,
     PeerLost,
     PeerSaidNo,
     StartFailed,
@@ -78,11 +77,11 @@ def to_status(error: BmigError) -> status_pb2.Status:
     return status
 
 
-def from_rpc_error(error: object, peer: str) -> BmigError:
+def from_rpc_error(error: aio.AioRpcError, peer: str) -> BmigError:
     """What a call to another node raised, as one of our errors."""
-    code = error.code()  # type: ignore[attr-defined]
-    words = error.details() or code.name  # type: ignore[attr-defined]
-    status = rpc_status.from_call(error)
+    code = error.code()
+    words = error.details() or code.name
+    status = rpc_status.from_call(error)  # type: ignore[arg-type]
     info = _info(status) if status else None
     if info is None:
         if code in _NO_CONNECTION:
@@ -121,10 +120,9 @@ def _short(text: str) -> str:
     return "".join(c if c.isprintable() else " " for c in text[:1000])
 
 
-def _pack(message: error_details_pb2.ErrorInfo | error_details_pb2.PreconditionFailure) -> any_pb2.Any:
+def _pack(
+    message: error_details_pb2.ErrorInfo | error_details_pb2.PreconditionFailure,
+) -> any_pb2.Any:
     packed = any_pb2.Any()
     packed.Pack(message)
     return packed
-
-
-__all__ = ["CODES", "PeerFault", "from_rpc_error", "to_status"]

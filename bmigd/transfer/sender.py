@@ -79,12 +79,15 @@ class Sender:
     async def send_pass(self, batches: Iterator[Batch]) -> None:
         """Send everything in the batches; returns when all of it is acknowledged."""
         ready: asyncio.Queue[list[Chunk] | None] = asyncio.Queue(AHEAD)
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self._produce(batches, ready))
-            while (chunks := await ready.get()) is not None:
-                for chunk in chunks:
-                    await self._send(chunk)
-                self.on_progress()
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._produce(batches, ready))
+                while (chunks := await ready.get()) is not None:
+                    for chunk in chunks:
+                        await self._send(chunk)
+                    self.on_progress()
+        except BaseExceptionGroup as errors:  # one of two tasks failed: tell its error as it is
+            raise errors.exceptions[0] from errors
         await self._until(lambda: not self._unacknowledged)
         self.on_progress()
 

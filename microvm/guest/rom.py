@@ -21,11 +21,9 @@ _VERSION = 1
 _TOGGLE, _DISK = 1, 2
 _DICTIONARY_WORDS = 256
 _GOLDEN = 0.6180339887498949
-_WORDS = (
-    "guest memory page dirty round source destination transfer chunk digest handoff downtime"
-    " switchover journal lease owner epoch peer region converge resume suspend pause state the"
-    " of and to in a is that for it was on are as with his they at be this from have or by one"
-).split()
+_TEXT = """guest memory page dirty round source destination transfer chunk digest handoff
+downtime switchover journal lease owner epoch peer region converge resume suspend pause state
+the of and to in a is that for it was on are as with his they at be this from have or by one"""
 
 
 @dataclass(frozen=True)
@@ -95,10 +93,10 @@ def _stride(pages: int) -> int:
 
 def _dictionary() -> bytes:
     """Words in an order that does not repeat soon, cut to the size."""
-    state, text = 1, b""
+    words, state, text = _TEXT.split(), 1, b""
     while len(text) < 8 * _DICTIONARY_WORDS:
         state = state * 6364136223846793005 + 1442695040888963407 & (1 << 64) - 1
-        text += _WORDS[(state >> 33) % len(_WORDS)].encode() + b" "
+        text += words[(state >> 33) % len(words)].encode() + b" "
     return text[: 8 * _DICTIONARY_WORDS]
 
 

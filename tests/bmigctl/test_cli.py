@@ -167,7 +167,7 @@ async def test_a_reader_that_has_seen_enough_is_no_error(alice: Operator, host1:
     process = await alice.start("guest", "list", "--json")
     assert process.stdout is not None
     assert process.stderr is not None
-    await process.stdout.readline()
+    assert json.loads(await process.stdout.readline())["kind"] == "guest"
     process.stdout._transport.close()  # type: ignore[attr-defined]
     told = await process.stderr.read()
     await process.wait()

@@ -1,0 +1,147 @@
+"""The composition root: builds every object of the daemon once, starts, drains, stops."""
+
+import asyncio
+import importlib.metadata
+import signal
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from pathlib import Path
+
+import structlog
+
+from bmigd.config import Config
+from bmigd.drivers import DRIVERS
+from bmigd.errors import Invalid
+from bmigd.guests.store import GuestStore
+from bmigd.history import History
+from bmigd.journal import Journal
+from bmigd.migration.claims import Claims
+from bmigd.migration.destination import Destination
+from bmigd.migration.inventory import Inventory
+from bmigd.migration.ledger import Ledger
+from bmigd.migration.node import Node, Room
+from bmigd.migration.ports import Peer
+from bmigd.migration.recovery import recover
+from bmigd.migration.running import Migrations
+from bmigd.rpc.access import Access
+from bmigd.rpc.dial import GrpcPeer
+from bmigd.rpc.guest import GuestServicer
+from bmigd.rpc.migration import MigrationServicer
+from bmigd.rpc.node import NodeServicer
+from bmigd.rpc.peer import PeerServicer, add_to_server
+from bmigd.rpc.server import Server
+from bmigd.security.certificates import CertificateError, Credentials, load
+from bmigd.security.policy import Action, Policy, Rule
+
+log = structlog.get_logger()
+
+JOURNAL, HISTORY, GUESTS = "journal.sqlite", "history.sqlite", "guests"
+DRAIN_S = 2.0
+
+
+def load_credentials(config: Config) -> Credentials:
+    """The node's certificate, checked; Invalid (CERTIFICATE_INVALID) says what to do."""
+    tls = config.tls
+    try:
+        return load(tls.ca, tls.certificate, tls.key, node=config.node.name, now=datetime.now(UTC))
+    except CertificateError as error:
+        raise Invalid("CERTIFICATE_INVALID", str(error), error.remedy) from error
+
+
+def make_policy(config: Config) -> Policy:
+    """The policy from the configuration's rules."""
+    return Policy(
+        operators=tuple(
+            Rule(rule.names, frozenset(map(Action, rule.allow)), rule.guests)
+            for rule in config.operators
+        ),
+        peers=tuple(
+            Rule(rule.names, frozenset(map(Action, rule.allow)), rule.guests)
+            for rule in config.peers
+        ),
+    )
+
+
+class Daemon:
+    """One node. Build, run() until a signal, and it is over."""
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self._credentials = load_credentials(config)
+        state_dir = config.node.state_dir
+        self._journal = Journal(state_dir / JOURNAL)
+        self._history = History(state_dir / HISTORY)
+        for directory in (config.node.spool_dir, config.node.run_dir):
+            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # One thread for the journal keeps its writes in order; the others hash, encode and write.
+        self._journal_thread = ThreadPoolExecutor(1, "journal")
+        self._workers = ThreadPoolExecutor(4, "memory")
+        self._node = self._make_node()
+        self._ledger = Ledger(self._journal, self._journal_thread)
+        self._migrations = Migrations(
+            self._node, self._ledger, self._history, self._dial, self._workers
+        )
+        self._destination = Destination(
+            self._node, self._ledger, self._migrations.record, self._workers
+        )
+        self._inventory = Inventory(self._node, self._ledger)
+
+    async def run(self) -> None:
+        """Recover, serve until SIGTERM or SIGINT, drain, stop. Guests go on."""
+        stop = asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        await recover(self._ledger, self._migrations, self._destination)
+        server = self._make_server()
+        port = await server.start(self._config.node.listen, self._credentials)
+        log.info("serving", node=self._node.name, port=port, version=self._node.version)
+        leases = asyncio.create_task(self._destination.keep_leases())
+        await stop.wait()
+        log.info("stopping", node=self._node.name)
+        leases.cancel()
+        await server.stop_accepting()
+        await self._migrations.close()
+        await self._destination.close()
+        await server.stop(DRAIN_S)
+        self._close()
+        log.info("stopped", node=self._node.name)
+
+    def _close(self) -> None:
+        self._workers.shutdown()
+        self._journal_thread.shutdown()
+        self._journal.close()
+        self._history.close()
+
+    def _make_node(self) -> Node:
+        config = self._config
+        made = {name: make(config) for name, make in DRIVERS.items()}
+        return Node(
+            config=config,
+            version=importlib.metadata.version("bmig"),
+            certificate_expires_at_s=int(self._credentials.expires_at.timestamp()),
+            policy=make_policy(config),
+            drivers={name: driver for name, driver in made.items() if driver is not None},
+            store=GuestStore(config.node.state_dir / GUESTS),
+            claims=Claims(),
+            room=Room(config.node.spool_dir, config.migration.memory_reserve_mib << 20),
+        )
+
+    def _make_server(self) -> Server:
+        access = Access(self._node.policy)
+        peer = PeerServicer(self._node, self._destination, access)
+        return Server(
+            self._credentials.identity.cluster,
+            NodeServicer(self._node, self._inventory, access),
+            GuestServicer(self._node, self._inventory, access),
+            MigrationServicer(self._migrations, access),
+            lambda server: add_to_server(peer, server),
+        )
+
+    def _dial(self, name: str) -> Peer:
+        address = self._config.nodes.get(name, "")
+        return GrpcPeer(name, address, self._credentials, self._config.migration.peer_timeout_s)
+
+
+def journal_path(config: Config) -> Path:
+    """Where the journal is."""
+    return config.node.state_dir / JOURNAL

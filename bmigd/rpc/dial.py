@@ -1,0 +1,232 @@
+"""The way to another node: its certificate must name it, whatever its address is.
+
+Implements the Peer port. Every call has a deadline; every gRPC error becomes one of ours.
+"""
+
+import hashlib
+from collections.abc import AsyncIterator
+from typing import Any, TypeVar
+
+import grpc
+from bmig.v1 import peer_pb2, peer_pb2_grpc
+from grpc import aio
+
+from bmigd.chunk import MIB, Chunk
+from bmigd.errors import PeerLost
+from bmigd.migration.handoff import Outcome
+from bmigd.migration.ports import Answer, Delivery, Inquiry, Invitation, Receipt, Welcome
+from bmigd.prechecks.facts import Facts
+from bmigd.rpc import convert, frame
+from bmigd.rpc.server import MAX_MESSAGE_BYTES
+from bmigd.rpc.status import from_rpc_error
+from bmigd.security.certificates import Credentials
+from bmigd.security.probe import explain
+from bmigd.transfer.sender import ChunkStream
+
+T = TypeVar("T")
+STREAM_METHOD = "/bmig.v1.PeerService/StreamMemory"
+PREPARE_S = 30.0  # the other node starts a supervisor and makes files
+COMMIT_S = 45.0
+DELIVER_S = 120.0
+
+
+class GrpcPeer:
+    """Another node, over one channel."""
+
+    def __init__(self, name: str, address: str, credentials: Credentials, timeout_s: float) -> None:
+        self.name = name
+        self._address = address
+        self._credentials = credentials
+        self._timeout_s = timeout_s
+        keepalive_ms = max(1000, round(timeout_s * 500))
+        self._channel = aio.secure_channel(
+            address,
+            grpc.ssl_channel_credentials(
+                credentials.ca_pem, credentials.key_pem, credentials.certificate_pem
+            ),
+            options=[
+                ("grpc.ssl_target_name_override", name),
+                ("grpc.default_authority", name),
+                ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+                ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
+                ("grpc.keepalive_time_ms", keepalive_ms),
+                ("grpc.keepalive_timeout_ms", keepalive_ms),
+                ("grpc.http2.max_pings_without_data", 0),
+                ("grpc.initial_reconnect_backoff_ms", 100),
+                ("grpc.max_reconnect_backoff_ms", 2000),
+                ("grpc.enable_http_proxy", 0),
+                # Not shared with other channels to the same node: one broken one breaks no other.
+                ("grpc.use_local_subchannel_pool", 1),
+            ],
+        )
+        self._stub = peer_pb2_grpc.PeerServiceStub(self._channel)
+
+    async def exchange(self, inquiry: Inquiry) -> Facts:
+        """The destination's facts."""
+        response = await self._call(
+            self._stub.ExchangeCapabilities,
+            peer_pb2.ExchangeCapabilitiesRequest(
+                definition=convert.definition_to(inquiry.definition),
+                requested_by=inquiry.requested_by,
+                protocol_versions=inquiry.protocol_versions,
+                probe_name=inquiry.probe_name,
+            ),
+            self._timeout_s,
+        )
+        return convert.facts_from(response.facts)
+
+    async def receive(self, invitation: Invitation) -> Welcome:
+        """Reserve and prepare."""
+        response = await self._call(
+            self._stub.ReceiveGuest,
+            peer_pb2.ReceiveGuestRequest(
+                migration_id=invitation.migration_id,
+                epoch=invitation.epoch,
+                definition=convert.definition_to(invitation.definition),
+                regions=[
+                    peer_pb2.MemoryRegion(
+                        name=one.name,
+                        guest_address_bytes=one.guest_address_bytes,
+                        size_bytes=one.size_bytes,
+                    )
+                    for one in invitation.regions
+                ],
+                protocol_version=invitation.protocol_version,
+                journal_incarnation=invitation.journal_incarnation,
+                requested_by=invitation.requested_by,
+                hash_seed=invitation.hash_seed,
+                driver_build=invitation.driver_build,
+            ),
+            PREPARE_S,
+        )
+        window_chunks = min(max(response.window_chunks, 1), 256)
+        return Welcome(response.journal_incarnation[:64], response.lease_ms / 1000, window_chunks)
+
+    async def open_stream(self) -> ChunkStream:
+        """A stream for chunks."""
+        call: Any = self._channel.stream_stream(
+            STREAM_METHOD,
+            request_serializer=frame.write,
+            response_deserializer=peer_pb2.StreamMemoryResponse.FromString,
+        )
+        return GrpcChunkStream(call(), self.name)
+
+    async def deliver(self, delivery: Delivery) -> Receipt:
+        """Device state and root."""
+        response = await self._call(self._stub.DeliverState, _state(delivery), DELIVER_S)
+        return Receipt(response.memory_root, convert.parts_from(response.parts))
+
+    async def commit(self, migration_id: str, epoch: int) -> Answer:
+        """Hand over."""
+        request = peer_pb2.CommitRequest(migration_id=migration_id, epoch=epoch)
+        return _answer(await self._call(self._stub.Commit, request, COMMIT_S))
+
+    async def abort(self, migration_id: str, epoch: int, incarnation: str, why: str) -> Answer:
+        """Withdraw."""
+        request = peer_pb2.AbortRequest(
+            migration_id=migration_id, epoch=epoch, journal_incarnation=incarnation, reason=why
+        )
+        response = await self._call(self._stub.Abort, request, self._timeout_s)
+        return Answer(_outcome(response.outcome))
+
+    async def query(self, migration_id: str, epoch: int, incarnation: str) -> Answer:
+        """What became of it?"""
+        request = peer_pb2.QueryOutcomeRequest(
+            migration_id=migration_id, epoch=epoch, journal_incarnation=incarnation
+        )
+        return _answer(await self._call(self._stub.QueryOutcome, request, self._timeout_s))
+
+    async def explain(self, error: Exception) -> str:
+        """Why it cannot be reached, in words."""
+        host, _, port = self._address.rpartition(":")
+        found = await explain(host.strip("[]"), int(port), self.name, self._credentials)
+        return found.sentence
+
+    async def close(self) -> None:
+        """Hang up."""
+        await self._channel.close(None)
+
+    async def _call(self, method: Any, request: Any, timeout_s: float) -> Any:
+        try:
+            return await method(request, timeout=timeout_s)
+        except aio.AioRpcError as error:
+            raise from_rpc_error(error, self.name) from error
+
+
+class GrpcChunkStream:
+    """StreamMemory as a ChunkStream."""
+
+    def __init__(self, call: Any, peer: str) -> None:
+        self._call = call
+        self._peer = peer
+
+    async def send(self, chunk: Chunk) -> None:
+        """Send one chunk."""
+        try:
+            await self._call.write(chunk)
+        except (aio.AioRpcError, aio.UsageError) as error:
+            # A write only says that the call has ended; why is in the call's status.
+            raise await self._ended() from error
+
+    async def acknowledged(self) -> int:
+        """The next acknowledgement."""
+        try:
+            response = await self._call.read()
+        except aio.AioRpcError as error:
+            raise from_rpc_error(error, self._peer) from error
+        if response is aio.EOF:  # type: ignore[attr-defined]
+            raise await self._ended()
+        return int(response.sequence)
+
+    async def close(self) -> None:
+        """End the stream."""
+        self._call.cancel()
+
+    async def _ended(self) -> Exception:
+        code = await self._call.code()
+        if code is grpc.StatusCode.OK:
+            return PeerLost("PEER_LOST", f"{self._peer} ended the stream")
+        error = aio.AioRpcError(
+            code,
+            await self._call.initial_metadata(),
+            await self._call.trailing_metadata(),
+            await self._call.details(),
+            "",
+        )
+        return from_rpc_error(error, self._peer)
+
+
+async def _state(delivery: Delivery) -> AsyncIterator[peer_pb2.DeliverStateRequest]:
+    contents = [file.path.read_bytes() for file in delivery.files]
+    header = peer_pb2.StateHeader(
+        migration_id=delivery.migration_id,
+        epoch=delivery.epoch,
+        memory_root=delivery.memory_root,
+        files=[
+            peer_pb2.StateFile(
+                name=file.name,
+                size_bytes=len(content),
+                sha256=hashlib.sha256(content).digest(),
+            )
+            for file, content in zip(delivery.files, contents, strict=True)
+        ],
+        verify=delivery.verify,
+    )
+    yield peer_pb2.DeliverStateRequest(header=header)
+    for number, content in enumerate(contents):
+        for position in range(0, len(content), MIB):
+            part = peer_pb2.StatePart(file=number, data=content[position : position + MIB])
+            yield peer_pb2.DeliverStateRequest(part=part)
+
+
+def _outcome(number: int) -> Outcome:
+    """A peer's outcome; what we do not know tells us nothing."""
+    try:
+        return Outcome(number)
+    except ValueError:
+        return Outcome.UNKNOWN
+
+
+def _answer(response: Any) -> Answer:
+    failure = convert.failure_from(response.failure) if response.HasField("failure") else None
+    return Answer(_outcome(response.outcome), convert.parts_from(response.parts), failure)

@@ -1,0 +1,100 @@
+"""GuestService: define, start, stop, and the console."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+from bmig.v1 import guest_pb2, guest_pb2_grpc
+
+from bmigd.errors import NotPossible
+from bmigd.guests.supervision import Supervision
+from bmigd.migration.inventory import GuestState, Inventory
+from bmigd.migration.node import Node
+from bmigd.rpc.access import Access
+from bmigd.rpc.convert import definition_from, guest_to, invalid
+from bmigd.rpc.server import Context
+from bmigd.security.policy import Action
+
+DEFAULT_STOP_S = 60
+LONGEST_STOP_S = 3600
+OUTPUT_BYTES = 65536
+INPUT_BYTES = 4096
+
+
+class GuestServicer(guest_pb2_grpc.GuestServiceServicer):
+    """For operators."""
+
+    def __init__(self, node: Node, inventory: Inventory, access: Access) -> None:
+        self._node = node
+        self._inventory = inventory
+        self._access = access
+
+    async def DefineGuest(  # noqa: N802
+        self, request: guest_pb2.DefineGuestRequest, context: Context
+    ) -> guest_pb2.DefineGuestResponse:
+        """Keep a new guest."""
+        self._access.operator(Action.DEFINE, request.definition.name)
+        view = await self._inventory.define(definition_from(request.definition))
+        return guest_pb2.DefineGuestResponse(guest=guest_to(view))
+
+    async def UndefineGuest(  # noqa: N802
+        self, request: guest_pb2.UndefineGuestRequest, context: Context
+    ) -> guest_pb2.UndefineGuestResponse:
+        """Forget a stopped guest."""
+        self._access.operator(Action.DEFINE, request.name)
+        await self._inventory.undefine(request.name)
+        return guest_pb2.UndefineGuestResponse()
+
+    async def StartGuest(  # noqa: N802
+        self, request: guest_pb2.StartGuestRequest, context: Context
+    ) -> guest_pb2.StartGuestResponse:
+        """Start it; not abandoned half-way if the caller goes away."""
+        self._access.operator(Action.POWER, request.name)
+        view = await asyncio.shield(self._inventory.start(request.name))
+        return guest_pb2.StartGuestResponse(guest=guest_to(view))
+
+    async def StopGuest(  # noqa: N802
+        self, request: guest_pb2.StopGuestRequest, context: Context
+    ) -> guest_pb2.StopGuestResponse:
+        """Stop it."""
+        self._access.operator(Action.POWER, request.name)
+        timeout_s = min(request.timeout_s or DEFAULT_STOP_S, LONGEST_STOP_S)
+        view = await asyncio.shield(
+            self._inventory.stop(request.name, request.force, float(timeout_s))
+        )
+        return guest_pb2.StopGuestResponse(guest=guest_to(view))
+
+    async def AttachConsole(  # noqa: N802
+        self, request_iterator: AsyncIterator[guest_pb2.AttachConsoleRequest], context: Context
+    ) -> AsyncIterator[guest_pb2.AttachConsoleResponse]:
+        """Recent output, then both ways until either side ends."""
+        first = await anext(aiter(request_iterator), None)
+        if first is None:
+            raise invalid("name", "the first message must name the guest")
+        self._access.operator(Action.CONSOLE, first.name)
+        view = await self._inventory.get(first.name)
+        if view.state in (GuestState.STOPPED, GuestState.FAILED):
+            raise NotPossible(
+                "GUEST_NOT_RUNNING",
+                f"guest {first.name} does not run, so it has no console",
+                f"start it: bmigctl guest start {first.name}",
+                guest=first.name,
+                location=f"stopped on {self._node.name}",
+            )
+        directory = self._node.driver(view.definition).console_directory(first.name)
+        history, reader, writer = await Supervision(directory).console()
+        typing = asyncio.create_task(_type(request_iterator, writer))
+        try:
+            yield guest_pb2.AttachConsoleResponse(output=history)
+            while output := await reader.read(OUTPUT_BYTES):
+                yield guest_pb2.AttachConsoleResponse(output=output)
+        finally:
+            typing.cancel()
+            writer.close()
+
+
+async def _type(
+    requests: AsyncIterator[guest_pb2.AttachConsoleRequest], writer: asyncio.StreamWriter
+) -> None:
+    async for request in requests:
+        writer.write(request.input[:INPUT_BYTES])
+        await writer.drain()

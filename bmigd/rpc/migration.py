@@ -1,0 +1,109 @@
+"""MigrationService: what operators ask of migrations."""
+
+from collections.abc import AsyncIterator
+
+from bmig.v1 import migration_pb2, migration_pb2_grpc
+
+from bmigd import prechecks
+from bmigd.migration.picture import Picture
+from bmigd.migration.running import Migrations
+from bmigd.rpc import convert
+from bmigd.rpc.access import Access
+from bmigd.rpc.server import Context
+from bmigd.security.policy import Action
+
+DEFAULT_LIMIT, LIMIT = 100, 1000
+
+
+class MigrationServicer(migration_pb2_grpc.MigrationServiceServicer):
+    """For operators."""
+
+    def __init__(self, migrations: Migrations, access: Access) -> None:
+        self._migrations = migrations
+        self._access = access
+
+    async def CheckMigration(  # noqa: N802
+        self, request: migration_pb2.CheckMigrationRequest, context: Context
+    ) -> migration_pb2.CheckMigrationResponse:
+        """Every precheck; changes nothing."""
+        operator = self._access.operator(Action.MIGRATE, request.guest)
+        options = convert.options_from(request.options)
+        checked = await self._migrations.check(
+            request.guest, request.destination, options, str(operator)
+        )
+        return migration_pb2.CheckMigrationResponse(
+            findings=[convert.finding_to(finding) for finding in checked.findings],
+            allowed=not prechecks.failures(checked.findings),
+        )
+
+    async def StartMigration(  # noqa: N802
+        self, request: migration_pb2.StartMigrationRequest, context: Context
+    ) -> migration_pb2.StartMigrationResponse:
+        """Start one; idempotent by id."""
+        operator = self._access.operator(Action.MIGRATE, request.guest)
+        picture = await self._migrations.start(
+            convert.migration_id(request.id),
+            request.guest,
+            request.destination,
+            convert.options_from(request.options),
+            str(operator),
+        )
+        return migration_pb2.StartMigrationResponse(migration=convert.picture_to(picture))
+
+    async def GetMigration(  # noqa: N802
+        self, request: migration_pb2.GetMigrationRequest, context: Context
+    ) -> migration_pb2.GetMigrationResponse:
+        """One migration."""
+        picture = self._get(request.id, Action.READ)
+        return migration_pb2.GetMigrationResponse(migration=convert.picture_to(picture))
+
+    async def ListMigrations(  # noqa: N802
+        self, request: migration_pb2.ListMigrationsRequest, context: Context
+    ) -> migration_pb2.ListMigrationsResponse:
+        """Those that the caller may see, newest first."""
+        self._access.operator(Action.READ, None)
+        pictures = self._migrations.all()
+        seen = self._access.visible({picture.guest for picture in pictures})
+        wanted = [
+            picture
+            for picture in pictures
+            if picture.guest in seen and request.guest in ("", picture.guest)
+        ]
+        limit = min(request.limit or DEFAULT_LIMIT, LIMIT)
+        return migration_pb2.ListMigrationsResponse(
+            migrations=[convert.picture_to(picture) for picture in wanted[:limit]]
+        )
+
+    async def WatchMigration(  # noqa: N802
+        self, request: migration_pb2.WatchMigrationRequest, context: Context
+    ) -> AsyncIterator[migration_pb2.WatchMigrationResponse]:
+        """Events until it has ended, then the migration."""
+        picture = self._get(request.id, Action.READ)
+        async for event in self._migrations.watch(picture.id, request.after_sequence):
+            yield migration_pb2.WatchMigrationResponse(event=convert.event_to(event))
+        ended = self._migrations.get(picture.id)
+        yield migration_pb2.WatchMigrationResponse(migration=convert.picture_to(ended))
+
+    async def CancelMigration(  # noqa: N802
+        self, request: migration_pb2.CancelMigrationRequest, context: Context
+    ) -> migration_pb2.CancelMigrationResponse:
+        """End it where the guest was."""
+        picture = self._get(request.id, Action.MIGRATE)
+        picture = await self._migrations.cancel(picture.id)
+        return migration_pb2.CancelMigrationResponse(migration=convert.picture_to(picture))
+
+    async def ResolveMigration(  # noqa: N802
+        self, request: migration_pb2.ResolveMigrationRequest, context: Context
+    ) -> migration_pb2.ResolveMigrationResponse:
+        """Cut the knot."""
+        whole = convert.migration_id(request.id)
+        picture = self._get(whole, Action.RESOLVE)
+        operator = self._access.operator(Action.RESOLVE, picture.guest)
+        picture = await self._migrations.resolve(whole, request.confirm_guest, str(operator))
+        return migration_pb2.ResolveMigrationResponse(migration=convert.picture_to(picture))
+
+    def _get(self, migration_id: str, action: Action) -> Picture:
+        self._access.operator(action, None)
+        picture = self._migrations.get(migration_id)
+        self._access.operator(action, picture.guest)
+        return picture

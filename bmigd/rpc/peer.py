@@ -1,0 +1,182 @@
+"""PeerService: the destination's half, as other nodes call it.
+
+Registered by hand and not by the generated code, for one reason: StreamMemory is read by frame.py.
+"""
+
+from collections.abc import AsyncIterator
+from typing import TypeVar
+
+import grpc
+from bmig.v1 import peer_pb2, peer_pb2_grpc
+from grpc import aio
+
+from bmigd.errors import Denied
+from bmigd.migration.destination import Destination
+from bmigd.migration.node import Node
+from bmigd.migration.ports import Answer, Invitation
+from bmigd.migration.reception import StateHeader
+from bmigd.rpc import convert, frame
+from bmigd.rpc.access import Access
+from bmigd.rpc.convert import invalid, migration_id
+from bmigd.rpc.server import CALLER, Context
+from bmigd.security.identity import IdentityError, parse_spiffe_id
+from bmigd.security.policy import Action, decide
+
+SERVICE = "bmig.v1.PeerService"
+MAX_STATE_FILES = 16
+AnyAnswer = TypeVar("AnyAnswer", peer_pb2.CommitResponse, peer_pb2.QueryOutcomeResponse)
+
+
+class PeerServicer(peer_pb2_grpc.PeerServiceServicer):
+    """For nodes. The source of a migration is whoever's certificate opened it."""
+
+    def __init__(self, node: Node, destination: Destination, access: Access) -> None:
+        self._node = node
+        self._destination = destination
+        self._access = access
+
+    async def ExchangeCapabilities(  # noqa: N802
+        self, request: peer_pb2.ExchangeCapabilitiesRequest, context: Context
+    ) -> peer_pb2.ExchangeCapabilitiesResponse:
+        """Facts for the caller's prechecks; what is not allowed is among them."""
+        self._access.node(Action.RECEIVE, None)
+        definition = convert.definition_from(request.definition)
+        denied = self._denied(definition.name, request.requested_by)
+        probe = convert.probe_name(request.probe_name)
+        facts = await self._node.facts(definition, probe, denied)
+        return peer_pb2.ExchangeCapabilitiesResponse(facts=convert.facts_to(facts))
+
+    async def ReceiveGuest(  # noqa: N802
+        self, request: peer_pb2.ReceiveGuestRequest, context: Context
+    ) -> peer_pb2.ReceiveGuestResponse:
+        """Reserve and prepare."""
+        definition = convert.definition_from(request.definition)
+        source = self._access.node(Action.RECEIVE, definition.name).name
+        if denied := self._denied(definition.name, request.requested_by):
+            raise Denied("DENIED", denied, guest=definition.name, side="destination")
+        welcome = await self._destination.receive(
+            Invitation(
+                migration_id=migration_id(request.migration_id),
+                epoch=request.epoch,
+                definition=definition,
+                regions=convert.regions_from(request.regions),
+                protocol_version=request.protocol_version,
+                journal_incarnation=request.journal_incarnation[:64],
+                requested_by=request.requested_by,
+                hash_seed=request.hash_seed,
+                driver_build=request.driver_build,
+            ),
+            source,
+        )
+        return peer_pb2.ReceiveGuestResponse(
+            journal_incarnation=welcome.journal_incarnation,
+            lease_ms=round(welcome.lease_s * 1000),
+            window_chunks=welcome.window_chunks,
+        )
+
+    async def StreamMemory(  # type: ignore[override]  # noqa: N802
+        self, frames: AsyncIterator[bytes], context: Context
+    ) -> AsyncIterator[peer_pb2.StreamMemoryResponse]:
+        """Chunks in, as frames; acknowledgements out."""
+        source = self._access.node(Action.RECEIVE, None).name
+        stream, attached = object(), ""
+        async for one in frames:
+            chunk = frame.read(one)
+            reception = self._destination.reception(chunk.migration_id, chunk.epoch, source)
+            if attached != chunk.migration_id:
+                reception.attach(stream)
+                attached = chunk.migration_id
+            await reception.apply(stream, chunk)
+            yield peer_pb2.StreamMemoryResponse(sequence=chunk.sequence)
+
+    async def DeliverState(  # noqa: N802
+        self, request_iterator: AsyncIterator[peer_pb2.DeliverStateRequest], context: Context
+    ) -> peer_pb2.DeliverStateResponse:
+        """Device state and root in, READY out."""
+        source = self._access.node(Action.RECEIVE, None).name
+        first = await anext(aiter(request_iterator), None)
+        if first is None or first.WhichOneof("message") != "header":
+            raise invalid("header", "the first message must be the header")
+        header = first.header
+        if len(header.files) > MAX_STATE_FILES:
+            raise invalid("files", f"{len(header.files)} of them")
+        reception = self._destination.reception(header.migration_id, header.epoch, source)
+        files = tuple((one.name, one.size_bytes, one.sha256) for one in header.files)
+        receipt = await reception.deliver(
+            StateHeader(header.memory_root, files, header.verify), _parts(request_iterator)
+        )
+        return peer_pb2.DeliverStateResponse(
+            memory_root=receipt.memory_root, parts=convert.parts_to(receipt.parts)
+        )
+
+    async def Commit(  # noqa: N802
+        self, request: peer_pb2.CommitRequest, context: Context
+    ) -> peer_pb2.CommitResponse:
+        """Take the guest."""
+        source = self._access.node(Action.RECEIVE, None).name
+        answer = await self._destination.commit(
+            migration_id(request.migration_id), request.epoch, source
+        )
+        return _fill(peer_pb2.CommitResponse(), answer)
+
+    async def Abort(  # noqa: N802
+        self, request: peer_pb2.AbortRequest, context: Context
+    ) -> peer_pb2.AbortResponse:
+        """Withdraw it."""
+        source = self._access.node(Action.RECEIVE, None).name
+        answer = await self._destination.abort(
+            *(migration_id(request.migration_id), request.epoch, source),
+            *(request.journal_incarnation, request.reason),
+        )
+        return peer_pb2.AbortResponse(outcome=int(answer.outcome))  # type: ignore[arg-type]
+
+    async def QueryOutcome(  # noqa: N802
+        self, request: peer_pb2.QueryOutcomeRequest, context: Context
+    ) -> peer_pb2.QueryOutcomeResponse:
+        """What became of it."""
+        source = self._access.node(Action.RECEIVE, None).name
+        answer = await self._destination.query(
+            *(migration_id(request.migration_id), request.epoch, source),
+            request.journal_incarnation,
+        )
+        return _fill(peer_pb2.QueryOutcomeResponse(), answer)
+
+    def _denied(self, guest: str, requested_by: str) -> str:
+        """Why this node will not take the guest from that node for that operator; "" if it will."""
+        decision = decide(self._node.policy, CALLER.get(), Action.RECEIVE, guest)
+        if not decision.allowed:
+            return decision.why
+        try:
+            operator = parse_spiffe_id(requested_by)
+        except IdentityError as error:
+            return str(error)
+        decision = decide(self._node.policy, operator, Action.MIGRATE, guest)
+        return "" if decision.allowed else decision.why
+
+
+async def _parts(
+    requests: AsyncIterator[peer_pb2.DeliverStateRequest],
+) -> AsyncIterator[tuple[int, bytes]]:
+    async for request in requests:
+        yield request.part.file, request.part.data
+
+
+def _fill(response: AnyAnswer, answer: Answer) -> AnyAnswer:
+    response.outcome = int(answer.outcome)  # type: ignore[assignment]
+    response.parts.extend(convert.parts_to(answer.parts))
+    if answer.failure:
+        response.failure.CopyFrom(convert.failure_to(answer.failure))
+    return response
+
+
+def add_to_server(servicer: PeerServicer, server: aio.Server) -> None:
+    """Register the service, then StreamMemory again: with frames instead of messages."""
+    handler = grpc.stream_stream_rpc_method_handler(
+        servicer.StreamMemory,
+        request_deserializer=lambda frame_bytes: frame_bytes,
+        response_serializer=peer_pb2.StreamMemoryResponse.SerializeToString,
+    )
+    peer_pb2_grpc.add_PeerServiceServicer_to_server(servicer, server)
+    server.add_registered_method_handlers(  # type: ignore[attr-defined]
+        SERVICE, {"StreamMemory": handler}
+    )

@@ -1,0 +1,285 @@
+"""A cluster of real daemons on this machine: certificates, configurations, micro-VM homes, guests.
+
+Everything lives below one directory and ends with it; processes are ended by their pids.
+"""
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import mkdtemp
+from typing import Any
+
+import tomli_w
+
+from certs import authority
+
+BIN = Path(sys.executable).parent
+ALL_OPERATOR = ["read", "define", "power", "console", "migrate", "resolve"]
+
+
+def eventually(condition: Callable[[], Any], timeout_s: float = 30.0, what: str = "it") -> Any:
+    """The condition's first true value; polls, because processes cannot be awaited here."""
+    deadline = time.monotonic() + timeout_s
+    while not (value := condition()):
+        if time.monotonic() > deadline:
+            raise AssertionError(f"{what} did not happen within {timeout_s:g} s")
+        time.sleep(0.02)
+    return value
+
+
+def free_port() -> int:
+    """A port that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@dataclass
+class Node:
+    """One daemon and its directory."""
+
+    name: str
+    directory: Path
+    port: int
+    process: subprocess.Popen[bytes] | None = None
+    starts: int = 0
+
+    @property
+    def config_path(self) -> Path:
+        """Its configuration file."""
+        return self.directory / "bmigd.toml"
+
+    @property
+    def log(self) -> str:
+        """What it has logged."""
+        return (self.directory / "log").read_text(errors="replace")
+
+    @property
+    def home(self) -> Path:
+        """Its micro-VM home."""
+        return self.directory / "vm"
+
+    def start(self) -> None:
+        """Start the daemon and wait until it serves."""
+        with (self.directory / "log").open("ab") as log:
+            self.process = subprocess.Popen(
+                [BIN / "bmigd", "--config", self.config_path],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        self.starts += 1
+        eventually(self._serves, what=f"start of {self.name}")
+
+    def _serves(self) -> bool:
+        assert self.process
+        if self.process.poll() is not None:
+            raise AssertionError(f"{self.name} ended: {self.log[-3000:]}")
+        return self.log.count('"serving"') >= self.starts
+
+    def stop(self, number: int = signal.SIGTERM) -> int:
+        """End the daemon; its exit status."""
+        assert self.process
+        self.process.send_signal(number)
+        status = self.process.wait(30)
+        self.process = None
+        return status
+
+
+@dataclass
+class Cluster:
+    """Some daemons, one CA, one operator, one shared storage."""
+
+    directory: Path
+    nodes: dict[str, Node] = field(default_factory=dict)
+
+    @property
+    def certs(self) -> Path:
+        """The CA and its certificates."""
+        return self.directory / "certs"
+
+    @property
+    def storage(self) -> Path:
+        """The shared storage."""
+        return self.directory / "shared"
+
+    def make(self, names: list[str], **changes: dict[str, Any]) -> None:
+        """Certificates, configurations, journals; `changes` are merged into each node's file."""
+        authority.make_ca(self.certs, "test")
+        authority.issue_operator(self.certs, "alice")
+        self.storage.mkdir()
+        for name in names:
+            authority.issue_node(self.certs, name)
+            directory = self.directory / name
+            directory.mkdir()
+            self.nodes[name] = Node(name, directory, free_port())
+        for node in self.nodes.values():
+            subprocess.run([sys.executable, "-m", "microvm", "install", node.home], check=True)
+            self.configure(node, **changes)
+            subprocess.run(
+                [BIN / "bmigd", "--config", node.config_path, "init"],
+                check=True,
+                stdout=subprocess.DEVNULL,
+            )
+        self.write_client("alice")
+
+    def configure(self, node: Node, **changes: dict[str, Any]) -> None:
+        """Write a node's configuration file."""
+        others = {n.name: f"127.0.0.1:{n.port}" for n in self.nodes.values() if n is not node}
+        content: dict[str, Any] = {
+            "node": {
+                "name": node.name,
+                "listen": f"127.0.0.1:{node.port}",
+                "state_dir": "state",
+                "spool_dir": "spool",
+                "run_dir": "run",
+            },
+            "tls": {
+                "ca": str(self.certs / "ca.pem"),
+                "certificate": str(self.certs / f"nodes/{node.name}.pem"),
+                "key": str(self.certs / f"nodes/{node.name}.key"),
+            },
+            "nodes": others,
+            "operators": [{"names": ["alice"], "allow": ALL_OPERATOR}],
+            "peers": [{"names": ["*"], "allow": ["read", "send", "receive"]}],
+            "storage": {"shared": str(self.storage)},
+            "networks": {"lan": "bridge0"},
+            "bhyve": {
+                "bhyve": "vm/bin/bhyve",
+                "bhyvectl": "vm/bin/bhyvectl",
+                "vmm_dir": "vm/vmm",
+                "run_dir": "vm/run",
+            },
+        }
+        for table, values in changes.items():
+            content[table] = {**content.get(table, {}), **values}
+        node.config_path.write_text(tomli_w.dumps(content))
+
+    def write_client(self, operator: str) -> Path:
+        """An operator's configuration; its path."""
+        path = self.directory / f"{operator}.toml"
+        content = {
+            "ca": str(self.certs / "ca.pem"),
+            "certificate": str(self.certs / f"operators/{operator}.pem"),
+            "key": str(self.certs / f"operators/{operator}.key"),
+            "nodes": {n.name: f"127.0.0.1:{n.port}" for n in self.nodes.values()},
+        }
+        path.write_text(tomli_w.dumps(content))
+        return path
+
+    def start(self) -> None:
+        """Start every daemon."""
+        for node in self.nodes.values():
+            node.start()
+
+    def ctl(
+        self, *arguments: str, operator: str = "alice", check: bool = True, timeout_s: float = 120
+    ) -> subprocess.CompletedProcess[str]:
+        """Run bmigctl."""
+        done = subprocess.run(
+            [BIN / "bmigctl", "--config", self.directory / f"{operator}.toml", *arguments],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=timeout_s,
+            check=False,
+        )
+        if check and done.returncode:
+            logs = "\n".join(f"--- {n.name}\n{n.log[-4000:]}" for n in self.nodes.values())
+            raise AssertionError(
+                f"bmigctl {' '.join(arguments)}: {done.returncode}\n{done.stdout}\n{done.stderr}"
+                f"\n{logs}"
+            )
+        return done
+
+    def make_guest(self, name: str, node: str, memory: str = "64M", *rom: str) -> Path:
+        """Build a ROM, define and start a guest; the ROM's path."""
+        rom_path = self.storage / f"{name}.rom"
+        options = rom or ("--rate", "5", "--working-set", "16M", "--heartbeat-ms", "50", "--disk")
+        subprocess.run([sys.executable, "-m", "microvm", "rom", rom_path, *options], check=True)
+        with (self.storage / f"{name}.img").open("wb") as image:
+            image.truncate(4 << 20)
+        devices = [
+            {"slot": "0", "emulation": "hostbridge"},
+            {
+                "slot": "4",
+                "emulation": "virtio-blk",
+                "storage": "shared",
+                "image": f"{name}.img",
+            },
+            {"slot": "31", "emulation": "lpc"},
+        ]
+        definition = {
+            "name": name,
+            "driver": "bhyve",
+            "memory": memory,
+            "cpu": {"sockets": 1, "cores": 2, "threads": 1},
+            "firmware": {"bootrom": str(rom_path)},
+            "device": devices,
+        }
+        path = self.directory / f"{name}.toml"
+        path.write_text(tomli_w.dumps(definition))
+        self.ctl("guest", "define", str(path), "--node", node)
+        self.ctl("guest", "start", name)
+        return rom_path
+
+    def migrations(self, guest: str) -> list[dict[str, Any]]:
+        """What bmigctl lists."""
+        done = self.ctl("list", "--guest", guest, "--json")
+        return [json.loads(line) for line in done.stdout.splitlines()]
+
+    def close(self) -> None:
+        """End every process that was started here, and remove the directory."""
+        for node in self.nodes.values():
+            if node.process:
+                node.stop(signal.SIGKILL)
+            for pid in _pids_below(node.directory):
+                with_suppressed_kill(pid)
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+
+def with_suppressed_kill(pid: int) -> None:
+    """Kill a process of ours that may have ended."""
+    try:
+        os.kill(pid, signal.SIGKILL)
+    except ProcessLookupError:
+        return
+
+
+def _pids_below(directory: Path) -> list[int]:
+    """Processes whose command line or environment names a node's directory: ours alone."""
+    found = []
+    needle = str(directory).encode()
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit() or int(entry.name) == os.getpid():
+            continue
+        try:
+            texts = (entry / "cmdline").read_bytes(), (entry / "environ").read_bytes()
+        except OSError:
+            continue
+        if any(needle in text for text in texts):
+            found.append(int(entry.name))
+    return found
+
+
+@contextmanager
+def cluster(names: list[str], **changes: dict[str, Any]) -> Iterator[Cluster]:
+    """A running cluster, gone afterwards."""
+    base = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+    made = Cluster(Path(mkdtemp(prefix="bmig-", dir=base)))
+    try:
+        made.make(names, **changes)
+        made.start()
+        yield made
+    finally:
+        made.close()
