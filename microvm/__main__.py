@@ -22,18 +22,29 @@ def _parser() -> argparse.ArgumentParser:
     command = commands.add_parser("fault", help="set the faults of a guest; none clears them")
     command.add_argument("dir", type=Path)
     command.add_argument("name", help="a guest, or all")
-    command.add_argument("fault", nargs="*", help="such as: suspend-fails 'restore-slow 1.5'")
+    command.add_argument("fault", nargs="*", help="such as: suspend-fails restore-slow 1.5")
     command.set_defaults(run=_fault)
     return parser
 
 
+def _lines(words: list[str]) -> list[str]:
+    """One line per fault; seconds may be a word of their own."""
+    lines: list[str] = []
+    for word in words:
+        if lines and word.replace(".", "", 1).isdigit():
+            lines[-1] += f" {word}"
+        elif word.partition(" ")[0] in faults.KNOWN:
+            lines.append(word)
+        else:
+            raise SystemExit(f"unknown fault {word!r}; known: {', '.join(faults.KNOWN)}")
+    return lines
+
+
 def _fault(arguments: argparse.Namespace) -> None:
-    for fault in arguments.fault:
-        if fault.partition(" ")[0] not in faults.KNOWN:
-            raise SystemExit(f"unknown fault {fault!r}; known: {', '.join(faults.KNOWN)}")
+    lines = _lines(arguments.fault)
     path = arguments.dir / "faults" / arguments.name
-    if arguments.fault:
-        path.write_text("\n".join(arguments.fault) + "\n")
+    if lines:
+        path.write_text("\n".join(lines) + "\n")
     else:
         path.unlink(missing_ok=True)
 

@@ -16,11 +16,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import mkdtemp
-from typing import Any
+from typing import Any, cast
 
 import tomli_w
 
 from certs import authority
+from tests.oracle import Verdict, check_heartbeats, params_of, parse_heartbeats
 
 BIN = Path(sys.executable).parent
 ALL_OPERATOR = ["read", "define", "power", "console", "migrate", "resolve"]
@@ -233,10 +234,80 @@ class Cluster:
         self.ctl("guest", "start", name)
         return rom_path
 
+    def migrate(
+        self, guest: str, destination: str, *options: str, expect: int = 0
+    ) -> dict[str, Any]:
+        """Run `bmigctl migrate --json` to its end; the migration that it reports."""
+        done = self.ctl("migrate", guest, destination, "--json", *options, check=False)
+        lines = [json.loads(line) for line in done.stdout.splitlines()]
+        assert done.returncode == expect, f"{done.returncode}\n{done.stdout}\n{done.stderr}"
+        results = [line["migration"] for line in lines if line["kind"] == "result"]
+        return results[0] if results else lines[-1]
+
+    def start_migration(self, guest: str, destination: str, *options: str) -> str:
+        """Start one and leave it; its id."""
+        return self.ctl("migrate", guest, destination, "--detach", *options).stdout.split()[-1]
+
+    def where(self, guest: str) -> dict[str, str]:
+        """State of a guest by node, over all nodes."""
+        lines = self.ctl("guest", "list", "--json").stdout.splitlines()
+        found = [json.loads(line) for line in lines]
+        return {
+            one["node"]: one["guest"].get("state", "")
+            for one in found
+            if one["kind"] == "guest" and one["guest"]["definition"]["name"] == guest
+        }
+
+    def phase(self, guest: str, migration_id: str) -> str:
+        """The phase of a migration."""
+        return next(
+            (str(one["phase"]) for one in self.migrations(guest) if one["id"] == migration_id), ""
+        )
+
+    def fault(self, node: str, guest: str, *faults: str) -> None:
+        """Set the micro-VM's faults of a guest on a node; none clears them."""
+        home = self.nodes[node].home
+        subprocess.run([sys.executable, "-m", "microvm", "fault", home, guest, *faults], check=True)
+
+    def heartbeats(self, guest: str) -> Verdict:
+        """Check everything that the guest has printed where it runs now."""
+        text = self.ctl("guest", "console", "--history", guest).stdout
+        params = params_of((self.storage / f"{guest}.rom").read_bytes())
+        return check_heartbeats(params, parse_heartbeats(text))
+
+    def beats_on(self, guest: str) -> Verdict:
+        """Wait until the guest has printed more, and check all of it."""
+        before = self.heartbeats(guest).last_n
+        return cast(
+            "Verdict",
+            eventually(
+                lambda: verdict if (verdict := self.heartbeats(guest)).last_n > before else None,
+                what=f"a heartbeat of {guest}",
+            ),
+        )
+
+    def leftovers(self, node: str) -> list[str]:
+        """What a node has besides its journal and logs: spool, supervisors, VM nodes, processes."""
+        directory = self.nodes[node].directory
+        files = [
+            str(path.relative_to(directory))
+            for part in ("spool", "run", "vm/vmm")
+            for path in (directory / part).rglob("*")
+        ]
+        daemon = self.nodes[node].process
+        own = {daemon.pid} if daemon else set()
+        return files + [f"process {pid}" for pid in _pids_below(directory) if pid not in own]
+
+    def require_clean(self, *nodes: str) -> None:
+        """Nothing of any guest is left there; processes that were told to end may be ending."""
+        for node in nodes:
+            eventually(lambda node=node: not self.leftovers(node), 10, f"a clean {node}")
+
     def migrations(self, guest: str) -> list[dict[str, Any]]:
         """What bmigctl lists."""
         done = self.ctl("list", "--guest", guest, "--json")
-        return [json.loads(line) for line in done.stdout.splitlines()]
+        found = [json.loads(line) for line in done.stdout.splitlines()]
+        return [one["migration"] for one in found if one["kind"] == "migration"]
 
     def close(self) -> None:
         """End every process that was started here, and remove the directory."""
@@ -257,14 +328,14 @@ def with_suppressed_kill(pid: int) -> None:
 
 
 def _pids_below(directory: Path) -> list[int]:
-    """Processes whose command line or environment names a node's directory: ours alone."""
+    """Processes that name a node's directory in their arguments or have files of it mapped."""
     found = []
     needle = str(directory).encode()
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit() or int(entry.name) == os.getpid():
             continue
         try:
-            texts = (entry / "cmdline").read_bytes(), (entry / "environ").read_bytes()
+            texts = (entry / "cmdline").read_bytes(), (entry / "maps").read_bytes()
         except OSError:
             continue
         if any(needle in text for text in texts):

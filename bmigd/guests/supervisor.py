@@ -161,7 +161,7 @@ class Supervisor:
 
     def _signal(self, request: Json) -> None:
         if self._process:
-            self._process.send_signal(signal.Signals[request["name"]])
+            self._process.send_signal(signal.Signals["SIG" + request["name"]])
 
     def _quit(self, _: Json) -> None:
         if self._process:

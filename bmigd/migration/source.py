@@ -84,6 +84,16 @@ class SourceMigration:
     async def run(self) -> None:
         """Migrate the guest, or leave it running here and record why."""
         try:
+            if await self._until_ready():
+                # Outside its try: the record may be durable even if writing it raises, so from
+                # here on no failure may resume the guest.
+                await asyncio.shield(self._hand_off())
+        finally:
+            await asyncio.shield(self._close())
+
+    async def _until_ready(self) -> bool:
+        """Everything before the guest is let go; False if it was brought back instead."""
+        try:
             sender = await self._prepare()
             await self._precopy(sender)
             await self._switch_over(sender)
@@ -91,12 +101,8 @@ class SourceMigration:
             await asyncio.shield(self._abort(error))
             if not isinstance(error, Exception | asyncio.CancelledError):
                 raise
-            return
-        finally:
-            await asyncio.shield(self._close())
-        # Outside the try: the record may be durable even if writing it raises, so from here on no
-        # failure may resume the guest.
-        await asyncio.shield(self._hand_off())
+            return False
+        return True
 
     async def _prepare(self) -> Sender:
         """The destination reserves name, memory and spool."""
