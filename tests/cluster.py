@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any, cast
@@ -241,22 +242,33 @@ class Cluster:
         done = self.ctl("migrate", guest, destination, "--json", *options, check=False)
         lines = [json.loads(line) for line in done.stdout.splitlines()]
         assert done.returncode == expect, f"{done.returncode}\n{done.stdout}\n{done.stderr}"
-        results = [line["migration"] for line in lines if line["kind"] == "result"]
-        return results[0] if results else lines[-1]
+        for line in lines:
+            if line["kind"] == "result":
+                return cast("dict[str, Any]", line["migration"])
+        raise AssertionError(f"no result: {done.stdout}")
 
     def start_migration(self, guest: str, destination: str, *options: str) -> str:
         """Start one and leave it; its id."""
         return self.ctl("migrate", guest, destination, "--detach", *options).stdout.split()[-1]
 
-    def where(self, guest: str) -> dict[str, str]:
-        """State of a guest by node, over all nodes."""
+    def guests(self, name: str) -> dict[str, dict[str, Any]]:
+        """A guest as each node sees it, by node."""
         lines = self.ctl("guest", "list", "--json").stdout.splitlines()
         found = [json.loads(line) for line in lines]
         return {
-            one["node"]: one["guest"].get("state", "")
+            one["node"]: one["guest"]
             for one in found
-            if one["kind"] == "guest" and one["guest"]["definition"]["name"] == guest
+            if one["kind"] == "guest" and one["guest"]["definition"]["name"] == name
         }
+
+    def guest(self, name: str) -> dict[str, Any]:
+        """A guest that is on one node."""
+        (found,) = self.guests(name).values()
+        return found
+
+    def where(self, name: str) -> dict[str, str]:
+        """State of a guest by node, over all nodes."""
+        return {node: str(one["state"]) for node, one in self.guests(name).items()}
 
     def phase(self, guest: str, migration_id: str) -> str:
         """The phase of a migration."""
@@ -301,7 +313,10 @@ class Cluster:
     def require_clean(self, *nodes: str) -> None:
         """Nothing of any guest is left there; processes that were told to end may be ending."""
         for node in nodes:
-            eventually(lambda node=node: not self.leftovers(node), 10, f"a clean {node}")
+            eventually(partial(self._is_clean, node), 10, f"a clean {node}")
+
+    def _is_clean(self, node: str) -> bool:
+        return not self.leftovers(node)
 
     def migrations(self, guest: str) -> list[dict[str, Any]]:
         """What bmigctl lists."""

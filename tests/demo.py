@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 from tests.cluster import BIN, Cluster, eventually
@@ -38,7 +39,7 @@ def main() -> int:
         world.start()
         say("== guest vm1: 256 MiB, dirties 20 MiB/s, writes its disk, prints heartbeats")
         world.make_guest("vm1", "host1", "256M", *GUEST)
-        eventually(lambda: b"HB " in console_log(world, "host1"), what="a heartbeat")
+        eventually(partial(beats, world, "host1"), what="a heartbeat")
         verdict = travel(world)
     except AssertionError as error:
         say(f"== FAILED: {error}")
@@ -69,13 +70,18 @@ def travel(world: Cluster) -> Verdict:
         newest = world.migrations("vm1")[0]["report"]
         roots = newest["source_memory_root"], newest["destination_memory_root"]
         assert roots[0] == roots[1] != "", f"memory roots differ: {roots}"
-        eventually(lambda node=there: b"HB " in console_log(world, node), what="a heartbeat")
+        eventually(partial(beats, world, there), what="a heartbeat")
     final = console_log(world, "host1")
     seen = len(final)
     eventually(lambda: len(console_log(world, "host1")) > seen + 200, what="more heartbeats")
     output += console_log(world, "host1")
     params = params_of((world.storage / "vm1.rom").read_bytes())
     return check_heartbeats(params, parse_heartbeats(output))
+
+
+def beats(world: Cluster, node: str) -> bool:
+    """Whether the guest has printed a heartbeat on a node."""
+    return b"HB " in console_log(world, node)
 
 
 def console_log(world: Cluster, node: str) -> bytes:

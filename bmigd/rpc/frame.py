@@ -74,7 +74,9 @@ def _find_payload(view: memoryview) -> tuple[int, int] | None:
         tag, position = _read_varint(view, position)
         if tag == PAYLOAD_TAG:
             length, position = _read_varint(view, position)
-            return (start, position) if length > 0 and position + length == len(view) else None
+            # Numbers in more bytes than they need are for the generated parser to judge.
+            ours = length > 0 and view[start:position] == bytes([PAYLOAD_TAG]) + _varint(length)
+            return (start, position) if ours and position + length == len(view) else None
         skipped = _skip(view, tag, position)
         if skipped is None:
             return None

@@ -2,7 +2,6 @@
 what an independent computation says it must be, before and after every move.
 """
 
-import json
 import os
 import signal
 from collections.abc import Iterator
@@ -77,7 +76,7 @@ def test_twenty_migrations_in_a_row(world: Cluster) -> None:
 
 def test_pages_that_toggle_between_two_contents_arrive_right(world: Cluster) -> None:
     world.make_guest(
-        "toggle", "host1", "64M", "--rate", "40", "--working-set", "8M", "--toggle",
+        "toggle", "host1", "64M", "--rate", "40", "--working-set", "16M", "--toggle",
         "--heartbeat-ms", "50",
     )  # fmt: skip
     for destination in ("host2", "host1", "host2"):
@@ -175,12 +174,7 @@ def test_a_guest_that_powers_off_on_the_way_stays_off(world: Cluster) -> None:
     world.make_guest("off", "host1", "64M", *BUSY)
     started = world.start_migration("off", "host2", "--bandwidth", "2M", "--codec", "raw")
     eventually(lambda: world.phase("off", started) == "PHASE_PRECOPY")
-    (pid,) = [
-        json.loads(line)["guest"]["pid"]
-        for line in world.ctl("guest", "list", "--json").stdout.splitlines()
-        if '"off"' in line
-    ]
-    signal_power_button(pid)
+    signal_power_button(world.guest("off")["pid"])
     eventually(lambda: world.phase("off", started) == "PHASE_ABORTED")
     (failed,) = [one for one in world.migrations("off") if one["id"] == started]
     assert failed["failure"]["reason"] == "GUEST_STOPPED"

@@ -1,0 +1,251 @@
+"""Our serializer of StreamMemoryRequest is plain protobuf: it writes what the generated class reads,
+reads what the generated class writes, and takes every other byte string exactly as that class does,
+or answers BadBytes. Nothing that a peer can send raises anything else.
+"""
+
+import pytest
+from bmig.v1 import peer_pb2
+from google.protobuf.message import DecodeError
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from bmigd.chunk import Chunk, Extent
+from bmigd.errors import BadBytes
+from bmigd.rpc import frame
+
+EXTENTS = st.lists(
+    st.builds(Extent, st.integers(0, 2**64 - 1), st.integers(0, 2**32 - 1)), max_size=5
+).map(tuple)
+# Lengths around the places where the length on the wire takes another byte.
+PAYLOADS = st.one_of(
+    st.just(()),
+    st.lists(st.binary(min_size=1, max_size=200), min_size=1, max_size=3).map(tuple),
+    st.sampled_from([126, 127, 128, 129, 16383, 16384]).map(lambda size: (bytes(size),)),
+)
+CHUNKS = st.builds(
+    Chunk,
+    migration_id=st.text(max_size=40),
+    epoch=st.integers(0, 2**64 - 1),
+    sequence=st.integers(0, 2**64 - 1),
+    region=st.integers(0, 2**32 - 1),
+    codec=st.integers(-(2**31), 2**31 - 1),
+    extents=EXTENTS,
+    digest=st.binary(max_size=20),
+    payload=PAYLOADS,
+)
+PAYLOAD = bytes([frame.PAYLOAD_TAG])
+
+
+def generated(chunk: Chunk) -> peer_pb2.StreamMemoryRequest:
+    """The chunk as a message of the generated class."""
+    return peer_pb2.StreamMemoryRequest(
+        migration_id=chunk.migration_id,
+        epoch=chunk.epoch,
+        sequence=chunk.sequence,
+        region=chunk.region,
+        codec=chunk.codec,  # type: ignore[arg-type]
+        extents=[
+            peer_pb2.Extent(offset_bytes=one.offset_bytes, length_bytes=one.length_bytes)
+            for one in chunk.extents
+        ],
+        digest=chunk.digest,
+        payload=b"".join(chunk.payload),
+    )
+
+
+def from_generated(message: peer_pb2.StreamMemoryRequest) -> Chunk:
+    """What read() must give for a message of the generated class."""
+    return Chunk(
+        migration_id=message.migration_id,
+        epoch=message.epoch,
+        sequence=message.sequence,
+        region=message.region,
+        codec=int(message.codec),
+        extents=tuple(Extent(one.offset_bytes, one.length_bytes) for one in message.extents),
+        digest=message.digest,
+        payload=(message.payload,) if message.payload else (),
+    )
+
+
+def joined(chunk: Chunk) -> Chunk:
+    """The chunk with its payload in one piece, as it is after reading."""
+    whole = b"".join(chunk.payload)
+    return Chunk(
+        *(chunk.migration_id, chunk.epoch, chunk.sequence, chunk.region, chunk.codec),
+        *(chunk.extents, chunk.digest, (whole,) if whole else ()),
+    )
+
+
+def assert_read_like_generated(encoded: bytes) -> None:
+    """read() and the generated parser agree on these bytes: the same chunk, or both refuse."""
+    try:
+        message = peer_pb2.StreamMemoryRequest.FromString(encoded)
+    except DecodeError:
+        with pytest.raises(BadBytes) as refused:
+            frame.read(encoded)
+        assert refused.value.reason == "CHUNK_INVALID"
+        return
+    assert joined(frame.read(encoded)) == from_generated(message)
+
+
+@given(CHUNKS)
+def test_what_we_write_is_what_the_generated_class_writes(chunk: Chunk) -> None:
+    assert frame.write(chunk) == generated(chunk).SerializeToString()
+
+
+@given(CHUNKS)
+def test_what_the_generated_class_writes_is_read_back(chunk: Chunk) -> None:
+    assert joined(frame.read(generated(chunk).SerializeToString())) == joined(chunk)
+
+
+@given(CHUNKS)
+def test_what_we_write_is_read_back(chunk: Chunk) -> None:
+    assert joined(frame.read(frame.write(chunk))) == joined(chunk)
+
+
+def test_the_payload_is_a_view_of_the_frame_and_not_a_copy() -> None:
+    encoded = frame.write(Chunk("m", 1, 1, 0, 2, (Extent(0, 4096),), b"d" * 16, (bytes(4096),)))
+    (payload,) = frame.read(encoded).payload
+    assert isinstance(payload, memoryview)
+    assert payload.obj is encoded
+
+
+# Fields of a message in any order, any number of times, known and unknown ones: legal protobuf that
+# our own writer never produces.
+def varint(value: int) -> bytes:
+    """A canonical varint."""
+    out = bytearray()
+    while value >= 0x80:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    return bytes([*out, value])
+
+
+def field(number: int, wire_type: int, content: bytes) -> bytes:
+    """One field as it is on the wire."""
+    length = varint(len(content)) if wire_type == 2 else b""
+    return varint(number << 3 | wire_type) + length + content
+
+
+EXTENT_MESSAGES = st.builds(
+    lambda offset, length: peer_pb2.Extent(
+        offset_bytes=offset, length_bytes=length
+    ).SerializeToString(),
+    st.integers(0, 2**64 - 1),
+    st.integers(0, 2**32 - 1),
+)
+FIELDS = st.one_of(
+    st.text(max_size=10).map(lambda text: field(1, 2, text.encode())),
+    st.builds(
+        lambda number, value: field(number, 0, varint(value)),
+        st.sampled_from([2, 3, 4, 5]),
+        st.integers(0, 2**64 - 1),
+    ),
+    EXTENT_MESSAGES.map(lambda content: field(6, 2, content)),
+    st.binary(max_size=20).map(lambda content: field(7, 2, content)),
+    st.binary(max_size=20).map(lambda content: field(15, 2, content)),
+    # Unknown fields, and known ones of the wrong wire type.
+    st.builds(
+        lambda number, content: field(number, 2, content),
+        st.sampled_from([0, 1, 2, 3, 8, 14, 16, 100, 2**29 - 1]),
+        st.binary(max_size=10),
+    ),
+    st.builds(
+        lambda number, value: field(number, 0, varint(value)),
+        st.sampled_from([0, 1, 6, 7, 8, 14, 15, 16, 1000]),
+        st.integers(0, 2**64 - 1),
+    ),
+    st.sampled_from([2, 8, 15, 16]).map(lambda number: field(number, 1, b"12345678")),
+    st.sampled_from([2, 8, 15, 16]).map(lambda number: field(number, 5, b"1234")),
+    st.sampled_from([8, 15]).map(lambda number: field(number, 3, b"") + field(number, 4, b"")),
+    st.sampled_from([3, 4, 6, 7]).map(lambda wire_type: field(9, wire_type, b"")),
+)
+
+
+@given(st.lists(FIELDS, max_size=8).map(b"".join))
+def test_fields_in_any_order_and_number_are_read_like_the_generated_class_does(
+    encoded: bytes,
+) -> None:
+    assert_read_like_generated(encoded)
+
+
+def test_of_two_payloads_the_last_one_counts() -> None:
+    encoded = field(15, 2, b"first") + field(15, 2, b"second")
+    assert_read_like_generated(encoded)
+    assert frame.read(encoded).payload == (b"second",)
+
+
+def test_fields_after_the_payload_are_understood() -> None:
+    encoded = field(15, 2, b"content") + field(4, 0, varint(3))
+    assert_read_like_generated(encoded)
+    assert frame.read(encoded).region == 3
+
+
+@pytest.mark.parametrize(
+    "tail",
+    [
+        b"\xfa\x00\x01x",  # the payload's tag in two bytes
+        b"\xfa\x80\x00\x01x",
+        b"\xfa\x80\x80\x80\x00\x01x",
+        b"\xfa\x80\x80\x80\x80\x00\x01x",  # in six: more than a tag may have
+        b"\xfa\x80\x80\x80\x80\x80\x80\x80\x80\x00\x01x",
+        PAYLOAD + b"\x81\x00x",  # its length in two bytes
+        PAYLOAD + b"\x81\x80\x80\x80\x00x",
+        PAYLOAD + b"\x81\x80\x80\x80\x80\x00x",  # in six
+        PAYLOAD + b"\x81\x80\x80\x80\x80\x80\x80\x80\x80\x00x",
+        PAYLOAD + b"\xff" * 9 + b"\x01",  # as negative as it goes
+        PAYLOAD + b"\xff" * 11,
+        PAYLOAD + b"\x00",  # empty
+        PAYLOAD,
+        PAYLOAD + b"\x05x",  # longer than the frame
+        b"\x0a\xff\xff\xff\xff\x0f",  # an id longer than the frame
+    ],
+)
+def test_unusual_numbers_are_read_like_the_generated_class_does(tail: bytes) -> None:
+    assert_read_like_generated(tail)
+    assert_read_like_generated(field(2, 0, varint(7)) + tail)
+
+
+@given(CHUNKS, st.data())
+def test_a_cut_frame_is_read_like_the_generated_class_does(
+    chunk: Chunk, data: st.DataObject
+) -> None:
+    encoded = frame.write(chunk)
+    assert_read_like_generated(encoded[: data.draw(st.integers(0, len(encoded)))])
+
+
+@given(CHUNKS, st.data())
+def test_a_damaged_frame_is_read_like_the_generated_class_does(
+    chunk: Chunk, data: st.DataObject
+) -> None:
+    damaged = bytearray(frame.write(chunk))
+    header_bytes = len(damaged) - sum(len(part) for part in chunk.payload)
+    for _ in range(data.draw(st.integers(1, 3))):
+        position = data.draw(st.integers(0, max(header_bytes - 1, 0)))
+        value = data.draw(st.integers(0, 255))
+        match data.draw(st.sampled_from(["replace", "insert", "delete"])):
+            case "replace":
+                damaged[position : position + 1] = bytes([value])
+            case "insert":
+                damaged[position:position] = bytes([value])
+            case _:
+                del damaged[position : position + 1]
+    assert_read_like_generated(bytes(damaged))
+
+
+@given(st.binary(max_size=100))
+@example(b"")
+def test_random_bytes_are_read_like_the_generated_class_does(encoded: bytes) -> None:
+    assert_read_like_generated(encoded)
+
+
+def test_a_header_beyond_its_bound_is_still_read() -> None:
+    encoded = field(8, 2, bytes(frame.MAX_HEADER_BYTES)) + field(15, 2, b"content")
+    assert_read_like_generated(encoded)
+
+
+def test_too_many_extents_are_refused() -> None:
+    extent = field(6, 2, peer_pb2.Extent(length_bytes=4096).SerializeToString())
+    assert len(frame.read(extent * frame.MAX_EXTENTS).extents) == frame.MAX_EXTENTS
+    with pytest.raises(BadBytes, match="4097 extents"):
+        frame.read(extent * (frame.MAX_EXTENTS + 1))

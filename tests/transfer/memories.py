@@ -1,0 +1,54 @@
+"""Guest memory for tests: the memory ports of drivers/base.py over bytearrays."""
+
+from bmigd.chunk import PAGE_BYTES, Bytes
+from bmigd.drivers.base import Region
+from bmigd.transfer.pages import PageTable
+
+SEED = 0x5EED
+
+
+def layout(sizes_pages: list[int]) -> tuple[Region, ...]:
+    """Regions of these sizes."""
+    return tuple(
+        Region(f"region{number}", number << 32, pages * PAGE_BYTES)
+        for number, pages in enumerate(sizes_pages)
+    )
+
+
+def table_of(regions: tuple[Region, ...]) -> PageTable:
+    """An empty page table for them."""
+    return PageTable([region.size_bytes for region in regions], SEED)
+
+
+class LiveMemory:
+    """A guest's memory on the source."""
+
+    def __init__(self, regions: tuple[Region, ...]) -> None:
+        self.regions = regions
+        self.contents = [bytearray(region.size_bytes) for region in regions]
+
+    def view(self, region: int) -> memoryview:
+        return memoryview(self.contents[region])
+
+    def close(self) -> None:
+        pass
+
+
+class FreshMemory:
+    """A guest's memory on the destination; counts writes, since fresh memory is sparse."""
+
+    def __init__(self, regions: tuple[Region, ...]) -> None:
+        self.regions = regions
+        self.contents = [bytearray(region.size_bytes) for region in regions]
+        self.writes: list[tuple[int, int, int]] = []
+
+    def write(self, region: int, offset_bytes: int, content: Bytes) -> None:
+        assert offset_bytes + len(content) <= self.regions[region].size_bytes
+        self.contents[region][offset_bytes : offset_bytes + len(content)] = content
+        self.writes.append((region, offset_bytes, len(content)))
+
+    def read(self, region: int, offset_bytes: int, length_bytes: int) -> bytes:
+        return bytes(self.contents[region][offset_bytes : offset_bytes + length_bytes])
+
+    def close(self) -> None:
+        pass

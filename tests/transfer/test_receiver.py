@@ -1,0 +1,257 @@
+"""A chunk is checked before it is believed: whatever is wrong with it, the answer is BadBytes and
+memory and page table are as they were. A good chunk may be applied any number of times.
+"""
+
+from dataclasses import replace
+
+import pytest
+import zstandard
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bmigd.chunk import (
+    CHUNK_BYTES,
+    DIGEST_BYTES,
+    MIB,
+    PAGE_BYTES,
+    ZERO_CHUNK_BYTES,
+    Chunk,
+    CodecId,
+    Extent,
+)
+from bmigd.drivers.base import Region
+from bmigd.errors import BadBytes
+from bmigd.rpc import frame
+from bmigd.transfer.pages import PageTable, chunk_digest, page_hashes
+from bmigd.transfer.receiver import Receiver
+from tests.transfer.memories import SEED, FreshMemory, layout, table_of
+
+PAGES = 600  # 2.3 MiB: more than two chunks
+CONTENT = bytes(range(256)) * (2 * PAGE_BYTES // 256)
+
+
+class Destination:
+    """A receiver over two regions, the first of which holds something already."""
+
+    def __init__(self) -> None:
+        regions = layout([PAGES, 2])
+        self.memory, self.table = FreshMemory(regions), table_of(regions)
+        self.receiver = Receiver(self.memory, self.table)
+        self.receiver.apply(chunk_of(CONTENT, [Extent(0, 2 * PAGE_BYTES)]))
+
+    def assert_refuses(self, chunk: Chunk) -> None:
+        """BadBytes, and nothing changed."""
+        before = [bytes(content) for content in self.memory.contents], self.table.root()
+        self.memory.writes.clear()
+        with pytest.raises(BadBytes) as refused:
+            self.receiver.apply(chunk)
+        assert refused.value.reason == "CHUNK_INVALID"
+        assert self.memory.writes == []
+        assert ([bytes(content) for content in self.memory.contents], self.table.root()) == before
+
+
+def chunk_of(content: bytes, extents: list[Extent], codec: CodecId = CodecId.RAW) -> Chunk:
+    """A good chunk."""
+    digest = chunk_digest(page_hashes(content, SEED).tobytes())
+    payload = zstandard.compress(content) if codec is CodecId.ZSTD else content
+    return Chunk("m", 1, 1, 0, codec, tuple(extents), digest, (payload,))
+
+
+def zero_chunk(*extents: Extent) -> Chunk:
+    """A good chunk of zero pages."""
+    table = PageTable([], SEED)
+    pages = sum(one.length_bytes for one in extents) // PAGE_BYTES
+    digest = chunk_digest(table.zero_hash_bytes * pages)
+    return Chunk("m", 1, 1, 0, CodecId.ZERO, extents, digest, ())
+
+
+GOOD = chunk_of(CONTENT, [Extent(4 * PAGE_BYTES, PAGE_BYTES), Extent(9 * PAGE_BYTES, PAGE_BYTES)])
+END = PAGES * PAGE_BYTES
+TWO = 2 * PAGE_BYTES
+
+
+@pytest.mark.parametrize(
+    "extents",
+    [
+        pytest.param([], id="none"),
+        pytest.param([Extent(END - PAGE_BYTES, TWO)], id="over the end"),
+        pytest.param([Extent(END, TWO)], id="beyond the end"),
+        pytest.param([Extent(2**64 - PAGE_BYTES, TWO)], id="around the end of addresses"),
+        pytest.param([Extent(-PAGE_BYTES, TWO)], id="before the start"),
+        pytest.param([Extent(1, TWO)], id="begins within a page"),
+        pytest.param([Extent(0, PAGE_BYTES + 1), Extent(TWO, PAGE_BYTES - 1)], id="ends within"),
+        pytest.param([Extent(0, PAGE_BYTES), Extent(0, PAGE_BYTES)], id="twice the same"),
+        pytest.param([Extent(0, TWO), Extent(PAGE_BYTES, PAGE_BYTES)], id="overlap"),
+        pytest.param([Extent(TWO, PAGE_BYTES), Extent(0, PAGE_BYTES)], id="descending"),
+        pytest.param([Extent(0, TWO), Extent(TWO, 0)], id="an empty one"),
+        pytest.param([Extent(0, PAGE_BYTES)], id="less than the payload"),
+        pytest.param([Extent(0, 3 * PAGE_BYTES)], id="more than the payload"),
+        pytest.param([Extent(0, CHUNK_BYTES + PAGE_BYTES)], id="more than a chunk may have"),
+    ],
+)
+@pytest.mark.parametrize("codec", [CodecId.RAW, CodecId.ZSTD])
+def test_extents_that_do_not_fit_are_refused(extents: list[Extent], codec: CodecId) -> None:
+    chunk = replace(chunk_of(CONTENT, [Extent(0, TWO)], codec), extents=tuple(extents))
+    Destination().assert_refuses(chunk)
+
+
+@pytest.mark.parametrize("region", [2, 3, 2**32 - 1])
+def test_a_region_that_does_not_exist_is_refused(region: int) -> None:
+    Destination().assert_refuses(replace(GOOD, region=region))
+    Destination().assert_refuses(replace(zero_chunk(Extent(0, PAGE_BYTES)), region=region))
+
+
+@pytest.mark.parametrize("codec", [0, 4, -1, 2**31 - 1, -(2**31)])
+def test_a_codec_that_is_unknown_is_refused(codec: int) -> None:
+    Destination().assert_refuses(replace(GOOD, codec=codec))
+
+
+@pytest.mark.parametrize(
+    "digest", [b"", bytes(DIGEST_BYTES), GOOD.digest[:-1], GOOD.digest + b"\0", bytes(1 << 16)]
+)
+def test_a_wrong_digest_is_refused(digest: bytes) -> None:
+    Destination().assert_refuses(replace(GOOD, digest=digest))
+    Destination().assert_refuses(replace(zero_chunk(Extent(0, PAGE_BYTES)), digest=digest))
+
+
+@given(st.integers(0, len(CONTENT) * 8 - 1), st.sampled_from([CodecId.RAW, CodecId.ZSTD]))
+def test_content_with_one_bit_changed_is_refused(bit: int, codec: CodecId) -> None:
+    damaged = bytearray(CONTENT)
+    damaged[bit // 8] ^= 1 << bit % 8
+    chunk = chunk_of(bytes(damaged), list(GOOD.extents), codec)
+    Destination().assert_refuses(replace(chunk, digest=GOOD.digest))
+
+
+@given(st.data())
+def test_a_damaged_zstd_payload_is_refused(data: st.DataObject) -> None:
+    chunk = chunk_of(CONTENT, list(GOOD.extents), CodecId.ZSTD)
+    damaged = bytearray(chunk.payload[0])
+    position = data.draw(st.integers(0, len(damaged) - 1))
+    damaged[position] ^= data.draw(st.integers(1, 255))
+    destination = Destination()
+    try:
+        destination.receiver.apply(replace(chunk, payload=(bytes(damaged),)))
+    except BadBytes:
+        written = [bytes(content) for content in destination.memory.contents]
+        fresh = [bytes(content) for content in Destination().memory.contents]
+        assert written == fresh
+        return
+    # A bit that does not matter to the content: then the content is right.
+    assert destination.memory.read(0, 4 * PAGE_BYTES, PAGE_BYTES) == CONTENT[:PAGE_BYTES]
+
+
+def test_a_zstd_frame_that_states_more_than_its_extents_is_refused() -> None:
+    bomb = zstandard.compress(bytes(64 * MIB))
+    assert len(bomb) < CHUNK_BYTES
+    Destination().assert_refuses(replace(GOOD, codec=CodecId.ZSTD, payload=(bomb,)))
+
+
+def test_a_zstd_frame_that_does_not_state_its_size_is_refused() -> None:
+    silent = zstandard.ZstdCompressor(write_content_size=False).compress(bytes(64 * MIB))
+    Destination().assert_refuses(replace(GOOD, codec=CodecId.ZSTD, payload=(silent,)))
+
+
+def test_a_zstd_frame_that_holds_more_than_it_states_is_refused() -> None:
+    # The header of a small frame before the blocks of a large one.
+    small = zstandard.ZstdCompressor(write_checksum=False).compress(CONTENT)
+    large = zstandard.ZstdCompressor(write_checksum=False).compress(CONTENT * 64)
+    header = zstandard.frame_header_size(small)
+    lying = small[:header] + large[zstandard.frame_header_size(large) :]
+    assert zstandard.frame_content_size(lying) == len(CONTENT)
+    Destination().assert_refuses(replace(GOOD, codec=CodecId.ZSTD, payload=(lying,)))
+
+
+def test_a_payload_larger_than_a_chunk_is_refused() -> None:
+    Destination().assert_refuses(replace(GOOD, payload=(bytes(CHUNK_BYTES + 1),)))
+    whole = chunk_of(bytes(CHUNK_BYTES), [Extent(0, CHUNK_BYTES)])
+    Destination().receiver.apply(whole)
+
+
+@pytest.mark.parametrize("payload", [b"\0", bytes(PAGE_BYTES)])
+def test_a_zero_chunk_with_a_payload_is_refused(payload: bytes) -> None:
+    Destination().assert_refuses(replace(zero_chunk(Extent(0, PAGE_BYTES)), payload=(payload,)))
+
+
+def test_a_zero_chunk_may_name_a_gibibyte_and_no_page_more() -> None:
+    size_bytes = ZERO_CHUNK_BYTES + PAGE_BYTES
+
+    class Sparse(FreshMemory):
+        """A large memory that nothing is written to."""
+
+        def __init__(self) -> None:
+            super().__init__(())
+            self.regions = (Region("low", 0, size_bytes),)
+
+        def write(self, region: int, offset_bytes: int, content: object) -> None:
+            raise AssertionError("written")
+
+    receiver = Receiver(Sparse(), PageTable([size_bytes], SEED))
+    receiver.apply(zero_chunk(Extent(0, ZERO_CHUNK_BYTES)))
+    with pytest.raises(BadBytes):
+        receiver.apply(zero_chunk(Extent(0, size_bytes)))
+
+
+def test_zero_chunks_keep_fresh_memory_sparse() -> None:
+    destination = Destination()
+    destination.memory.writes.clear()
+    destination.receiver.apply(zero_chunk(Extent(4 * PAGE_BYTES, 500 * PAGE_BYTES)))
+    assert destination.memory.writes == []
+
+
+def test_zero_chunks_clear_what_was_written() -> None:
+    destination = Destination()
+    destination.receiver.apply(zero_chunk(Extent(PAGE_BYTES, 400 * PAGE_BYTES)))
+    assert destination.memory.read(0, 0, PAGE_BYTES) == CONTENT[:PAGE_BYTES]
+    assert not any(destination.memory.read(0, PAGE_BYTES, END - PAGE_BYTES))
+    assert destination.receiver.verify()
+
+
+def test_extents_get_their_part_of_the_content_and_nothing_else_changes() -> None:
+    destination = Destination()
+    destination.receiver.apply(GOOD)
+    content = bytearray(END)
+    content[:TWO] = CONTENT
+    content[4 * PAGE_BYTES : 5 * PAGE_BYTES] = CONTENT[:PAGE_BYTES]
+    content[9 * PAGE_BYTES : 10 * PAGE_BYTES] = CONTENT[PAGE_BYTES:]
+    assert destination.memory.contents[0] == content
+    assert not any(destination.memory.contents[1])
+
+
+@given(st.lists(st.sampled_from(["raw", "zero", "zstd"]), min_size=1, max_size=6))
+def test_chunks_may_be_applied_any_number_of_times(order: list[str]) -> None:
+    chunks = {
+        "raw": chunk_of(CONTENT, [Extent(8 * PAGE_BYTES, TWO)]),
+        "zero": zero_chunk(Extent(8 * PAGE_BYTES, PAGE_BYTES)),
+        "zstd": chunk_of(CONTENT[::-1], [Extent(20 * PAGE_BYTES, TWO)], CodecId.ZSTD),
+    }
+    once, often = Destination(), Destination()
+    for name in order:
+        once.receiver.apply(chunks[name])
+        for _ in range(3):
+            often.receiver.apply(chunks[name])
+    assert once.memory.contents == often.memory.contents
+    assert once.table.root() == often.table.root()
+
+
+def test_verify_sees_memory_that_was_changed_behind_its_back() -> None:
+    destination = Destination()
+    assert destination.receiver.verify()
+    for region, offset in [(0, 0), (0, END - 1), (1, 0)]:
+        destination.memory.contents[region][offset] ^= 1
+        assert not destination.receiver.verify()
+        destination.memory.contents[region][offset] ^= 1
+    assert destination.receiver.verify()
+
+
+@given(st.data())
+def test_no_damaged_frame_does_more_than_be_refused(data: st.DataObject) -> None:
+    encoded = bytearray(frame.write(GOOD))
+    position = data.draw(st.integers(0, len(encoded) - len(CONTENT)))
+    encoded[position] ^= data.draw(st.integers(1, 255))
+    destination = Destination()
+    try:
+        chunk = frame.read(bytes(encoded))
+        destination.receiver.apply(chunk)
+    except BadBytes:
+        assert len(destination.memory.writes) == 1
+    assert destination.receiver.verify()
