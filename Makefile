@@ -43,12 +43,22 @@ test: $(READY) ## unit, contract and process tests
 	$(BIN)/coverage run -m pytest tests --ignore=tests/e2e --ignore=tests/interop
 	$(BIN)/coverage report --skip-covered | tail -n 40
 
-e2e: $(READY) ## real daemons, real certificates, real guests
-	$(BIN)/python -m pytest tests/e2e
+e2e: $(READY) $(node_modules) ## real daemons, real certificates, real guests, another language
+	$(BIN)/python -m pytest tests/e2e tests/interop
 
-check: lint types proto-check test e2e ## everything that CI runs
+demo: $(READY) ## a running guest moves from host1 to host2 and back
+	$(BIN)/python -m tests.demo
+
+bench: $(READY) ## throughput beside a bare stream; see bench/
+	$(BIN)/python -m bench.throughput
+
+docs: $(READY) ## redraw what the documents take from the code
+	$(BIN)/python -m docs.diagrams
+	$(BIN)/python -m docs.configuration
+
+check: lint types proto-check test e2e demo ## everything that CI runs
 
 clean: ## remove what was made here
 	rm -rf .venv .demo tests/interop/node_modules certs/out .coverage .mypy_cache .ruff_cache .pytest_cache
 
-.PHONY: help setup proto proto-check certs lint types test e2e check clean
+.PHONY: help setup proto proto-check certs lint types test e2e demo bench docs check clean

@@ -28,6 +28,7 @@ class GuestStore:
                 "GUEST_UNKNOWN",
                 f"there is no guest {name!r} on this node",
                 "bmigctl guest list shows every guest and its node",
+                guest=name[:64],
             )
         path = self._path(name)
         try:

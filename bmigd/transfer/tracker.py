@@ -8,8 +8,10 @@ destination has, there is nothing to send, and the last pass, guest down, covers
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import numpy as np
+import numpy.typing as npt
 import xxhash
 
 from bmigd.chunk import CHUNK_BYTES, PAGE_BYTES, Bytes, Extent
@@ -19,6 +21,8 @@ from bmigd.transfer.pages import ZERO_PAGE, Hashes, PageTable, page_hashes
 BLOCK_BYTES = 64 << 10  # the first level: a quiet guest costs one hash for each block
 BLOCK_PAGES = BLOCK_BYTES // PAGE_BYTES
 STRIDE_BYTES = 16 << 20  # looked at between two chances to stop
+SAME, CHANGED, ZERO = 0, 1, 2  # kinds of pages
+Kinds = npt.NDArray[np.int8]
 
 
 @dataclass
@@ -57,58 +61,63 @@ class ContentTracker:
             yield from self._scan_region(region, memory.view(region))
 
     def _scan_region(self, region: int, view: memoryview) -> Iterator[Batch]:
-        batch = Batch(region)
+        """Blocks that look different are copied together, up to a chunk's worth at once."""
+        batch, changed_from = Batch(region), -1
         for number, offset in enumerate(range(0, len(view), BLOCK_BYTES)):
             live = view[offset : offset + BLOCK_BYTES]
             batch.scanned_bytes += len(live)
             if xxhash.xxh3_64_intdigest(live, self._table.seed) != self._blocks[region][number]:
-                self._copy_block(batch, number, offset, live)
-            full = batch.copied_bytes > CHUNK_BYTES - BLOCK_BYTES
-            if full or batch.scanned_bytes >= STRIDE_BYTES:
+                changed_from = number if changed_from < 0 else changed_from
+                if self._room(batch, number + 1 - changed_from) >= BLOCK_BYTES:
+                    continue
+                number += 1  # noqa: PLW2901 - this block is part of what is copied now
+            if changed_from >= 0:
+                self._copy(batch, changed_from, number, view)
+                changed_from = -1
+            if self._room(batch, 0) < BLOCK_BYTES or batch.scanned_bytes >= STRIDE_BYTES:
                 yield batch
                 batch = Batch(region)
+        if changed_from >= 0:
+            self._copy(batch, changed_from, len(self._blocks[region]), view)
         yield batch
 
-    def _copy_block(self, batch: Batch, number: int, offset: int, live: memoryview) -> None:
-        copy = bytes(live)
-        self._blocks[batch.region][number] = xxhash.xxh3_64_intdigest(copy, self._table.seed)
-        hashes = page_hashes(copy, self._table.seed)
-        first = offset // PAGE_BYTES
-        known = self._table.regions[batch.region][first : first + len(hashes)]
-        changed = np.flatnonzero(hashes != known)
+    def _room(self, batch: Batch, pending_blocks: int) -> int:
+        return CHUNK_BYTES - batch.copied_bytes - pending_blocks * BLOCK_BYTES
+
+    def _copy(self, batch: Batch, first: int, end: int, view: memoryview) -> None:
+        """Copy blocks first..end, hash the copy, and add what differs from the table."""
+        seed, begins = self._table.seed, first * BLOCK_BYTES
+        copy = bytes(view[begins : end * BLOCK_BYTES])
+        parts = memoryview(copy)
+        self._blocks[batch.region][first:end] = [
+            xxhash.xxh3_64_intdigest(parts[at : at + BLOCK_BYTES], seed)
+            for at in range(0, len(copy), BLOCK_BYTES)
+        ]
+        hashes = page_hashes(copy, seed)
+        first_page = begins // PAGE_BYTES
+        known = self._table.regions[batch.region][first_page : first_page + len(hashes)]
+        kinds = self._kinds(parts, hashes, known)
         known[:] = hashes
-        for start, end in _runs(changed):
-            self._add_run(batch, offset, memoryview(copy), hashes, start, end)
-
-    def _add_run(
-        self, batch: Batch, offset: int, copy: memoryview, hashes: Hashes, start: int, end: int
-    ) -> None:
-        """Add pages start..end of a block, zero pages apart from the others."""
-        while start < end:
-            is_zero = self._is_zero(copy, hashes, start)
-            stop = start + 1
-            while stop < end and self._is_zero(copy, hashes, stop) == is_zero:
-                stop += 1
-            extent = Extent(offset + start * PAGE_BYTES, (stop - start) * PAGE_BYTES)
-            if is_zero:
+        for kind, start, stop in _runs(kinds):
+            extent = Extent(begins + start * PAGE_BYTES, (stop - start) * PAGE_BYTES)
+            if kind == ZERO:
                 batch.zero_extents.append(extent)
-            else:
+            elif kind == CHANGED:
                 batch.extents.append(extent)
-                batch.parts.append(copy[start * PAGE_BYTES : stop * PAGE_BYTES])
+                batch.parts.append(parts[start * PAGE_BYTES : stop * PAGE_BYTES])
                 batch.hashes.append(hashes[start:stop])
-            start = stop
 
-    def _is_zero(self, copy: memoryview, hashes: Hashes, page: int) -> bool:
-        if int(hashes[page]) != self._table.zero_hash:
-            return False
-        return copy[page * PAGE_BYTES : (page + 1) * PAGE_BYTES] == ZERO_PAGE
+    def _kinds(self, copy: memoryview, hashes: Hashes, known: Hashes) -> Kinds:
+        """For each page of a copy: the same as known, changed, or changed to zero."""
+        kinds: Kinds = (hashes != known).astype(np.int8)
+        for page in np.flatnonzero((kinds == CHANGED) & (hashes == self._table.zero_hash)):
+            at = int(page) * PAGE_BYTES
+            if copy[at : at + PAGE_BYTES] == ZERO_PAGE:  # a hash alone does not make it zero
+                kinds[page] = ZERO
+        return kinds
 
 
-def _runs(pages: "np.ndarray[tuple[int], np.dtype[np.intp]]") -> list[tuple[int, int]]:
-    """Ascending page numbers as half-open runs."""
-    if not len(pages):
-        return []
-    breaks = np.flatnonzero(np.diff(pages) != 1)
-    starts = [int(pages[0]), *(int(pages[i + 1]) for i in breaks)]
-    ends = [*(int(pages[i]) + 1 for i in breaks), int(pages[-1]) + 1]
-    return list(zip(starts, ends, strict=True))
+def _runs(kinds: Kinds) -> list[tuple[int, int, int]]:
+    """Stretches of equal kind: kind, first page, page after the last."""
+    breaks = [0, *(int(i) + 1 for i in np.flatnonzero(np.diff(kinds))), len(kinds)]
+    return [(int(kinds[a]), a, b) for a, b in pairwise(breaks)]

@@ -174,7 +174,7 @@ def test_a_guest_that_powers_off_on_the_way_stays_off(world: Cluster) -> None:
     world.make_guest("off", "host1", "64M", *BUSY)
     started = world.start_migration("off", "host2", "--bandwidth", "2M", "--codec", "raw")
     eventually(lambda: world.phase("off", started) == "PHASE_PRECOPY")
-    signal_power_button(world.guest("off")["pid"])
+    signal_power_button(world.guests("off")["host1"]["pid"])
     eventually(lambda: world.phase("off", started) == "PHASE_ABORTED")
     (failed,) = [one for one in world.migrations("off") if one["id"] == started]
     assert failed["failure"]["reason"] == "GUEST_STOPPED"

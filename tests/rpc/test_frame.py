@@ -1,6 +1,6 @@
-"""Our serializer of StreamMemoryRequest is plain protobuf: it writes what the generated class reads,
-reads what the generated class writes, and takes every other byte string exactly as that class does,
-or answers BadBytes. Nothing that a peer can send raises anything else.
+"""Our serializer of StreamMemoryRequest is plain protobuf: it writes what the generated class
+reads, reads what that one writes, and takes every other byte string exactly as that one does, or
+answers BadBytes. Nothing that a peer can send raises anything else.
 """
 
 import pytest

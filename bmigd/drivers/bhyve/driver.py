@@ -18,9 +18,9 @@ from bmigd.guests.definition import Definition
 from bmigd.guests.supervision import Supervision
 
 # What a switchover of a guest costs beside moving memory: bhyve writes all of it to a file, the
-# file is scanned, and the other bhyve reads it back. Measured on a 2-core host, see bench/.
+# file is scanned, and the other bhyve reads it back. Rates of the micro-VM on tmpfs, two cores.
 COPY_BYTES_PER_S = 1.2e9
-START_S = 0.25
+START_S = 0.1
 
 
 class BhyveDriver:

@@ -1,0 +1,88 @@
+"""Every codec keeps the contract, and each has its own word on what it takes and what it refuses."""
+
+import tracemalloc
+
+import pytest
+import zstandard
+from bmig.v1 import migration_pb2
+
+from bmigd.chunk import MIB, PAGE_BYTES, CodecId
+from bmigd.codecs import CODECS
+from bmigd.errors import BadBytes
+from tests.codecs.contract import NOISE, TEXT, ZEROES, CodecContract
+
+
+class TestZero(CodecContract):
+    """All bytes are zero."""
+
+    codec_id = CodecId.ZERO
+    pays_for = ZEROES
+
+    def test_it_takes_nothing_else(self) -> None:
+        assert self.codec.encode([ZEROES, ZEROES[:-1] + b"\1"]) is None
+
+    def test_it_has_no_payload(self) -> None:
+        assert self.codec.encode([ZEROES, ZEROES]) == ()
+        with pytest.raises(BadBytes, match="payload of 1 bytes"):
+            self.codec.decode(b"\0", PAGE_BYTES)
+
+
+class TestRaw(CodecContract):
+    """The bytes themselves."""
+
+    codec_id = CodecId.RAW
+    pays_for = NOISE
+
+    def test_parts_are_not_copied(self) -> None:
+        parts = [memoryview(TEXT), memoryview(NOISE)]
+        assert self.codec.encode(parts) == tuple(parts)
+        assert self.codec.decode(NOISE, len(NOISE)) is NOISE
+
+
+class TestZstd(CodecContract):
+    """One Zstandard frame."""
+
+    codec_id = CodecId.ZSTD
+    pays_for = TEXT
+
+    def test_it_does_not_take_what_it_cannot_shrink(self) -> None:
+        assert self.codec.encode([NOISE]) is None
+
+    def test_any_zstandard_writer_is_understood(self) -> None:
+        for level in (1, 9, 19):
+            assert self.codec.decode(zstandard.compress(TEXT, level), len(TEXT)) == TEXT
+
+    @pytest.mark.parametrize("expected_bytes", [0, 1, len(TEXT) - 1, len(TEXT) + 1, 1 << 40])
+    def test_a_frame_that_states_another_size_is_refused(self, expected_bytes: int) -> None:
+        with pytest.raises(BadBytes):
+            self.codec.decode(zstandard.compress(TEXT), expected_bytes)
+
+    def test_a_bomb_is_refused_before_anything_is_allocated_for_it(self) -> None:
+        bomb = zstandard.compress(bytes(256 * MIB))
+        silent = zstandard.ZstdCompressor(write_content_size=False).compress(bytes(256 * MIB))
+        tracemalloc.start()
+        try:
+            for payload in (bomb, silent):
+                with pytest.raises(BadBytes):
+                    self.codec.decode(payload, PAGE_BYTES)
+            assert tracemalloc.get_traced_memory()[1] < MIB
+        finally:
+            tracemalloc.stop()
+
+    def test_a_window_larger_than_a_chunk_needs_is_refused(self) -> None:
+        parameters = zstandard.ZstdCompressionParameters(window_log=27, enable_ldm=True)
+        compressor = zstandard.ZstdCompressor(compression_params=parameters)
+        stream = compressor.compressobj(size=-1)
+        payload = stream.compress(TEXT) + stream.flush()
+        with pytest.raises(BadBytes):
+            self.codec.decode(payload, len(TEXT))
+
+
+def test_codecs_are_numbered_as_in_the_contract() -> None:
+    contract = {
+        name.removeprefix("CODEC_"): number
+        for name, number in migration_pb2.Codec.items()
+        if number
+    }
+    assert contract == {one.name: one.value for one in CodecId}
+    assert set(CODECS) == set(CodecId)

@@ -1,0 +1,142 @@
+"""When to switch over: never above the operator's limit unless the driver alone costs more, never
+without an end, and always with a reason in words.
+"""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bmigd.chunk import MIB
+from bmigd.migration.convergence import (
+    HELPS_BELOW,
+    PATIENCE_ROUNDS,
+    Decision,
+    Limits,
+    RoundFigures,
+    Step,
+    decide,
+    estimate_s,
+)
+
+ROUNDS = st.builds(
+    RoundFigures,
+    sent_bytes=st.integers(0, 1 << 40),
+    wire_bytes=st.integers(0, 1 << 40),
+    duration_s=st.floats(0, 1e5),
+)
+LIMITS = st.builds(
+    Limits,
+    downtime_s=st.floats(0.001, 100),
+    timeout_s=st.floats(1, 1e5),
+    fixed_downtime_s=st.floats(0, 100),
+)
+
+
+def lasting(*durations_s: float) -> list[RoundFigures]:
+    """Rounds of these durations at 100 MiB/s."""
+    return [RoundFigures(int(s * 100 * MIB), int(s * 100 * MIB), s) for s in durations_s]
+
+
+def after(durations_s: list[float], limits: Limits, elapsed_s: float = 0.0) -> Decision:
+    """What is decided."""
+    return decide(lasting(*durations_s), limits, elapsed_s)
+
+
+CHEAP = Limits(downtime_s=0.3, timeout_s=100, fixed_downtime_s=0.1)
+COSTLY = Limits(downtime_s=0.3, timeout_s=100, fixed_downtime_s=2.0)
+
+
+@given(st.lists(ROUNDS, min_size=1, max_size=20), LIMITS, st.floats(0, 1e6))
+def test_never_switches_over_above_the_limit_unless_the_driver_alone_is(
+    rounds: list[RoundFigures], limits: Limits, elapsed_s: float
+) -> None:
+    decision = decide(rounds, limits, elapsed_s)
+    assert decision.why
+    assert decision.estimated_downtime_s == estimate_s(rounds[-1], limits.fixed_downtime_s)
+    if decision.step is Step.SWITCH_OVER:
+        within = decision.estimated_downtime_s <= limits.downtime_s
+        assert within or limits.fixed_downtime_s > limits.downtime_s
+
+
+@given(st.lists(ROUNDS, min_size=1, max_size=20), LIMITS, st.floats(0, 1e6))
+def test_action_is_taken_only_for_a_reason(
+    rounds: list[RoundFigures], limits: Limits, elapsed_s: float
+) -> None:
+    decision = decide(rounds, limits, elapsed_s)
+    match decision.step:
+        case Step.TAKE_ACTION:
+            assert decision.reason in {"TIMEOUT", "NOT_CONVERGING"}
+            assert (decision.reason == "TIMEOUT") == (elapsed_s >= limits.timeout_s)
+        case Step.ANOTHER_ROUND:
+            assert decision.reason == ""
+            assert elapsed_s < limits.timeout_s
+        case Step.SWITCH_OVER:
+            assert decision.reason == ""
+
+
+@given(
+    st.lists(st.integers(0, PATIENCE_ROUNDS - 1), min_size=1, max_size=200),
+    st.floats(0.01, 10),
+    st.floats(0, 10),
+)
+def test_rounds_come_to_an_end_even_for_a_guest_that_always_helps_just_enough(
+    pauses: list[int], limit_s: float, fixed_s: float
+) -> None:
+    """The clock stands still, and as many rounds as are borne with do not help in between."""
+    limits = Limits(downtime_s=limit_s, timeout_s=1e9, fixed_downtime_s=fixed_s)
+    durations_s: list[float] = []
+    best_s = 1000.0
+    while len(durations_s) <= 130 * PATIENCE_ROUNDS:  # 0.89 ** 130 of 1000 s is below 1 ms
+        durations_s.append(max(best_s - fixed_s, 0.0))
+        durations_s += [best_s] * pauses[len(durations_s) % len(pauses)]
+        best_s *= HELPS_BELOW - 0.01
+    decisions = (after(durations_s[:count], limits) for count in range(1, len(durations_s)))
+    assert any(decision.step is not Step.ANOTHER_ROUND for decision in decisions)
+
+
+def test_a_guest_that_calms_down_is_switched_over_within_the_limit() -> None:
+    decision = after([10.0, 1.0, 0.15], CHEAP)
+    assert decision.step is Step.SWITCH_OVER
+    assert "250 ms is within the limit of 300 ms" in decision.why
+
+
+def test_the_first_round_is_never_the_last_unless_nothing_was_sent() -> None:
+    assert after([0.1], CHEAP).step is Step.ANOTHER_ROUND
+    assert after([0.1, 0.1], CHEAP).step is Step.SWITCH_OVER
+    assert decide([RoundFigures(0, 0, 0.1)], CHEAP, 0).step is Step.SWITCH_OVER
+
+
+def test_rounds_that_help_go_on() -> None:
+    assert after([10.0, 8.0, 6.0, 4.0, 2.0], CHEAP).step is Step.ANOTHER_ROUND
+
+
+def test_a_guest_that_dirties_as_fast_as_the_link_is_not_converging() -> None:
+    assert after([10.0] * PATIENCE_ROUNDS, CHEAP).step is Step.ANOTHER_ROUND
+    decision = after([10.0] * (PATIENCE_ROUNDS + 1), CHEAP)
+    assert (decision.step, decision.reason) == (Step.TAKE_ACTION, "NOT_CONVERGING")
+    assert "100 MiB/s" in decision.why
+
+
+def test_one_round_that_helps_makes_up_for_those_before() -> None:
+    assert after([10.0, 10.0, 10.0, 5.0, 5.0, 5.0], CHEAP).step is Step.ANOTHER_ROUND
+    assert after([10.0, 10.0, 10.0, 5.0, 5.0, 5.0, 5.0], CHEAP).reason == "NOT_CONVERGING"
+
+
+def test_time_runs_out() -> None:
+    assert after([10.0, 8.0], CHEAP, elapsed_s=99.9).step is Step.ANOTHER_ROUND
+    decision = after([10.0, 8.0], CHEAP, elapsed_s=100.0)
+    assert (decision.step, decision.reason) == (Step.TAKE_ACTION, "TIMEOUT")
+
+
+def test_a_guest_within_the_limit_is_switched_over_even_when_time_has_run_out() -> None:
+    assert after([10.0, 0.1], CHEAP, elapsed_s=1000).step is Step.SWITCH_OVER
+
+
+def test_a_driver_that_costs_more_than_the_limit_switches_when_rounds_no_longer_help() -> None:
+    assert after([10.0, 5.0], COSTLY).step is Step.ANOTHER_ROUND
+    decision = after([10.0, 0.5, 0.45], COSTLY)
+    assert decision.step is Step.SWITCH_OVER
+    assert "the driver alone costs 2000 ms" in decision.why
+
+
+def test_a_costly_driver_does_not_excuse_a_guest_that_is_too_busy() -> None:
+    assert after([10.0] * (PATIENCE_ROUNDS + 1), COSTLY).reason == "NOT_CONVERGING"

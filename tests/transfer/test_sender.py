@@ -1,0 +1,312 @@
+"""A pass ends when every chunk of it was acknowledged, whatever the connection does meanwhile.
+
+No more than a window is under way; a broken or silent stream is taken up again with what was not
+acknowledged; any error but a lost peer is told at once, as it is.
+"""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bmigd.chunk import MIB, PAGE_BYTES, Chunk, CodecId, Extent
+from bmigd.errors import BadBytes, LocalFault, PeerLost
+from bmigd.transfer.encoding import Encoder, Trial, pays
+from bmigd.transfer.pacing import BURST_S, Pacer
+from bmigd.transfer.receiver import Receiver
+from bmigd.transfer.sender import Patience, Sender
+from bmigd.transfer.tracker import Batch, ContentTracker
+from tests.transfer.memories import FreshMemory, LiveMemory, layout, table_of
+
+PAGES = 6 * MIB // PAGE_BYTES
+
+
+class Peer:
+    """The other end: applies chunks and acknowledges them, on streams that break as told."""
+
+    def __init__(self, *lives: int | None, held: bool = False) -> None:
+        self.regions = layout([PAGES])
+        self.memory = FreshMemory(self.regions)
+        self.table = table_of(self.regions)
+        self.receiver = Receiver(self.memory, self.table)
+        self.lives = list(lives)  # chunks that each stream takes before it breaks
+        self.opened = self.closed = self.under_way = self.most_under_way = 0
+        self.refusals_after_first = 0  # connections refused when the first stream broke
+        self.may_acknowledge = asyncio.Event()
+        self.arrived = asyncio.Event()
+        self.error: Exception | None = None  # instead of acknowledgements
+        self.loses = False  # a breaking stream loses the acknowledgement, not the chunk
+        if not held:
+            self.may_acknowledge.set()
+
+    async def open(self) -> "Stream":
+        """A new stream."""
+        if self.opened and self.refusals_after_first:
+            self.refusals_after_first -= 1
+            raise PeerLost("PEER_LOST", "connection refused")
+        self.opened += 1
+        self.under_way = 0
+        return Stream(self, self.lives.pop(0) if self.lives else None)
+
+
+class Stream:
+    """One connection to it."""
+
+    def __init__(self, peer: Peer, life: int | None) -> None:
+        self._peer, self._life = peer, life
+        self._taken: asyncio.Queue[int | None] = asyncio.Queue()
+
+    async def send(self, chunk: Chunk) -> None:
+        if self._life is not None:
+            self._life -= 1
+            if self._life < 0:
+                self._taken.put_nowait(None)
+                raise PeerLost("PEER_LOST", "broken pipe")
+        self._peer.under_way += 1
+        self._peer.most_under_way = max(self._peer.most_under_way, self._peer.under_way)
+        self._peer.receiver.apply(chunk)
+        self._peer.arrived.set()
+        if not (self._peer.loses and self._life == 0):
+            self._taken.put_nowait(chunk.sequence)
+
+    async def acknowledged(self) -> int:
+        await self._peer.may_acknowledge.wait()
+        if self._peer.error:
+            raise self._peer.error
+        sequence = await self._taken.get()
+        if sequence is None:
+            raise PeerLost("PEER_LOST", "reset")
+        self._peer.under_way -= 1
+        return sequence
+
+    async def close(self) -> None:
+        self._peer.closed += 1
+
+
+class Guest:
+    """Memory full of noise and what sends it."""
+
+    def __init__(self) -> None:
+        self.memory = LiveMemory(layout([PAGES]))
+        noise = random.Random(7).randbytes(PAGES * PAGE_BYTES)  # noqa: S311 - noise
+        self.memory.contents[0][:] = noise
+        self.memory.contents[0][MIB : 2 * MIB] = bytes(MIB)
+        self.table = table_of(self.memory.regions)
+        self.tracker = ContentTracker(self.table)
+
+    @asynccontextmanager
+    async def sender(
+        self, peer: Peer, window: int = 4, silence_s: float = 5.0, reconnect_s: float = 5.0
+    ) -> AsyncIterator[Sender]:
+        """A sender to that peer."""
+        with ThreadPoolExecutor(1) as executor:
+            sender = Sender(
+                *("m", 1, peer.open, self.table, Encoder(CodecId.RAW), Pacer(0), window),
+                *(Patience(silence_s, reconnect_s), executor, lambda: None),
+            )
+            try:
+                yield sender
+            finally:
+                await sender.close()
+
+    def assert_arrived(self, peer: Peer) -> None:
+        """Memories and roots are equal."""
+        assert self.memory.contents == peer.memory.contents
+        assert self.table.root() == peer.table.root()
+
+
+async def test_a_pass_carries_all_memory_over() -> None:
+    guest, peer = Guest(), Peer()
+    async with guest.sender(peer) as sender:
+        await sender.send_pass(guest.tracker.scan(guest.memory))
+        guest.assert_arrived(peer)
+        assert (peer.opened, sender.totals.reconnects) == (1, 0)
+        assert sender.totals.scanned_bytes == PAGES * PAGE_BYTES
+        assert sender.totals.sent_bytes == sender.totals.wire_bytes == 5 * MIB
+        guest.memory.contents[0][:PAGE_BYTES] = bytes(PAGE_BYTES)
+        await sender.send_pass(guest.tracker.scan(guest.memory))
+        guest.assert_arrived(peer)
+        assert sender.totals.sent_bytes == 5 * MIB + PAGE_BYTES
+        assert sender.totals.wire_bytes == 5 * MIB
+    assert peer.closed == 1
+
+
+async def test_a_pass_ends_only_when_all_is_acknowledged() -> None:
+    guest, peer = Guest(), Peer(held=True)
+    async with guest.sender(peer, window=64) as sender:
+        passing = asyncio.create_task(sender.send_pass(guest.tracker.scan(guest.memory)))
+        async with asyncio.timeout(10):
+            while peer.under_way < 5:
+                peer.arrived.clear()
+                await peer.arrived.wait()
+        assert not passing.done()
+        peer.may_acknowledge.set()
+        await passing
+
+
+@pytest.mark.parametrize("window", [1, 2, 3])
+async def test_no_more_than_a_window_is_under_way(window: int) -> None:
+    guest, peer = Guest(), Peer()
+    async with guest.sender(peer, window) as sender:
+        await sender.send_pass(guest.tracker.scan(guest.memory))
+    assert 1 <= peer.most_under_way <= window
+    guest.assert_arrived(peer)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("loses", [False, True])
+@pytest.mark.parametrize("lives", [[1], [2, 0, 1], [2, 2]])
+async def test_a_broken_stream_is_taken_up_again_and_nothing_is_lost(
+    lives: list[int], loses: bool
+) -> None:
+    guest, peer = Guest(), Peer(*lives)
+    peer.loses = loses
+    async with guest.sender(peer, window=2, silence_s=0.5) as sender, asyncio.timeout(20):
+        await sender.send_pass(guest.tracker.scan(guest.memory))
+        guest.assert_arrived(peer)
+        assert sender.totals.reconnects >= 1
+    assert not peer.lives
+    assert peer.closed == peer.opened
+
+
+@pytest.mark.slow
+async def test_a_peer_that_refuses_connections_for_a_while_is_borne_with() -> None:
+    guest, peer = Guest(), Peer(2)
+    peer.refusals_after_first = 2
+    async with guest.sender(peer) as sender:
+        await sender.send_pass(guest.tracker.scan(guest.memory))
+        assert sender.totals.reconnects == 1
+    assert peer.refusals_after_first == 0
+    guest.assert_arrived(peer)
+
+
+@pytest.mark.slow
+async def test_silence_counts_as_a_broken_stream() -> None:
+    guest, peer = Guest(), Peer(held=True)
+    async with guest.sender(peer, silence_s=0.05) as sender:
+        passing = asyncio.create_task(sender.send_pass(guest.tracker.scan(guest.memory)))
+        async with asyncio.timeout(10):
+            while peer.opened < 3:
+                peer.arrived.clear()
+                await peer.arrived.wait()
+        peer.may_acknowledge.set()
+        await passing
+        assert sender.totals.reconnects >= 2
+    guest.assert_arrived(peer)
+
+
+@pytest.mark.slow
+async def test_a_peer_that_stays_away_is_lost_after_a_bounded_time() -> None:
+    guest, peer = Guest(), Peer(1)
+    peer.refusals_after_first = 1 << 30
+    async with guest.sender(peer, reconnect_s=0.1) as sender, asyncio.timeout(10):
+        with pytest.raises(PeerLost):
+            await sender.send_pass(guest.tracker.scan(guest.memory))
+
+
+async def test_what_the_peer_says_is_told_as_it_is() -> None:
+    guest, peer = Guest(), Peer()
+    peer.error = BadBytes("CHUNK_INVALID", "the digest does not match")
+    async with guest.sender(peer) as sender:
+        with pytest.raises(BadBytes) as told:
+            await sender.send_pass(guest.tracker.scan(guest.memory))
+    assert told.value is peer.error
+    assert peer.opened == 1
+
+
+async def test_a_guest_that_cannot_be_read_is_told_as_it_is() -> None:
+    guest, peer = Guest(), Peer()
+    fault = LocalFault("MEMORY_UNREADABLE", "gone")
+
+    def scan() -> Iterator[Batch]:
+        yield next(guest.tracker.scan(guest.memory))
+        raise fault
+
+    async with guest.sender(peer) as sender:
+        with pytest.raises(LocalFault) as told:
+            await sender.send_pass(scan())
+    assert told.value is fault
+
+
+async def test_extents_that_touch_travel_as_one() -> None:
+    guest, peer = Guest(), Peer()
+    sent: list[Chunk] = []
+
+    class Listening(Stream):
+        async def send(self, chunk: Chunk) -> None:
+            sent.append(chunk)
+            await super().send(chunk)
+
+    async def listen() -> Stream:
+        return Listening(peer, None)
+
+    async with guest.sender(peer) as sender:
+        sender.open_stream = listen
+        await sender.send_pass(guest.tracker.scan(guest.memory))
+    assert sent[0].extents == (Extent(0, MIB),)
+    assert [chunk.sequence for chunk in sent] == list(range(1, len(sent) + 1))
+
+
+SENDS = st.lists(
+    st.tuples(st.floats(0, 10, allow_nan=False), st.integers(0, 4 * MIB)), min_size=1, max_size=40
+)
+
+
+@given(SENDS, st.integers(MIB, 1000 * MIB))
+def test_a_limited_link_never_carries_more_than_its_rate_and_a_burst(
+    sends: list[tuple[float, int]], limit: int
+) -> None:
+    pacer, now_s, total_bytes = Pacer(limit), 100.0, 0
+    began_s = now_s
+    for gap_s, size_bytes in sends:
+        now_s += gap_s
+        total_bytes += size_bytes
+        wait_s = pacer.wait_s(now_s, size_bytes)
+        assert wait_s >= 0
+        now_s += wait_s
+        assert total_bytes <= limit * (now_s - began_s + BURST_S) * (1 + 1e-6) + 1
+
+
+@given(st.integers(0, MIB), st.integers(MIB, 1000 * MIB))
+def test_a_limited_link_is_used_to_the_full(size_bytes: int, limit: int) -> None:
+    pacer, now_s = Pacer(limit), 50.0
+    for _ in range(100):
+        now_s += pacer.wait_s(now_s, size_bytes)
+    assert now_s - 50.0 <= 100 * size_bytes / limit + 1e-6
+
+
+@given(SENDS)
+def test_a_link_without_limit_never_waits(sends: list[tuple[float, int]]) -> None:
+    pacer = Pacer(0)
+    assert not any(pacer.wait_s(at_s, size_bytes) for at_s, size_bytes in sends)
+
+
+def test_compression_pays_when_the_link_is_slower_than_it() -> None:
+    halves = Trial(ratio=0.5, bytes_per_s=500 * MIB)
+    assert pays(halves, 100 * MIB)
+    assert not pays(halves, 480 * MIB)
+    assert not pays(Trial(ratio=0.99, bytes_per_s=5000 * MIB), 100 * MIB)
+    assert not pays(halves, 0)
+    assert not pays(Trial(), 100 * MIB)
+
+
+def test_the_operators_codec_is_used_where_it_pays() -> None:
+    noise, text = random.Random(1).randbytes(PAGE_BYTES), b"bhyve" * 1000  # noqa: S311 - noise
+    assert Encoder(CodecId.RAW).encode([text]) == (CodecId.RAW, (text,))
+    codec, payload = Encoder(CodecId.ZSTD).encode([text, text])
+    assert codec == CodecId.ZSTD
+    assert len(payload[0]) < len(text)
+    assert Encoder(CodecId.ZSTD).encode([noise]) == (CodecId.RAW, (noise,))
+
+
+def test_without_a_wish_compression_is_tried_now_and_then_and_used_on_slow_links() -> None:
+    encoder, text = Encoder(None), b"bhyve" * 1000
+    used = [encoder.encode([text])[0] for _ in range(32)]
+    assert used.count(CodecId.ZSTD) == 2  # the link is not known yet
+    encoder.link_bytes_per_s = 1000.0
+    assert {encoder.encode([text])[0] for _ in range(32)} == {CodecId.ZSTD}
