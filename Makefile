@@ -54,7 +54,6 @@ bench: $(READY) ## throughput beside a bare stream; see bench/
 
 docs: $(READY) ## redraw what the documents take from the code
 	$(BIN)/python -m docs.diagrams
-	$(BIN)/python -m docs.configuration
 
 check: lint types proto-check test e2e demo ## everything that CI runs
 

@@ -64,7 +64,7 @@ class Device(Part):
     """One device; a disk has storage and image, a network card network and mac."""
 
     slot: Slot
-    emulation: Annotated[str, Field(pattern=r"^[a-z0-9-]{1,32}$")]
+    emulation: Annotated[str, Field(pattern=r"^[a-z0-9_-]{1,32}$")]
     storage: Label | None = None
     image: ImagePath | None = None
     network: Label | None = None

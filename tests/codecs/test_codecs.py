@@ -1,4 +1,4 @@
-"""Every codec keeps the contract, and each has its own word on what it takes and what it refuses."""
+"""Every codec keeps the contract, and each has its own word on what it takes and refuses."""
 
 import tracemalloc
 

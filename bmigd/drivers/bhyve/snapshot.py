@@ -52,7 +52,7 @@ def flaw(meta: str, name: str, memory_bytes: int, ram_bytes: int, kern_bytes: in
         elements = [*content["kern_structs"], *content["devices"]]
         end = max((_end(element) for element in elements), default=0)
         stated, vmname = int(basic["memsize"]), basic["vmname"]
-    except (ValueError, TypeError, KeyError, RecursionError) as error:
+    except (ValueError, TypeError, KeyError, OverflowError, RecursionError) as error:
         return f".meta is broken: {type(error).__name__}: {error}"
     if vmname != name:
         return f".meta is of guest {vmname!r}"

@@ -1,0 +1,258 @@
+"""A real supervisor with tiny shell scripts as hypervisors: what it starts, starts again and leaves.
+
+The promise that matters most: exit status 0 is a reboot, unless a suspend is expected.
+"""
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+import stat
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bmigd.errors import LocalFault
+from bmigd.guests.supervision import Supervision, VmmStatus
+
+pytestmark = pytest.mark.slow
+
+# "The guest runs" is a socket that appears; the scripts cannot make one, so they ask this.
+LISTEN = "import socket, sys; s = socket.socket(socket.AF_UNIX); s.bind(sys.argv[1]); s.listen()"
+
+
+class Guest:
+    """One guest's supervisor and the scripts it is given."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.supervision = Supervision(directory / "sup")
+        self.ready = directory / "ready"
+        self.log = directory / "log"
+
+    def script(self, name: str, then: str, is_ready: bool = True) -> list[str]:
+        """A hypervisor that notes its start, signals that the guest runs, and does something."""
+        signals = f'{sys.executable} -c "{LISTEN}" {self.ready}; ' if is_ready else ""
+        return ["/bin/sh", "-c", f"echo {name} >> {self.log}; {signals}{then}"]
+
+    async def run(self, argv: list[str], **others: list[str]) -> None:
+        """Execute it."""
+        lines: dict[str, Any] = {
+            "restart_argv": self.script("again", "exec sleep 60"),
+            "destroy_argv": ["/bin/sh", "-c", f"echo destroy >> {self.log}"],
+            **others,
+        }
+        await self.supervision.run(argv=argv, ready_socket=str(self.ready), **lines)
+
+    async def until(self, state: str, restarts: int = 0) -> VmmStatus:
+        """The status once it has come to that."""
+        async with asyncio.timeout(20):
+            async for status in self.supervision.changes():
+                if status.state == state and status.restarts >= restarts:
+                    return status
+        raise AssertionError
+
+    def ran(self) -> list[str]:
+        """What was executed so far."""
+        return self.log.read_text().split()
+
+    async def end(self) -> None:
+        """Whatever runs, by its process id."""
+        for _ in range(10):
+            status = await self.supervision.status()
+            if status is None:
+                return
+            if status.pid:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(status.pid, signal.SIGKILL)
+                await self.until("exited")
+                continue
+            with contextlib.suppress(LocalFault):
+                await self.supervision.quit()
+
+
+@pytest.fixture
+async def guest(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Guest]:
+    """A guest whose supervisor waits for its first order."""
+    one = Guest(tmp_path_factory.mktemp("g"))
+    await one.supervision.ensure()
+    yield one
+    await one.end()
+
+
+async def test_a_supervisor_answers_and_is_private(guest: Guest) -> None:
+    status = await guest.supervision.status()
+    assert status
+    assert (status.state, status.pid, status.is_alive) == ("idle", 0, False)
+    assert guest.supervision.exists
+    for name in ("control", "console"):
+        mode = (guest.supervision.directory / name).stat().st_mode
+        assert stat.S_ISSOCK(mode)
+        assert mode & 0o077 == 0
+    assert guest.supervision.directory.stat().st_mode & 0o077 == 0
+
+
+async def test_one_that_answers_is_not_started_again(guest: Guest) -> None:
+    before = (guest.supervision.directory / "control").stat().st_ino
+    await guest.supervision.ensure()
+    assert (guest.supervision.directory / "control").stat().st_ino == before
+
+
+async def test_a_guest_runs_once_its_socket_appears(guest: Guest) -> None:
+    guest.ready.touch()  # something stale does not count
+    await guest.run(guest.script("first", "exec sleep 60"))
+    status = await guest.until("running")
+    assert status.was_ready
+    assert os.kill(status.pid, 0) is None
+    assert guest.ready.is_socket()
+
+
+async def test_a_stale_socket_does_not_count(guest: Guest) -> None:
+    with socket.socket(socket.AF_UNIX) as stale:
+        stale.bind(str(guest.ready))
+    await guest.run(guest.script("first", "exit 1", is_ready=False))
+    status = await guest.until("exited")
+    assert not status.was_ready
+
+
+async def test_exit_status_0_is_a_reboot(guest: Guest) -> None:
+    await guest.run(guest.script("first", "exit 0"))
+    status = await guest.until("running", restarts=1)
+    assert status.restarts == 1
+    assert guest.ran() == ["first", "destroy", "again"]
+
+
+async def test_exit_status_0_while_a_suspend_is_expected_is_not_a_reboot(guest: Guest) -> None:
+    go = guest.directory / "go"
+    os.mkfifo(go)
+    await guest.run(guest.script("first", f"read x < {go}; exit 0"))
+    await guest.until("running")
+    assert (await guest.supervision.expect_suspend()).expect_suspend
+    await asyncio.to_thread(go.write_text, "now\n")
+    status = await guest.until("exited")
+    assert (status.exit_status, status.restarts, status.pid) == (0, 0, 0)
+    assert guest.ran() == ["first"]
+
+
+async def test_a_suspend_that_was_given_up_and_comes_true_is_undone(guest: Guest) -> None:
+    go, state = guest.directory / "go", guest.directory / "state"
+    os.mkfifo(go)
+    await guest.run(guest.script("first", f"read x < {go}; touch {state}.meta; exit 0"))
+    await guest.until("running")
+    await guest.supervision.expect_suspend()
+    status = await guest.supervision.give_up_suspend(
+        state, guest.script("restored", "exec sleep 60")
+    )
+    assert not status.expect_suspend
+    await asyncio.to_thread(go.write_text, "now\n")
+    async with asyncio.timeout(20):
+        async for status in guest.supervision.changes():
+            if status.state == "running" and "restored" in guest.ran():
+                break
+    assert guest.ran() == ["first", "restored"]
+    assert status.restarts == 0
+
+
+async def test_a_suspend_that_was_given_up_and_never_comes_leaves_reboots_reboots(
+    guest: Guest,
+) -> None:
+    go = guest.directory / "go"
+    os.mkfifo(go)
+    await guest.run(guest.script("first", f"read x < {go}; exit 0"))
+    await guest.until("running")
+    await guest.supervision.expect_suspend()
+    await guest.supervision.give_up_suspend(guest.directory / "state", ["/bin/false"])
+    await asyncio.to_thread(go.write_text, "now\n")
+    await guest.until("running", restarts=1)
+    assert guest.ran() == ["first", "destroy", "again"]
+
+
+@pytest.mark.parametrize("exit_status", [1, 2, 3, 100])
+async def test_any_other_exit_status_is_the_end(guest: Guest, exit_status: int) -> None:
+    await guest.run(guest.script("first", f"echo broken >&2; exit {exit_status}"))
+    status = await guest.until("exited")
+    assert (status.exit_status, status.restarts) == (exit_status, 0)
+    assert status.was_ready
+    assert status.error == "broken"
+
+
+async def test_a_hypervisor_that_ends_before_its_guest_ran_is_told_apart(guest: Guest) -> None:
+    for exit_status in (1, 0):  # 0 is no reboot of a guest that never ran
+        await guest.run(guest.script("first", f"exit {exit_status}", is_ready=False))
+        status = await guest.until("exited")
+        assert (status.exit_status, status.was_ready) == (exit_status, False)
+    assert guest.ran() == ["first", "first"]
+
+
+async def test_a_program_that_does_not_exist_is_an_answer(guest: Guest) -> None:
+    with pytest.raises(LocalFault) as fault:
+        await guest.run(["/nonexistent/bhyve"])
+    assert fault.value.reason == "SUPERVISOR_REFUSED"
+    assert await guest.supervision.status()
+
+
+async def test_there_is_one_hypervisor_at_a_time(guest: Guest) -> None:
+    await guest.run(guest.script("first", "exec sleep 60"))
+    with pytest.raises(LocalFault, match="runs already"):
+        await guest.run(guest.script("second", "exec sleep 60"))
+    with pytest.raises(LocalFault, match="still runs"):
+        await guest.supervision.quit()
+    await guest.until("running")
+    assert guest.ran() == ["first"]
+
+
+async def test_a_signal_reaches_the_hypervisor(guest: Guest) -> None:
+    await guest.run(guest.script("first", "exec sleep 60"))
+    await guest.until("running")
+    await guest.supervision.signal("TERM")
+    assert (await guest.until("exited")).exit_status == -signal.SIGTERM
+
+
+async def test_an_unknown_order_is_an_answer_and_not_the_end(guest: Guest) -> None:
+    with pytest.raises(LocalFault):
+        await guest.supervision._ask(op="dance")
+    with pytest.raises(LocalFault):
+        await guest.supervision.signal("NONSENSE")
+    assert await guest.supervision.status()
+
+
+async def test_nothing_can_be_expected_of_no_hypervisor(guest: Guest) -> None:
+    with pytest.raises(LocalFault, match="no hypervisor runs"):
+        await guest.supervision.expect_suspend()
+
+
+async def test_a_supervisor_that_quits_leaves_nothing(guest: Guest) -> None:
+    await guest.supervision.quit()
+    assert not guest.supervision.exists
+    assert not guest.supervision.directory.exists()
+    assert await guest.supervision.status() is None
+    await guest.supervision.quit()
+
+
+async def test_the_console_shows_what_was_said_and_takes_what_is_typed(guest: Guest) -> None:
+    talk = "echo hello > {console}; read line < {console}; echo got $line > {console}"
+    await guest.run(guest.script("first", f"{talk}; exec sleep 60"))
+    await guest.until("running")
+    async with asyncio.timeout(20):
+        history, reader, writer = await guest.supervision.console()
+        while b"hello" not in history:
+            history += await reader.read(100)
+        writer.write(b"typed\n")
+        said = b""
+        while b"got typed" not in said:
+            said += await reader.read(100)
+        writer.close()
+        later, _, second = await guest.supervision.console()
+        second.close()
+    assert b"hello" in later
+    assert b"got typed" in later
+
+
+async def test_a_console_without_a_supervisor_is_a_fault(tmp_path: Path) -> None:
+    with pytest.raises(LocalFault) as fault:
+        await Supervision(tmp_path / "nobody").console()
+    assert fault.value.reason == "CONSOLE_GONE"

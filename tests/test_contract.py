@@ -1,0 +1,92 @@
+"""The contract as the descriptors and the .proto files show it, held to the rules of this project."""
+
+import re
+from pathlib import Path
+
+import pytest
+from bmig.v1 import guest_pb2, migration_pb2, node_pb2, peer_pb2
+from google.protobuf.descriptor import EnumDescriptor, FileDescriptor
+
+from bmigd.chunk import CodecId
+from bmigd.migration.handoff import Outcome
+from bmigd.migration.phases import Phase
+from bmigd.prechecks.facts import Verdict
+from bmigd.rpc import frame
+
+PROTOS = sorted(Path(__file__).parents[1].glob("proto/bmig/v1/*.proto"))
+FILES: list[FileDescriptor] = [
+    module.DESCRIPTOR for module in (guest_pb2, migration_pb2, node_pb2, peer_pb2)
+]
+ENUMS: list[EnumDescriptor] = [enum for file in FILES for enum in file.enum_types_by_name.values()]
+DECLARATION = re.compile(r"^\s*(rpc |message |enum |service |[\w. ]+ = \d+;|oneof )")
+
+
+def test_every_file_of_the_contract_is_looked_at() -> None:
+    assert [path.name for path in PROTOS] == sorted(Path(file.name).name for file in FILES)
+
+
+@pytest.mark.parametrize("enum", ENUMS, ids=lambda enum: enum.name)
+def test_zero_of_every_enum_is_unspecified_and_names_carry_the_enum(enum: EnumDescriptor) -> None:
+    prefix = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", enum.name).upper()
+    assert enum.values[0].number == 0
+    assert enum.values[0].name == f"{prefix}_UNSPECIFIED"
+    assert all(value.name.startswith(f"{prefix}_") for value in enum.values)
+
+
+@pytest.mark.parametrize("path", PROTOS, ids=lambda path: path.name)
+def test_every_declaration_has_a_comment(path: Path) -> None:
+    lines = path.read_text(encoding="utf-8").splitlines()
+    bare = [
+        f"{number + 1}: {line.strip()}"
+        for number, line in enumerate(lines)
+        if DECLARATION.match(line) and not lines[number - 1].strip().startswith("//")
+    ]
+    assert not [line for line in bare if not re.search(r": (syntax|package|option|import)", line)]
+
+
+def test_payload_is_the_last_field_of_a_chunk() -> None:
+    descriptor = peer_pb2.StreamMemoryRequest.DESCRIPTOR
+    payload = descriptor.fields_by_name["payload"]
+    assert payload.number == max(field.number for field in descriptor.fields)
+    assert payload.number << 3 | 2 == frame.PAYLOAD_TAG
+    assert frame.PAYLOAD_TAG < 0x80  # one byte
+
+
+def test_requests_and_responses_belong_to_one_method_each() -> None:
+    seen = []
+    for file in FILES:
+        for service in file.services_by_name.values():
+            assert service.name.endswith("Service")
+            for method in service.methods:
+                assert method.input_type.name == f"{method.name}Request"
+                assert method.output_type.name == f"{method.name}Response"
+                seen += [method.input_type.full_name, method.output_type.full_name]
+    assert len(seen) == len(set(seen)) > 20
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "prefix"),
+    [
+        (CodecId, migration_pb2.Codec, "CODEC_"),
+        (Outcome, peer_pb2.Outcome, "OUTCOME_"),
+        (Phase, migration_pb2.Phase, "PHASE_"),
+        (Verdict, migration_pb2.Verdict, "VERDICT_"),
+    ],
+)
+def test_our_numbers_are_those_of_the_contract(ours: type, theirs: object, prefix: str) -> None:
+    contract = {name.removeprefix(prefix): number for name, number in theirs.items() if number}  # type: ignore[attr-defined]
+    assert {one.name: int(one) for one in ours} == contract  # type: ignore[attr-defined]
+
+
+def test_sizes_and_times_say_their_unit() -> None:
+    units = ("_bytes", "_bytes_per_s", "_ms", "_us", "_s", "_pages", "_mib")
+    words = ("size", "memory", "duration", "timeout", "limit", "rate", "room")
+    numeric = {"int32", "int64", "uint32", "uint64", "fixed64", "double", "float"}
+    bare = []
+    for path in PROTOS:
+        for kind, name in re.findall(
+            r"^\s*(?:optional |repeated )?(\w+) (\w+) = \d+;", path.read_text(), re.MULTILINE
+        ):
+            if kind in numeric and name.split("_")[-1] in words and not name.endswith(units):
+                bare.append(f"{path.name}: {name}")
+    assert not bare

@@ -1,0 +1,243 @@
+"""What the journal wrote is there after the process is gone; a journal that cannot be trusted is
+never used and never replaced; epochs never fall.
+"""
+
+import sqlite3
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from bmigd import journal
+from bmigd.errors import LocalFault
+from bmigd.journal import Journal, Record
+
+RECORD = Record("m1", "source", "web1", "host2", 3, "MIGRATING", "theirs", 'name = "web1"', "")
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """A journal as `bmigd init` makes it."""
+    made = tmp_path / "state" / "journal.db"
+    journal.create(made)
+    return made
+
+
+def reopened(path: Path) -> Journal:
+    """What a restarted daemon sees."""
+    return Journal(path)
+
+
+def test_a_journal_is_private_and_has_an_incarnation_of_its_own(tmp_path: Path) -> None:
+    one, other = tmp_path / "a" / "j", tmp_path / "b" / "j"
+    incarnations = {journal.create(one), journal.create(other)}
+    assert len(incarnations) == 2
+    assert one.stat().st_mode & 0o777 == 0o600
+    opened = Journal(one)
+    assert opened.incarnation in incarnations
+    opened.close()
+
+
+def test_a_journal_is_never_made_over_another(path: Path) -> None:
+    before = path.read_bytes()
+    with pytest.raises(LocalFault) as fault:
+        journal.create(path)
+    assert fault.value.reason == "JOURNAL_EXISTS"
+    assert path.read_bytes() == before
+
+
+def test_a_missing_journal_is_never_made_by_opening_it(tmp_path: Path) -> None:
+    with pytest.raises(LocalFault) as fault:
+        Journal(tmp_path / "journal.db")
+    assert fault.value.reason == "JOURNAL_MISSING"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_records_come_back_as_they_were_written(path: Path) -> None:
+    opened = Journal(path)
+    written = opened.put(RECORD)
+    assert replace(written, began_at=0.0, changed_at=0.0) == RECORD
+    assert 0 < written.began_at <= written.changed_at
+    incarnation = opened.incarnation
+    opened.close()
+    again = reopened(path)
+    assert again.get("m1") == written
+    assert again.all() == [written]
+    assert again.incarnation == incarnation
+    assert again.get("m2") is None
+    again.close()
+
+
+def test_a_state_is_on_disk_when_the_call_returns(path: Path) -> None:
+    """Another process writes and is gone without closing anything."""
+    program = (
+        "import os, sys; from pathlib import Path; from bmigd.journal import Journal, Record\n"
+        "opened = Journal(Path(sys.argv[1]))\n"
+        "opened.put(Record('m1', 'source', 'web1', 'host2', 3, 'LET_GO'))\n"
+        "opened.raise_epoch('web1', 3)\n"
+        "os._exit(9)\n"
+    )
+    ended = subprocess.run([sys.executable, "-c", program, str(path)])
+    assert ended.returncode == 9
+    again = reopened(path)
+    record = again.get("m1")
+    assert record
+    assert record.state == "LET_GO"
+    assert again.epoch("web1") == 3
+    again.close()
+
+
+def test_writes_wait_for_the_disk(path: Path) -> None:
+    opened = Journal(path)
+    (synchronous,) = opened._connection.execute("PRAGMA synchronous").fetchone()
+    (mode,) = opened._connection.execute("PRAGMA journal_mode").fetchone()
+    assert (synchronous, mode) == (2, "wal")  # FULL
+    opened.close()
+
+
+def test_a_new_state_changes_what_may_change_and_nothing_else(path: Path) -> None:
+    opened = Journal(path)
+    first = opened.put(RECORD)
+    changed = replace(
+        RECORD,
+        state="ABORTED",
+        why="PEER_LOST: gone",
+        peer_incarnation="new",
+        guest="web9",
+        peer="host9",
+        epoch=99,
+        side="destination",
+        definition="other",
+    )
+    second = opened.put(changed)
+    assert (second.state, second.why, second.peer_incarnation) == (
+        "ABORTED",
+        "PEER_LOST: gone",
+        "new",
+    )
+    kept = ("id", "side", "guest", "peer", "epoch", "definition", "began_at")
+    assert [getattr(second, name) for name in kept] == [getattr(first, name) for name in kept]
+    opened.close()
+
+
+def test_migrations_are_listed_oldest_first(path: Path) -> None:
+    opened = Journal(path)
+    for number in (3, 1, 2):
+        opened.put(replace(RECORD, id=f"m{number}", began_at=float(number)))
+    assert [record.id for record in opened.all()] == ["m1", "m2", "m3"]
+    opened.close()
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(st.lists(st.integers(0, 2**40), min_size=1, max_size=6))
+def test_epochs_never_fall(path: Path, epochs: list[int]) -> None:
+    opened = Journal(path)
+    highest = opened.epoch("web1")
+    for epoch in epochs:
+        opened.raise_epoch("web1", epoch)
+        highest = max(highest, epoch)
+        assert opened.epoch("web1") == highest
+    assert opened.epoch("web2") == 0
+    opened.close()
+
+
+def test_a_resolution_is_recorded_with_who_made_it(path: Path) -> None:
+    opened = Journal(path)
+    opened.note_resolution("m1", "alice")
+    opened.close()
+    connection = sqlite3.connect(path)
+    rows = connection.execute("SELECT id, operator FROM resolutions").fetchall()
+    connection.close()
+    assert rows == [("m1", "alice")]
+
+
+def filled(path: Path) -> int:
+    """Give the journal some pages; its size."""
+    opened = Journal(path)
+    for number in range(30):
+        opened.put(replace(RECORD, id=f"m{number}", definition="x" * 2000))
+    opened.close()
+    return path.stat().st_size
+
+
+@pytest.mark.parametrize("fraction", [0.0, 0.01, 0.3, 0.9])
+def test_a_journal_that_is_cut_is_damaged(path: Path, fraction: float) -> None:
+    size = filled(path)
+    with path.open("r+b") as file:
+        file.truncate(int(size * fraction))
+    with pytest.raises(LocalFault) as fault:
+        Journal(path)
+    assert fault.value.reason == "JOURNAL_DAMAGED"
+    assert "docs/FAILURES.md" in fault.value.advice
+
+
+@pytest.mark.parametrize("page", range(6))
+def test_a_journal_with_a_page_overwritten_is_damaged(path: Path, page: int) -> None:
+    filled(path)
+    with path.open("r+b") as file:
+        file.seek(page * 4096)
+        file.write(b"\xa5" * 4096)
+    with pytest.raises(LocalFault) as fault:
+        Journal(path)
+    assert fault.value.reason == "JOURNAL_DAMAGED"
+
+
+def test_a_file_that_is_something_else_is_a_damaged_journal(tmp_path: Path) -> None:
+    text = tmp_path / "text"
+    text.write_text("not a database, " * 500)
+    other = tmp_path / "other"
+    connection = sqlite3.connect(other)
+    connection.execute("CREATE TABLE things (a)")
+    connection.commit()
+    connection.close()
+    for path in (text, other):
+        with pytest.raises(LocalFault) as fault:
+            Journal(path)
+        assert fault.value.reason == "JOURNAL_DAMAGED"
+
+
+def test_a_journal_without_its_incarnation_is_damaged(path: Path) -> None:
+    connection = sqlite3.connect(path)
+    connection.execute("DELETE FROM journal")
+    connection.commit()
+    connection.close()
+    with pytest.raises(LocalFault) as fault:
+        Journal(path)
+    assert fault.value.reason == "JOURNAL_DAMAGED"
+
+
+def test_a_journal_of_another_schema_is_left_alone(path: Path) -> None:
+    connection = sqlite3.connect(path)
+    connection.execute("UPDATE journal SET schema = 99")
+    connection.commit()
+    connection.close()
+    with pytest.raises(LocalFault, match="has schema 99, this daemon needs 1") as fault:
+        Journal(path)
+    assert fault.value.reason == "JOURNAL_SCHEMA"
+
+
+def test_a_journal_that_takes_nothing_is_a_fault_and_what_it_says_stays(path: Path) -> None:
+    opened = Journal(path)
+    opened.put(RECORD)
+    opened._connection.execute("PRAGMA query_only = ON")  # as a disk mounted read-only would be
+    with pytest.raises(LocalFault) as fault:
+        opened.put(replace(RECORD, state="LET_GO"))
+    assert fault.value.reason == "JOURNAL_UNWRITABLE"
+    with pytest.raises(LocalFault):
+        opened.raise_epoch("web1", 5)
+    record = opened.get("m1")
+    assert record
+    assert record.state == "MIGRATING"
+    opened.close()
+
+
+def test_a_side_that_does_not_exist_is_never_written(path: Path) -> None:
+    opened = Journal(path)
+    with pytest.raises(LocalFault):
+        opened.put(replace(RECORD, side="both"))
+    assert opened.all() == []
+    opened.close()
