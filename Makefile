@@ -18,7 +18,7 @@ $(READY): requirements/lock.txt pyproject.toml
 
 node_modules := tests/interop/node_modules/.package-lock.json
 $(node_modules): tests/interop/package-lock.json
-	cd tests/interop && npm ci --silent --no-progress
+	cd tests/interop && npm install --silent --no-progress --no-save
 
 proto: $(READY) ## regenerate the committed stubs
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m grpc_tools.protoc -Iproto --python_out=$(STUBS) \

@@ -1,4 +1,4 @@
-"""The contract as the descriptors and the .proto files show it, held to the rules of this project."""
+"""The contract, by its descriptors and its .proto files, keeps the rules of this project."""
 
 import re
 from pathlib import Path
@@ -80,7 +80,7 @@ def test_our_numbers_are_those_of_the_contract(ours: type, theirs: object, prefi
 
 def test_sizes_and_times_say_their_unit() -> None:
     units = ("_bytes", "_bytes_per_s", "_ms", "_us", "_s", "_pages", "_mib")
-    words = ("size", "memory", "duration", "timeout", "limit", "rate", "room")
+    words = ("size", "memory", "duration", "timeout", "rate", "room")
     numeric = {"int32", "int64", "uint32", "uint64", "fixed64", "double", "float"}
     bare = []
     for path in PROTOS:

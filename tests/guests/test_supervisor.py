@@ -1,4 +1,4 @@
-"""A real supervisor with tiny shell scripts as hypervisors: what it starts, starts again and leaves.
+"""A real supervisor with tiny shell scripts as hypervisors: what it starts, and starts again.
 
 The promise that matters most: exit status 0 is a reboot, unless a suspend is expected.
 """
@@ -9,6 +9,7 @@ import os
 import signal
 import socket
 import stat
+import subprocess
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -62,15 +63,11 @@ class Guest:
 
     async def end(self) -> None:
         """Whatever runs, by its process id."""
-        for _ in range(10):
-            status = await self.supervision.status()
-            if status is None:
-                return
+        while status := await self.supervision.status():
             if status.pid:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(status.pid, signal.SIGKILL)
                 await self.until("exited")
-                continue
             with contextlib.suppress(LocalFault):
                 await self.supervision.quit()
 
@@ -79,9 +76,19 @@ class Guest:
 async def guest(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Guest]:
     """A guest whose supervisor waits for its first order."""
     one = Guest(tmp_path_factory.mktemp("g"))
-    await one.supervision.ensure()
-    yield one
-    await one.end()
+    one.supervision.directory.mkdir(mode=0o700)
+    command = [sys.executable, "-m", "bmigd.guests.supervisor", str(one.supervision.directory)]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True
+    ) as process:
+        assert process.stdout
+        assert await asyncio.to_thread(process.stdout.readline) == b"ready\n"
+        try:
+            async with asyncio.timeout(60):
+                yield one
+                await one.end()
+        finally:
+            process.kill()  # nothing, unless something above went wrong
 
 
 async def test_a_supervisor_answers_and_is_private(guest: Guest) -> None:
@@ -107,7 +114,7 @@ async def test_a_guest_runs_once_its_socket_appears(guest: Guest) -> None:
     await guest.run(guest.script("first", "exec sleep 60"))
     status = await guest.until("running")
     assert status.was_ready
-    assert os.kill(status.pid, 0) is None
+    os.kill(status.pid, 0)  # it exists
     assert guest.ready.is_socket()
 
 
@@ -215,6 +222,7 @@ async def test_a_signal_reaches_the_hypervisor(guest: Guest) -> None:
 async def test_an_unknown_order_is_an_answer_and_not_the_end(guest: Guest) -> None:
     with pytest.raises(LocalFault):
         await guest.supervision._ask(op="dance")
+    await guest.run(guest.script("first", "exec sleep 60", is_ready=False))
     with pytest.raises(LocalFault):
         await guest.supervision.signal("NONSENSE")
     assert await guest.supervision.status()

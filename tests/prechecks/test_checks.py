@@ -1,4 +1,4 @@
-"""Facts in, finding out: one row for every reason that a check can give, next to a case that passes.
+"""Facts in, finding out: one row for every reason that a check can give.
 
 Every row changes one thing about two nodes between which a guest can move.
 """
