@@ -3,6 +3,7 @@
 Implements the Peer port. Every call has a deadline; every gRPC error becomes one of ours.
 """
 
+import asyncio
 import hashlib
 from collections.abc import AsyncIterator
 from typing import Any, TypeVar
@@ -164,7 +165,7 @@ class GrpcChunkStream:
         """Send one chunk."""
         try:
             await self._call.write(chunk)
-        except (aio.AioRpcError, aio.UsageError) as error:
+        except (aio.AioRpcError, aio.UsageError, asyncio.InvalidStateError) as error:
             # A write only says that the call has ended; why is in the call's status.
             raise await self._ended() from error
 
@@ -174,6 +175,8 @@ class GrpcChunkStream:
             response = await self._call.read()
         except aio.AioRpcError as error:
             raise from_rpc_error(error, self._peer) from error
+        except (aio.UsageError, asyncio.InvalidStateError) as error:
+            raise await self._ended() from error
         if response is aio.EOF:  # type: ignore[attr-defined]
             raise await self._ended()
         return int(response.sequence)

@@ -140,3 +140,7 @@ def test_a_driver_that_costs_more_than_the_limit_switches_when_rounds_no_longer_
 
 def test_a_costly_driver_does_not_excuse_a_guest_that_is_too_busy() -> None:
     assert after([10.0] * (PATIENCE_ROUNDS + 1), COSTLY).reason == "NOT_CONVERGING"
+
+
+def test_a_cheap_driver_never_excuses_a_switchover_above_the_limit() -> None:
+    assert after([10.0, 0.25, 0.25], CHEAP).step is Step.ANOTHER_ROUND

@@ -144,17 +144,21 @@ async def test_a_pass_ends_only_when_all_is_acknowledged() -> None:
             while peer.under_way < 5:
                 peer.arrived.clear()
                 await peer.arrived.wait()
-        assert not passing.done()
+        ended, _ = await asyncio.wait({passing}, timeout=0.2)
+        assert not ended
         peer.may_acknowledge.set()
         await passing
 
 
 @pytest.mark.parametrize("window", [1, 2, 3])
 async def test_no_more_than_a_window_is_under_way(window: int) -> None:
-    guest, peer = Guest(), Peer()
+    guest, peer = Guest(), Peer(held=True)
     async with guest.sender(peer, window) as sender:
-        await sender.send_pass(guest.tracker.scan(guest.memory))
-    assert 1 <= peer.most_under_way <= window
+        passing = asyncio.create_task(sender.send_pass(guest.tracker.scan(guest.memory)))
+        await asyncio.wait({passing}, timeout=0.2)  # nothing is acknowledged, so it stands still
+        assert peer.most_under_way == window
+        peer.may_acknowledge.set()
+        await passing
     guest.assert_arrived(peer)
 
 
