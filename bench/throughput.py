@@ -11,11 +11,11 @@ import platform
 import statistics
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
 import grpc
-import psutil
 
 from bench.bare import send
 from tests.cluster import Cluster, cluster, eventually, free_port
@@ -63,11 +63,9 @@ def measure(world: Cluster, port: int, runs: int) -> list[dict[str, float]]:
         here = world.nodes["host1" if there == "host2" else "host2"]
         assert here.process
         bare_s = asyncio.run(send(world.certs, port, chunk, FILL_MIB + SET_MIB))
-        process = psutil.Process(here.process.pid)
-        before = process.memory_info().rss
+        growth = Growth(here.process.pid)
         moved = world.migrate("vm1", there, "--codec", "raw")
-        peak = _peak_bytes(here.process.pid)
-        rows.append(_row(moved, bare_s, peak - before))
+        rows.append(_row(moved, bare_s, growth.stop()))
     world.beats_on("vm1")
     return rows
 
@@ -91,12 +89,33 @@ def _row(moved: dict[str, Any], bare_s: float, growth_bytes: int) -> dict[str, f
     }  # fmt: skip
 
 
-def _peak_bytes(pid: int) -> int:
-    """The peak of a process's own memory; shared file mappings are the guest's."""
-    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-        if line.startswith("VmHWM:"):
-            return int(line.split()[1]) * 1024
-    raise AssertionError("no VmHWM")
+class Growth(threading.Thread):
+    """Samples a process's own memory; mapped files are the guest's and do not count."""
+
+    def __init__(self, pid: int) -> None:
+        super().__init__(daemon=True)
+        self._status = Path(f"/proc/{pid}/status")
+        self._over = threading.Event()
+        self._before = self._now()
+        self.bytes = 0
+        self.start()
+
+    def run(self) -> None:
+        """Until stopped."""
+        while not self._over.wait(0.01):
+            self.bytes = max(self.bytes, self._now() - self._before)
+
+    def stop(self) -> int:
+        """The largest growth."""
+        self._over.set()
+        self.join()
+        return self.bytes
+
+    def _now(self) -> int:
+        for line in self._status.read_text().splitlines():
+            if line.startswith("RssAnon:"):
+                return int(line.split()[1]) * 1024
+        raise AssertionError("no RssAnon")
 
 
 def report(rows: list[dict[str, float]]) -> None:

@@ -141,13 +141,13 @@ class Sender:
     async def _send(self, chunk: Chunk) -> None:
         await self._until(lambda: len(self._unacknowledged) < self.window_chunks)
         self._unacknowledged[chunk.sequence] = chunk
-        if self._stream is None:
-            await self._connect()  # which sends it
-        else:
-            try:
+        try:
+            if self._stream is None:
+                await self._connect()  # which sends it
+            else:
                 await self._stream.send(chunk)
-            except PeerLost as error:
-                await self._reconnect(error)
+        except PeerLost as error:
+            await self._reconnect(error)
         wire_bytes = chunk.wire_bytes
         self.totals.sent_bytes += chunk.memory_bytes
         self.totals.wire_bytes += wire_bytes
