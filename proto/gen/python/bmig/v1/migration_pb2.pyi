@@ -165,7 +165,7 @@ class Failure(_message.Message):
     def __init__(self, reason: _Optional[str] = ..., message: _Optional[str] = ..., side: _Optional[_Union[Side, str]] = ..., location: _Optional[str] = ..., advice: _Optional[str] = ...) -> None: ...
 
 class Report(_message.Message):
-    __slots__ = ("rounds", "downtime_us", "downtime_parts", "total_us", "sent_bytes", "wire_bytes", "source_memory_root", "destination_memory_root", "tracker", "reconnects", "verified")
+    __slots__ = ("rounds", "downtime_us", "downtime_parts", "total_us", "sent_bytes", "wire_bytes", "source_memory_root", "destination_memory_root", "tracker", "reconnects", "verified", "interruptions", "resent_bytes")
     ROUNDS_FIELD_NUMBER: _ClassVar[int]
     DOWNTIME_US_FIELD_NUMBER: _ClassVar[int]
     DOWNTIME_PARTS_FIELD_NUMBER: _ClassVar[int]
@@ -177,6 +177,8 @@ class Report(_message.Message):
     TRACKER_FIELD_NUMBER: _ClassVar[int]
     RECONNECTS_FIELD_NUMBER: _ClassVar[int]
     VERIFIED_FIELD_NUMBER: _ClassVar[int]
+    INTERRUPTIONS_FIELD_NUMBER: _ClassVar[int]
+    RESENT_BYTES_FIELD_NUMBER: _ClassVar[int]
     rounds: _containers.RepeatedCompositeFieldContainer[Round]
     downtime_us: int
     downtime_parts: _containers.RepeatedCompositeFieldContainer[DowntimePart]
@@ -188,7 +190,21 @@ class Report(_message.Message):
     tracker: str
     reconnects: int
     verified: bool
-    def __init__(self, rounds: _Optional[_Iterable[_Union[Round, _Mapping]]] = ..., downtime_us: _Optional[int] = ..., downtime_parts: _Optional[_Iterable[_Union[DowntimePart, _Mapping]]] = ..., total_us: _Optional[int] = ..., sent_bytes: _Optional[int] = ..., wire_bytes: _Optional[int] = ..., source_memory_root: _Optional[str] = ..., destination_memory_root: _Optional[str] = ..., tracker: _Optional[str] = ..., reconnects: _Optional[int] = ..., verified: _Optional[bool] = ...) -> None: ...
+    interruptions: _containers.RepeatedCompositeFieldContainer[Interruption]
+    resent_bytes: int
+    def __init__(self, rounds: _Optional[_Iterable[_Union[Round, _Mapping]]] = ..., downtime_us: _Optional[int] = ..., downtime_parts: _Optional[_Iterable[_Union[DowntimePart, _Mapping]]] = ..., total_us: _Optional[int] = ..., sent_bytes: _Optional[int] = ..., wire_bytes: _Optional[int] = ..., source_memory_root: _Optional[str] = ..., destination_memory_root: _Optional[str] = ..., tracker: _Optional[str] = ..., reconnects: _Optional[int] = ..., verified: _Optional[bool] = ..., interruptions: _Optional[_Iterable[_Union[Interruption, _Mapping]]] = ..., resent_bytes: _Optional[int] = ...) -> None: ...
+
+class Interruption(_message.Message):
+    __slots__ = ("waited_for", "duration_us", "guest_down", "heard_again")
+    WAITED_FOR_FIELD_NUMBER: _ClassVar[int]
+    DURATION_US_FIELD_NUMBER: _ClassVar[int]
+    GUEST_DOWN_FIELD_NUMBER: _ClassVar[int]
+    HEARD_AGAIN_FIELD_NUMBER: _ClassVar[int]
+    waited_for: str
+    duration_us: int
+    guest_down: bool
+    heard_again: bool
+    def __init__(self, waited_for: _Optional[str] = ..., duration_us: _Optional[int] = ..., guest_down: _Optional[bool] = ..., heard_again: _Optional[bool] = ...) -> None: ...
 
 class Round(_message.Message):
     __slots__ = ("number", "dirty_bytes", "wire_bytes", "duration_us", "guest_down")
@@ -301,10 +317,12 @@ class ListMigrationsRequest(_message.Message):
     def __init__(self, guest: _Optional[str] = ..., limit: _Optional[int] = ...) -> None: ...
 
 class ListMigrationsResponse(_message.Message):
-    __slots__ = ("migrations",)
+    __slots__ = ("migrations", "left_out")
     MIGRATIONS_FIELD_NUMBER: _ClassVar[int]
+    LEFT_OUT_FIELD_NUMBER: _ClassVar[int]
     migrations: _containers.RepeatedCompositeFieldContainer[Migration]
-    def __init__(self, migrations: _Optional[_Iterable[_Union[Migration, _Mapping]]] = ...) -> None: ...
+    left_out: bool
+    def __init__(self, migrations: _Optional[_Iterable[_Union[Migration, _Mapping]]] = ..., left_out: _Optional[bool] = ...) -> None: ...
 
 class WatchMigrationRequest(_message.Message):
     __slots__ = ("id", "after_sequence")

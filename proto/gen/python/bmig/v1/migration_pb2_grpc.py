@@ -30,7 +30,9 @@ class MigrationServiceStub:
 
     Errors of every method: UNAUTHENTICATED (no usable certificate), PERMISSION_DENIED
     (DENIED: the policy does not allow it). Every error carries a google.rpc.ErrorInfo with the
-    domain "bmig", a stable reason and the metadata guest, side, location and advice where known.
+    domain "bmig", a stable reason and, where known, the metadata guest, side ("source" or
+    "destination"), location (where the guest is now), advice (what to do) and message.
+    Where a request takes the beginning of an id: INVALID_ARGUMENT (ID_AMBIGUOUS).
     """
 
     def __init__(self, channel):
@@ -81,7 +83,9 @@ class MigrationServiceServicer:
 
     Errors of every method: UNAUTHENTICATED (no usable certificate), PERMISSION_DENIED
     (DENIED: the policy does not allow it). Every error carries a google.rpc.ErrorInfo with the
-    domain "bmig", a stable reason and the metadata guest, side, location and advice where known.
+    domain "bmig", a stable reason and, where known, the metadata guest, side ("source" or
+    "destination"), location (where the guest is now), advice (what to do) and message.
+    Where a request takes the beginning of an id: INVALID_ARGUMENT (ID_AMBIGUOUS).
     """
 
     def CheckMigration(self, request, context):
@@ -135,9 +139,11 @@ class MigrationServiceServicer:
 
     def CancelMigration(self, request, context):
         """Asks a migration to end with the guest running where it was; answers once it has ended.
+        For either side: the destination refuses the guest as long as it has not taken it, and the
+        source finds out.
 
         Idempotent. Errors: NOT_FOUND (MIGRATION_UNKNOWN), FAILED_PRECONDITION (TOO_LATE: the
-        guest was let go already; its outcome is in the answer's metadata).
+        guest was let go already, or taken).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -145,9 +151,11 @@ class MigrationServiceServicer:
 
     def ResolveMigration(self, request, context):
         """Settles a migration in doubt whose other host is gone for good, by an operator's word.
+        For the migration's source.
 
-        Errors: NOT_FOUND (MIGRATION_UNKNOWN), INVALID_ARGUMENT (CONFIRMATION_WRONG),
-        FAILED_PRECONDITION (NOT_IN_DOUBT, PEER_ANSWERS: the other host can be asked and must be).
+        Idempotent. Errors: NOT_FOUND (MIGRATION_UNKNOWN), INVALID_ARGUMENT (CONFIRMATION_WRONG),
+        FAILED_PRECONDITION (NOT_IN_DOUBT, NOT_THE_SOURCE, PEER_ANSWERS: the other host can be asked
+        and must be).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -204,7 +212,9 @@ class MigrationService:
 
     Errors of every method: UNAUTHENTICATED (no usable certificate), PERMISSION_DENIED
     (DENIED: the policy does not allow it). Every error carries a google.rpc.ErrorInfo with the
-    domain "bmig", a stable reason and the metadata guest, side, location and advice where known.
+    domain "bmig", a stable reason and, where known, the metadata guest, side ("source" or
+    "destination"), location (where the guest is now), advice (what to do) and message.
+    Where a request takes the beginning of an id: INVALID_ARGUMENT (ID_AMBIGUOUS).
     """
 
     @staticmethod

@@ -31,7 +31,9 @@ class MigrationServiceStub:
 
     Errors of every method: UNAUTHENTICATED (no usable certificate), PERMISSION_DENIED
     (DENIED: the policy does not allow it). Every error carries a google.rpc.ErrorInfo with the
-    domain "bmig", a stable reason and the metadata guest, side, location and advice where known.
+    domain "bmig", a stable reason and, where known, the metadata guest, side ("source" or
+    "destination"), location (where the guest is now), advice (what to do) and message.
+    Where a request takes the beginning of an id: INVALID_ARGUMENT (ID_AMBIGUOUS).
     """
 
     @_typing.overload
@@ -68,15 +70,19 @@ class MigrationServiceStub:
     """
     CancelMigration: _grpc.UnaryUnaryMultiCallable[_migration_pb2.CancelMigrationRequest, _migration_pb2.CancelMigrationResponse]
     """Asks a migration to end with the guest running where it was; answers once it has ended.
+    For either side: the destination refuses the guest as long as it has not taken it, and the
+    source finds out.
 
     Idempotent. Errors: NOT_FOUND (MIGRATION_UNKNOWN), FAILED_PRECONDITION (TOO_LATE: the
-    guest was let go already; its outcome is in the answer's metadata).
+    guest was let go already, or taken).
     """
     ResolveMigration: _grpc.UnaryUnaryMultiCallable[_migration_pb2.ResolveMigrationRequest, _migration_pb2.ResolveMigrationResponse]
     """Settles a migration in doubt whose other host is gone for good, by an operator's word.
+    For the migration's source.
 
-    Errors: NOT_FOUND (MIGRATION_UNKNOWN), INVALID_ARGUMENT (CONFIRMATION_WRONG),
-    FAILED_PRECONDITION (NOT_IN_DOUBT, PEER_ANSWERS: the other host can be asked and must be).
+    Idempotent. Errors: NOT_FOUND (MIGRATION_UNKNOWN), INVALID_ARGUMENT (CONFIRMATION_WRONG),
+    FAILED_PRECONDITION (NOT_IN_DOUBT, NOT_THE_SOURCE, PEER_ANSWERS: the other host can be asked
+    and must be).
     """
 
 @_typing.type_check_only
@@ -85,7 +91,9 @@ class MigrationServiceAsyncStub(MigrationServiceStub):
 
     Errors of every method: UNAUTHENTICATED (no usable certificate), PERMISSION_DENIED
     (DENIED: the policy does not allow it). Every error carries a google.rpc.ErrorInfo with the
-    domain "bmig", a stable reason and the metadata guest, side, location and advice where known.
+    domain "bmig", a stable reason and, where known, the metadata guest, side ("source" or
+    "destination"), location (where the guest is now), advice (what to do) and message.
+    Where a request takes the beginning of an id: INVALID_ARGUMENT (ID_AMBIGUOUS).
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -119,15 +127,19 @@ class MigrationServiceAsyncStub(MigrationServiceStub):
     """
     CancelMigration: _aio.UnaryUnaryMultiCallable[_migration_pb2.CancelMigrationRequest, _migration_pb2.CancelMigrationResponse]  # type: ignore[assignment]
     """Asks a migration to end with the guest running where it was; answers once it has ended.
+    For either side: the destination refuses the guest as long as it has not taken it, and the
+    source finds out.
 
     Idempotent. Errors: NOT_FOUND (MIGRATION_UNKNOWN), FAILED_PRECONDITION (TOO_LATE: the
-    guest was let go already; its outcome is in the answer's metadata).
+    guest was let go already, or taken).
     """
     ResolveMigration: _aio.UnaryUnaryMultiCallable[_migration_pb2.ResolveMigrationRequest, _migration_pb2.ResolveMigrationResponse]  # type: ignore[assignment]
     """Settles a migration in doubt whose other host is gone for good, by an operator's word.
+    For the migration's source.
 
-    Errors: NOT_FOUND (MIGRATION_UNKNOWN), INVALID_ARGUMENT (CONFIRMATION_WRONG),
-    FAILED_PRECONDITION (NOT_IN_DOUBT, PEER_ANSWERS: the other host can be asked and must be).
+    Idempotent. Errors: NOT_FOUND (MIGRATION_UNKNOWN), INVALID_ARGUMENT (CONFIRMATION_WRONG),
+    FAILED_PRECONDITION (NOT_IN_DOUBT, NOT_THE_SOURCE, PEER_ANSWERS: the other host can be asked
+    and must be).
     """
 
 class MigrationServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -135,7 +147,9 @@ class MigrationServiceServicer(metaclass=_abc_1.ABCMeta):
 
     Errors of every method: UNAUTHENTICATED (no usable certificate), PERMISSION_DENIED
     (DENIED: the policy does not allow it). Every error carries a google.rpc.ErrorInfo with the
-    domain "bmig", a stable reason and the metadata guest, side, location and advice where known.
+    domain "bmig", a stable reason and, where known, the metadata guest, side ("source" or
+    "destination"), location (where the guest is now), advice (what to do) and message.
+    Where a request takes the beginning of an id: INVALID_ARGUMENT (ID_AMBIGUOUS).
     """
 
     @_abc_1.abstractmethod
@@ -203,9 +217,11 @@ class MigrationServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_migration_pb2.CancelMigrationResponse, _abc.Awaitable[_migration_pb2.CancelMigrationResponse]]:
         """Asks a migration to end with the guest running where it was; answers once it has ended.
+        For either side: the destination refuses the guest as long as it has not taken it, and the
+        source finds out.
 
         Idempotent. Errors: NOT_FOUND (MIGRATION_UNKNOWN), FAILED_PRECONDITION (TOO_LATE: the
-        guest was let go already; its outcome is in the answer's metadata).
+        guest was let go already, or taken).
         """
 
     @_abc_1.abstractmethod
@@ -215,9 +231,11 @@ class MigrationServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_migration_pb2.ResolveMigrationResponse, _abc.Awaitable[_migration_pb2.ResolveMigrationResponse]]:
         """Settles a migration in doubt whose other host is gone for good, by an operator's word.
+        For the migration's source.
 
-        Errors: NOT_FOUND (MIGRATION_UNKNOWN), INVALID_ARGUMENT (CONFIRMATION_WRONG),
-        FAILED_PRECONDITION (NOT_IN_DOUBT, PEER_ANSWERS: the other host can be asked and must be).
+        Idempotent. Errors: NOT_FOUND (MIGRATION_UNKNOWN), INVALID_ARGUMENT (CONFIRMATION_WRONG),
+        FAILED_PRECONDITION (NOT_IN_DOUBT, NOT_THE_SOURCE, PEER_ANSWERS: the other host can be asked
+        and must be).
         """
 
 def add_MigrationServiceServicer_to_server(servicer: MigrationServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from bmig.v1 import guest_pb2 as bmig_dot_v1_dot_guest__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x12\x62mig/v1/node.proto\x12\x07\x62mig.v1\x1a\x13\x62mig/v1/guest.proto\"\xe4\x01\n\x04Node\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x19\n\x11protocol_versions\x18\x03 \x03(\r\x12\x0f\n\x07\x64rivers\x18\x04 \x03(\t\x12\x1e\n\x16memory_available_bytes\x18\x05 \x01(\x04\x12\x1a\n\x12memory_total_bytes\x18\x06 \x01(\x04\x12\x1d\n\x15spool_available_bytes\x18\x07 \x01(\x04\x12 \n\x18\x63\x65rtificate_expires_at_s\x18\x08 \x01(\x03\x12\x14\n\x0cstarted_at_s\x18\t \x01(\x03\"*\n\tKnownNode\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x02 \x01(\t\"\x10\n\x0eGetNodeRequest\"W\n\x0fGetNodeResponse\x12\x1b\n\x04node\x18\x01 \x01(\x0b\x32\r.bmig.v1.Node\x12\'\n\x0bknown_nodes\x18\x02 \x03(\x0b\x32\x12.bmig.v1.KnownNode\"\x13\n\x11ListGuestsRequest\"4\n\x12ListGuestsResponse\x12\x1e\n\x06guests\x18\x01 \x03(\x0b\x32\x0e.bmig.v1.Guest\"\x1f\n\x0fGetGuestRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"1\n\x10GetGuestResponse\x12\x1d\n\x05guest\x18\x01 \x01(\x0b\x32\x0e.bmig.v1.Guest2\xd3\x01\n\x0bNodeService\x12<\n\x07GetNode\x12\x17.bmig.v1.GetNodeRequest\x1a\x18.bmig.v1.GetNodeResponse\x12\x45\n\nListGuests\x12\x1a.bmig.v1.ListGuestsRequest\x1a\x1b.bmig.v1.ListGuestsResponse\x12?\n\x08GetGuest\x12\x18.bmig.v1.GetGuestRequest\x1a\x19.bmig.v1.GetGuestResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x12\x62mig/v1/node.proto\x12\x07\x62mig.v1\x1a\x13\x62mig/v1/guest.proto\"\xe4\x01\n\x04Node\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x19\n\x11protocol_versions\x18\x03 \x03(\r\x12\x0f\n\x07\x64rivers\x18\x04 \x03(\t\x12\x1e\n\x16memory_available_bytes\x18\x05 \x01(\x04\x12\x1a\n\x12memory_total_bytes\x18\x06 \x01(\x04\x12\x1d\n\x15spool_available_bytes\x18\x07 \x01(\x04\x12 \n\x18\x63\x65rtificate_expires_at_s\x18\x08 \x01(\x03\x12\x14\n\x0cstarted_at_s\x18\t \x01(\x03\"*\n\tKnownNode\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x02 \x01(\t\"\x10\n\x0eGetNodeRequest\"W\n\x0fGetNodeResponse\x12\x1b\n\x04node\x18\x01 \x01(\x0b\x32\r.bmig.v1.Node\x12\'\n\x0bknown_nodes\x18\x02 \x03(\x0b\x32\x12.bmig.v1.KnownNode\"\"\n\x11ListGuestsRequest\x12\r\n\x05\x61\x66ter\x18\x01 \x01(\t\"F\n\x12ListGuestsResponse\x12\x1e\n\x06guests\x18\x01 \x03(\x0b\x32\x0e.bmig.v1.Guest\x12\x10\n\x08has_more\x18\x02 \x01(\x08\"\x1f\n\x0fGetGuestRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"1\n\x10GetGuestResponse\x12\x1d\n\x05guest\x18\x01 \x01(\x0b\x32\x0e.bmig.v1.Guest2\xd3\x01\n\x0bNodeService\x12<\n\x07GetNode\x12\x17.bmig.v1.GetNodeRequest\x1a\x18.bmig.v1.GetNodeResponse\x12\x45\n\nListGuests\x12\x1a.bmig.v1.ListGuestsRequest\x1a\x1b.bmig.v1.ListGuestsResponse\x12?\n\x08GetGuest\x12\x18.bmig.v1.GetGuestRequest\x1a\x19.bmig.v1.GetGuestResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -41,13 +41,13 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETNODERESPONSE']._serialized_start=345
   _globals['_GETNODERESPONSE']._serialized_end=432
   _globals['_LISTGUESTSREQUEST']._serialized_start=434
-  _globals['_LISTGUESTSREQUEST']._serialized_end=453
-  _globals['_LISTGUESTSRESPONSE']._serialized_start=455
-  _globals['_LISTGUESTSRESPONSE']._serialized_end=507
-  _globals['_GETGUESTREQUEST']._serialized_start=509
-  _globals['_GETGUESTREQUEST']._serialized_end=540
-  _globals['_GETGUESTRESPONSE']._serialized_start=542
-  _globals['_GETGUESTRESPONSE']._serialized_end=591
-  _globals['_NODESERVICE']._serialized_start=594
-  _globals['_NODESERVICE']._serialized_end=805
+  _globals['_LISTGUESTSREQUEST']._serialized_end=468
+  _globals['_LISTGUESTSRESPONSE']._serialized_start=470
+  _globals['_LISTGUESTSRESPONSE']._serialized_end=540
+  _globals['_GETGUESTREQUEST']._serialized_start=542
+  _globals['_GETGUESTREQUEST']._serialized_end=573
+  _globals['_GETGUESTRESPONSE']._serialized_start=575
+  _globals['_GETGUESTRESPONSE']._serialized_end=624
+  _globals['_NODESERVICE']._serialized_start=627
+  _globals['_NODESERVICE']._serialized_end=838
 # @@protoc_insertion_point(module_scope)

@@ -50,14 +50,18 @@ class GetNodeResponse(_message.Message):
     def __init__(self, node: _Optional[_Union[Node, _Mapping]] = ..., known_nodes: _Optional[_Iterable[_Union[KnownNode, _Mapping]]] = ...) -> None: ...
 
 class ListGuestsRequest(_message.Message):
-    __slots__ = ()
-    def __init__(self) -> None: ...
+    __slots__ = ("after",)
+    AFTER_FIELD_NUMBER: _ClassVar[int]
+    after: str
+    def __init__(self, after: _Optional[str] = ...) -> None: ...
 
 class ListGuestsResponse(_message.Message):
-    __slots__ = ("guests",)
+    __slots__ = ("guests", "has_more")
     GUESTS_FIELD_NUMBER: _ClassVar[int]
+    HAS_MORE_FIELD_NUMBER: _ClassVar[int]
     guests: _containers.RepeatedCompositeFieldContainer[_guest_pb2.Guest]
-    def __init__(self, guests: _Optional[_Iterable[_Union[_guest_pb2.Guest, _Mapping]]] = ...) -> None: ...
+    has_more: bool
+    def __init__(self, guests: _Optional[_Iterable[_Union[_guest_pb2.Guest, _Mapping]]] = ..., has_more: _Optional[bool] = ...) -> None: ...
 
 class GetGuestRequest(_message.Message):
     __slots__ = ("name",)

@@ -19,6 +19,14 @@ class Outcome(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     OUTCOME_REFUSED: _ClassVar[Outcome]
     OUTCOME_RETURNED: _ClassVar[Outcome]
     OUTCOME_UNKNOWN: _ClassVar[Outcome]
+
+class FileState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    FILE_STATE_UNSPECIFIED: _ClassVar[FileState]
+    FILE_STATE_SAME: _ClassVar[FileState]
+    FILE_STATE_DIFFERS: _ClassVar[FileState]
+    FILE_STATE_MISSING: _ClassVar[FileState]
+    FILE_STATE_OUTSIDE: _ClassVar[FileState]
 OUTCOME_UNSPECIFIED: Outcome
 OUTCOME_RECEIVING: Outcome
 OUTCOME_READY: Outcome
@@ -27,9 +35,14 @@ OUTCOME_RUNNING: Outcome
 OUTCOME_REFUSED: Outcome
 OUTCOME_RETURNED: Outcome
 OUTCOME_UNKNOWN: Outcome
+FILE_STATE_UNSPECIFIED: FileState
+FILE_STATE_SAME: FileState
+FILE_STATE_DIFFERS: FileState
+FILE_STATE_MISSING: FileState
+FILE_STATE_OUTSIDE: FileState
 
 class NodeFacts(_message.Message):
-    __slots__ = ("name", "protocol_versions", "version", "clock_ms", "certificate_expires_at_s", "memory_available_bytes", "spool_available_bytes", "spool_in_memory", "cpu", "driver", "networks", "disks", "firmware", "name_taken_by", "denied")
+    __slots__ = ("name", "protocol_versions", "version", "clock_ms", "certificate_expires_at_s", "memory_available_bytes", "spool_available_bytes", "spool_in_memory", "cpu", "driver", "networks", "disks", "firmware", "name_taken_by", "denied", "silent_networks")
     NAME_FIELD_NUMBER: _ClassVar[int]
     PROTOCOL_VERSIONS_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
@@ -45,6 +58,7 @@ class NodeFacts(_message.Message):
     FIRMWARE_FIELD_NUMBER: _ClassVar[int]
     NAME_TAKEN_BY_FIELD_NUMBER: _ClassVar[int]
     DENIED_FIELD_NUMBER: _ClassVar[int]
+    SILENT_NETWORKS_FIELD_NUMBER: _ClassVar[int]
     name: str
     protocol_versions: _containers.RepeatedScalarFieldContainer[int]
     version: str
@@ -60,7 +74,16 @@ class NodeFacts(_message.Message):
     firmware: _containers.RepeatedCompositeFieldContainer[FileFacts]
     name_taken_by: str
     denied: str
-    def __init__(self, name: _Optional[str] = ..., protocol_versions: _Optional[_Iterable[int]] = ..., version: _Optional[str] = ..., clock_ms: _Optional[int] = ..., certificate_expires_at_s: _Optional[int] = ..., memory_available_bytes: _Optional[int] = ..., spool_available_bytes: _Optional[int] = ..., spool_in_memory: _Optional[bool] = ..., cpu: _Optional[_Union[CpuFacts, _Mapping]] = ..., driver: _Optional[_Union[DriverFacts, _Mapping]] = ..., networks: _Optional[_Iterable[str]] = ..., disks: _Optional[_Iterable[_Union[DiskFacts, _Mapping]]] = ..., firmware: _Optional[_Iterable[_Union[FileFacts, _Mapping]]] = ..., name_taken_by: _Optional[str] = ..., denied: _Optional[str] = ...) -> None: ...
+    silent_networks: _containers.RepeatedCompositeFieldContainer[NetworkObstacle]
+    def __init__(self, name: _Optional[str] = ..., protocol_versions: _Optional[_Iterable[int]] = ..., version: _Optional[str] = ..., clock_ms: _Optional[int] = ..., certificate_expires_at_s: _Optional[int] = ..., memory_available_bytes: _Optional[int] = ..., spool_available_bytes: _Optional[int] = ..., spool_in_memory: _Optional[bool] = ..., cpu: _Optional[_Union[CpuFacts, _Mapping]] = ..., driver: _Optional[_Union[DriverFacts, _Mapping]] = ..., networks: _Optional[_Iterable[str]] = ..., disks: _Optional[_Iterable[_Union[DiskFacts, _Mapping]]] = ..., firmware: _Optional[_Iterable[_Union[FileFacts, _Mapping]]] = ..., name_taken_by: _Optional[str] = ..., denied: _Optional[str] = ..., silent_networks: _Optional[_Iterable[_Union[NetworkObstacle, _Mapping]]] = ...) -> None: ...
+
+class NetworkObstacle(_message.Message):
+    __slots__ = ("network", "problem")
+    NETWORK_FIELD_NUMBER: _ClassVar[int]
+    PROBLEM_FIELD_NUMBER: _ClassVar[int]
+    network: str
+    problem: str
+    def __init__(self, network: _Optional[str] = ..., problem: _Optional[str] = ...) -> None: ...
 
 class CpuFacts(_message.Message):
     __slots__ = ("vendor", "model", "features", "count")
@@ -101,24 +124,28 @@ class DiskFacts(_message.Message):
     def __init__(self, storage: _Optional[str] = ..., image: _Optional[str] = ..., size_bytes: _Optional[int] = ..., probe: _Optional[str] = ...) -> None: ...
 
 class FileFacts(_message.Message):
-    __slots__ = ("path", "sha256")
+    __slots__ = ("path", "sha256", "state")
     PATH_FIELD_NUMBER: _ClassVar[int]
     SHA256_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
     path: str
     sha256: str
-    def __init__(self, path: _Optional[str] = ..., sha256: _Optional[str] = ...) -> None: ...
+    state: FileState
+    def __init__(self, path: _Optional[str] = ..., sha256: _Optional[str] = ..., state: _Optional[_Union[FileState, str]] = ...) -> None: ...
 
 class ExchangeCapabilitiesRequest(_message.Message):
-    __slots__ = ("definition", "requested_by", "protocol_versions", "probe_name")
+    __slots__ = ("definition", "requested_by", "protocol_versions", "probe_name", "firmware")
     DEFINITION_FIELD_NUMBER: _ClassVar[int]
     REQUESTED_BY_FIELD_NUMBER: _ClassVar[int]
     PROTOCOL_VERSIONS_FIELD_NUMBER: _ClassVar[int]
     PROBE_NAME_FIELD_NUMBER: _ClassVar[int]
+    FIRMWARE_FIELD_NUMBER: _ClassVar[int]
     definition: _guest_pb2.GuestDefinition
     requested_by: str
     protocol_versions: _containers.RepeatedScalarFieldContainer[int]
     probe_name: str
-    def __init__(self, definition: _Optional[_Union[_guest_pb2.GuestDefinition, _Mapping]] = ..., requested_by: _Optional[str] = ..., protocol_versions: _Optional[_Iterable[int]] = ..., probe_name: _Optional[str] = ...) -> None: ...
+    firmware: _containers.RepeatedCompositeFieldContainer[FileFacts]
+    def __init__(self, definition: _Optional[_Union[_guest_pb2.GuestDefinition, _Mapping]] = ..., requested_by: _Optional[str] = ..., protocol_versions: _Optional[_Iterable[int]] = ..., probe_name: _Optional[str] = ..., firmware: _Optional[_Iterable[_Union[FileFacts, _Mapping]]] = ...) -> None: ...
 
 class ExchangeCapabilitiesResponse(_message.Message):
     __slots__ = ("facts",)
@@ -251,12 +278,14 @@ class DeliverStateResponse(_message.Message):
     def __init__(self, memory_root: _Optional[bytes] = ..., parts: _Optional[_Iterable[_Union[_migration_pb2.DowntimePart, _Mapping]]] = ...) -> None: ...
 
 class CommitRequest(_message.Message):
-    __slots__ = ("migration_id", "epoch")
+    __slots__ = ("migration_id", "epoch", "journal_incarnation")
     MIGRATION_ID_FIELD_NUMBER: _ClassVar[int]
     EPOCH_FIELD_NUMBER: _ClassVar[int]
+    JOURNAL_INCARNATION_FIELD_NUMBER: _ClassVar[int]
     migration_id: str
     epoch: int
-    def __init__(self, migration_id: _Optional[str] = ..., epoch: _Optional[int] = ...) -> None: ...
+    journal_incarnation: str
+    def __init__(self, migration_id: _Optional[str] = ..., epoch: _Optional[int] = ..., journal_incarnation: _Optional[str] = ...) -> None: ...
 
 class CommitResponse(_message.Message):
     __slots__ = ("outcome", "parts", "failure")

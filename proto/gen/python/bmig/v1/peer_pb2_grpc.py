@@ -105,7 +105,8 @@ class PeerServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def StreamMemory(self, request_iterator, context):
-        """Carries memory chunks; answers acknowledge them in order of arrival.
+        """Carries memory chunks, which are written in order of arrival; answers acknowledge them, several
+        at once if more have arrived meanwhile.
 
         A chunk may be sent again at any time on a new stream: it is written again.
         Errors: INVALID_ARGUMENT (CHUNK_INVALID: range, size, codec or digest), ABORTED

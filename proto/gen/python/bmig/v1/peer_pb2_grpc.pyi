@@ -49,7 +49,8 @@ class PeerServiceStub:
     ABORTED (MIGRATION_OVER: refused before; use a new id).
     """
     StreamMemory: _grpc.StreamStreamMultiCallable[_peer_pb2.StreamMemoryRequest, _peer_pb2.StreamMemoryResponse]
-    """Carries memory chunks; answers acknowledge them in order of arrival.
+    """Carries memory chunks, which are written in order of arrival; answers acknowledge them, several
+    at once if more have arrived meanwhile.
 
     A chunk may be sent again at any time on a new stream: it is written again.
     Errors: INVALID_ARGUMENT (CHUNK_INVALID: range, size, codec or digest), ABORTED
@@ -89,7 +90,8 @@ class PeerServiceAsyncStub(PeerServiceStub):
     ABORTED (MIGRATION_OVER: refused before; use a new id).
     """
     StreamMemory: _aio.StreamStreamMultiCallable[_peer_pb2.StreamMemoryRequest, _peer_pb2.StreamMemoryResponse]  # type: ignore[assignment]
-    """Carries memory chunks; answers acknowledge them in order of arrival.
+    """Carries memory chunks, which are written in order of arrival; answers acknowledge them, several
+    at once if more have arrived meanwhile.
 
     A chunk may be sent again at any time on a new stream: it is written again.
     Errors: INVALID_ARGUMENT (CHUNK_INVALID: range, size, codec or digest), ABORTED
@@ -144,7 +146,8 @@ class PeerServiceServicer(metaclass=_abc_1.ABCMeta):
         request_iterator: _MaybeAsyncIterator[_peer_pb2.StreamMemoryRequest],
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_peer_pb2.StreamMemoryResponse], _abc.AsyncIterator[_peer_pb2.StreamMemoryResponse]]:
-        """Carries memory chunks; answers acknowledge them in order of arrival.
+        """Carries memory chunks, which are written in order of arrival; answers acknowledge them, several
+        at once if more have arrived meanwhile.
 
         A chunk may be sent again at any time on a new stream: it is written again.
         Errors: INVALID_ARGUMENT (CHUNK_INVALID: range, size, codec or digest), ABORTED
