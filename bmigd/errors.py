@@ -16,10 +16,13 @@
         └── BadBytes         it sent something that must not be used
 
 A reason is stable and for programs; a message is for people, lower case, with names and numbers.
+Whoever's words are in it, it is bounded and printable: it goes to the journal, to logs, to callers.
 A bug is an AssertionError, never one of these.
 """
 
 from dataclasses import dataclass, field
+
+from bmigd.words import short
 
 
 @dataclass(frozen=True)
@@ -42,6 +45,11 @@ class BmigError(Exception):
     side: str = ""  # "source", "destination" or "" when there is no migration
     location: str = ""  # where the guest is now, in words
     violations: tuple[Violation, ...] = field(default=())
+
+    def __post_init__(self) -> None:
+        self.reason, self.guest = short(self.reason, 64), short(self.guest, 64)
+        self.message, self.advice = short(self.message), short(self.advice)
+        self.location = short(self.location)
 
     def __str__(self) -> str:
         return f"{self.reason}: {self.message}"

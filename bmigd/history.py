@@ -1,18 +1,21 @@
 """What happened in migrations: events and reports, for people.
 
 Nothing here decides anything: ownership lives in the journal, so losing this file loses history
-and nothing else. Writes are ordered and cheap (synchronous=NORMAL).
+and nothing else. Writes are ordered and cheap (synchronous=NORMAL). Not for the event loop: one
+thread at a time, see migration/archive.py.
 """
 
 import json
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 _TABLES = """
 CREATE TABLE IF NOT EXISTS migrations (
-    id TEXT PRIMARY KEY, began_at_ms INTEGER NOT NULL, content TEXT NOT NULL) STRICT;
+    id TEXT PRIMARY KEY, guest TEXT NOT NULL, began_at_ms INTEGER NOT NULL,
+    content TEXT NOT NULL) STRICT;
+CREATE INDEX IF NOT EXISTS migrations_by_time ON migrations (began_at_ms);
 CREATE TABLE IF NOT EXISTS events (
     id TEXT NOT NULL, sequence INTEGER NOT NULL, content TEXT NOT NULL,
     PRIMARY KEY (id, sequence)) STRICT;
@@ -23,9 +26,10 @@ KEEP_MIGRATIONS = 10_000
 class History:
     """Events and last known pictures of migrations, as JSON."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, keep_migrations: int = KEEP_MIGRATIONS) -> None:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         path.touch(mode=0o600)
+        self._keep_migrations = keep_migrations
         self._connection = sqlite3.connect(path, check_same_thread=False)
         self._connection.execute("PRAGMA journal_mode = WAL")
         self._connection.execute("PRAGMA synchronous = NORMAL")
@@ -35,20 +39,21 @@ class History:
         """Close the file."""
         self._connection.close()
 
-    def save(self, migration_id: str, began_at_ms: int, content: Mapping[str, Any]) -> None:
+    def save(
+        self, migration_id: str, guest: str, began_at_ms: int, content: Mapping[str, Any]
+    ) -> None:
         """Keep the latest picture of a migration; the oldest beyond a bound are forgotten."""
         with self._connection as connection:
-            connection.execute(
-                "INSERT INTO migrations VALUES (?, ?, ?)"
-                " ON CONFLICT (id) DO UPDATE SET content = excluded.content",
-                (migration_id, began_at_ms, json.dumps(content)),
+            written = connection.execute(
+                "UPDATE migrations SET content = ? WHERE id = ?",
+                (json.dumps(content), migration_id),
             )
-            connection.execute(
-                "DELETE FROM migrations WHERE id IN (SELECT id FROM migrations"
-                " ORDER BY began_at_ms DESC LIMIT -1 OFFSET ?)",
-                (KEEP_MIGRATIONS,),
-            )
-            connection.execute("DELETE FROM events WHERE id NOT IN (SELECT id FROM migrations)")
+            if written.rowcount == 0:
+                connection.execute(
+                    "INSERT INTO migrations VALUES (?, ?, ?, ?)",
+                    (migration_id, guest, began_at_ms, json.dumps(content)),
+                )
+                self._forget_oldest(connection)
 
     def add_event(self, migration_id: str, sequence: int, content: Mapping[str, Any]) -> None:
         """Keep one event."""
@@ -58,10 +63,33 @@ class History:
                 (migration_id, sequence, json.dumps(content)),
             )
 
-    def migrations(self) -> list[dict[str, Any]]:
-        """Every picture, newest first."""
-        rows = self._connection.execute("SELECT content FROM migrations ORDER BY began_at_ms DESC")
+    def find(self, beginning: str, limit: int) -> list[dict[str, Any]]:
+        """Pictures of migrations whose id begins so, at most that many."""
+        rows = self._connection.execute(
+            "SELECT content FROM migrations WHERE substr(id, 1, ?) = ? LIMIT ?",
+            (len(beginning), beginning, limit),
+        )
         return [json.loads(content) for (content,) in rows]
+
+    def open_ids(self) -> set[str]:
+        """Migrations whose last picture is not that of an end."""
+        rows = self._connection.execute(
+            "SELECT id FROM migrations WHERE json_extract(content, '$.ended_at_ms') = 0"
+        )
+        return {migration_id for (migration_id,) in rows}
+
+    def newest(self, wanted: Callable[[str], bool], limit: int) -> list[dict[str, Any]]:
+        """Pictures of wanted guests, newest first, at most that many."""
+        rows = self._connection.execute(
+            "SELECT guest, content FROM migrations ORDER BY began_at_ms DESC, id"
+        )
+        found: list[dict[str, Any]] = []
+        for guest, content in rows:
+            if len(found) == limit:
+                break
+            if wanted(guest):
+                found.append(json.loads(content))
+        return found
 
     def events(self, migration_id: str) -> list[dict[str, Any]]:
         """Events of one migration, in order."""
@@ -69,3 +97,11 @@ class History:
             "SELECT content FROM events WHERE id = ? ORDER BY sequence", (migration_id,)
         )
         return [json.loads(content) for (content,) in rows]
+
+    def _forget_oldest(self, connection: sqlite3.Connection) -> None:
+        rows = connection.execute(
+            "SELECT id FROM migrations ORDER BY began_at_ms DESC LIMIT -1 OFFSET ?",
+            (self._keep_migrations,),
+        ).fetchall()
+        connection.executemany("DELETE FROM migrations WHERE id = ?", rows)
+        connection.executemany("DELETE FROM events WHERE id = ?", rows)

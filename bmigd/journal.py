@@ -2,12 +2,15 @@
 
 SQLite in WAL mode with synchronous=FULL: when a call returns, the record survives a power failure.
 A journal is made once (`bmigd init`) and has an incarnation; the daemon never makes one by itself,
-because a forgotten RUNNING could become a second copy of a guest.
+because a forgotten RUNNING could become a second copy of a guest. An older copy has forgotten too:
+so how far the journal has come is kept once more outside of it, in its mark, and whoever opens it
+compares (migration/ledger.py).
 
 Every method blocks on the disk; call them through the daemon's journal thread. Which state may
 follow which is decided in migration/handoff.py, not here.
 """
 
+import os
 import sqlite3
 import time
 import uuid
@@ -15,11 +18,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from bmigd.crashpoints import MARK, reach
 from bmigd.errors import LocalFault
 
-SCHEMA = 1
+SCHEMA = 2
+Progress = tuple[str, int]  # incarnation, and how many writes it has seen
 _TABLES = """
-CREATE TABLE journal (incarnation TEXT NOT NULL, schema INTEGER NOT NULL, made_at REAL NOT NULL);
+CREATE TABLE journal (
+    incarnation TEXT NOT NULL,
+    schema INTEGER NOT NULL,
+    made_at REAL NOT NULL,
+    writes INTEGER NOT NULL
+);
 CREATE TABLE migrations (
     id TEXT PRIMARY KEY,
     side TEXT NOT NULL CHECK (side IN ('source', 'destination')),
@@ -31,7 +41,8 @@ CREATE TABLE migrations (
     definition TEXT NOT NULL,
     why TEXT NOT NULL,
     began_at REAL NOT NULL,
-    changed_at REAL NOT NULL
+    changed_at REAL NOT NULL,
+    pending TEXT NOT NULL
 ) STRICT;
 CREATE TABLE epochs (guest TEXT PRIMARY KEY, epoch INTEGER NOT NULL) STRICT;
 CREATE TABLE resolutions (id TEXT NOT NULL, operator TEXT NOT NULL, at REAL NOT NULL) STRICT;
@@ -53,6 +64,7 @@ class Record:
     why: str = ""  # why it was refused, returned or aborted: "REASON: message"
     began_at: float = 0.0  # seconds since 1970
     changed_at: float = 0.0
+    pending: str = ""  # the change of state whose steps are not all done
 
 
 def create(path: Path) -> str:
@@ -66,22 +78,40 @@ def create(path: Path) -> str:
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     path.touch(mode=0o600)
     incarnation = str(uuid.uuid4())
+    _write_mark(path, (incarnation, 0))
     connection = sqlite3.connect(path)
     try:
         _durable(connection)
         connection.executescript(_TABLES)
         with connection:
             connection.execute(
-                "INSERT INTO journal VALUES (?, ?, ?)", (incarnation, SCHEMA, time.time())
+                "INSERT INTO journal VALUES (?, ?, ?, 0)", (incarnation, SCHEMA, time.time())
             )
     finally:
         connection.close()
     return incarnation
 
 
+def mark_path(path: Path) -> Path:
+    """Where a journal's mark is."""
+    return path.with_name(path.name + ".mark")
+
+
+def _write_mark(path: Path, progress: Progress) -> None:
+    """In place, and durable: a line of always the same length."""
+    incarnation, writes = progress
+    mark = os.open(mark_path(path), os.O_WRONLY | os.O_CREAT, 0o600)
+    try:
+        os.pwrite(mark, f"{incarnation} {writes:020d}\n".encode(), 0)
+        os.fsync(mark)
+    finally:
+        os.close(mark)
+
+
 def _durable(connection: sqlite3.Connection) -> None:
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL")
+    connection.execute("PRAGMA wal_autocheckpoint = 64")  # 256 KiB: the log stays small
     connection.execute("PRAGMA foreign_keys = ON")
 
 
@@ -104,6 +134,8 @@ class Journal:
             self.incarnation, schema = self._connection.execute(
                 "SELECT incarnation, schema FROM journal"
             ).fetchone()
+            if schema == SCHEMA:
+                self._writes = self._count()
         except (sqlite3.Error, TypeError) as error:
             raise self._damaged(error) from error
         if verdict != "ok":
@@ -117,6 +149,20 @@ class Journal:
         """Close the file."""
         self._connection.close()
 
+    @property
+    def progress(self) -> Progress:
+        """How far it has come."""
+        return self.incarnation, self._writes
+
+    @property
+    def marked(self) -> Progress | None:
+        """How far it had come by its mark; None if that is missing or unreadable."""
+        try:
+            incarnation, writes = mark_path(self._path).read_text(encoding="ascii").split()
+            return incarnation, int(writes)
+        except (OSError, ValueError):
+            return None
+
     def get(self, migration_id: str) -> Record | None:
         """One migration, or None."""
         rows = self._select("WHERE id = ?", migration_id)
@@ -124,26 +170,37 @@ class Journal:
 
     def all(self) -> list[Record]:
         """Every migration, oldest first."""
-        return self._select("ORDER BY began_at")
+        return self._select("ORDER BY rowid")  # a clock may have gone back
 
     def put(self, record: Record) -> Record:
         """Write a new migration or its new state; durable on return."""
         now = time.time()
         self._write(
             lambda: self._connection.execute(
-                "INSERT INTO migrations VALUES (?,?,?,?,?,?,?,?,?,?,?) ON CONFLICT (id) DO UPDATE"
+                "INSERT INTO migrations VALUES (?,?,?,?,?,?,?,?,?,?,?,?) ON CONFLICT (id) DO UPDATE"
                 " SET state = excluded.state, peer_incarnation = excluded.peer_incarnation,"
-                " why = excluded.why, changed_at = excluded.changed_at",
+                " why = excluded.why, changed_at = excluded.changed_at,"
+                " pending = excluded.pending",
                 (
                     *(record.id, record.side, record.guest, record.peer, record.epoch),
                     *(record.state, record.peer_incarnation, record.definition, record.why),
-                    *(record.began_at or now, now),
+                    *(record.began_at or now, now, record.pending),
                 ),
             )
         )
         written = self.get(record.id)
         assert written
         return written
+
+    def forget_refused(self, age_s: float) -> None:
+        """Drop receptions that were refused so long ago: an unknown one is answered the same."""
+        self._write(
+            lambda: self._connection.execute(
+                "DELETE FROM migrations WHERE side = 'destination' AND state = 'REFUSED'"
+                " AND pending = '' AND changed_at < ?",
+                (time.time() - age_s,),
+            )
+        )
 
     def epoch(self, guest: str) -> int:
         """How often the guest has been handed over, as far as this node knows."""
@@ -172,7 +229,7 @@ class Journal:
 
     def _select(self, clause: str, *values: object) -> list[Record]:
         columns = "id, side, guest, peer, epoch, state, peer_incarnation, definition, why"
-        query = f"SELECT {columns}, began_at, changed_at FROM migrations {clause}"  # noqa: S608 - clauses are literals of this file
+        query = f"SELECT {columns}, began_at, changed_at, pending FROM migrations {clause}"  # noqa: S608 - clauses are literals of this file
         try:
             return [Record(*row) for row in self._connection.execute(query, values)]
         except sqlite3.Error as error:
@@ -182,12 +239,20 @@ class Journal:
         try:
             with self._connection:
                 statement()
-        except sqlite3.Error as error:
+                self._connection.execute("UPDATE journal SET writes = writes + 1")
+            self._writes = self._count()
+            reach(MARK)
+            _write_mark(self._path, self.progress)
+        except (sqlite3.Error, OSError) as error:
             raise LocalFault(
                 "JOURNAL_UNWRITABLE",
                 f"cannot write {self._path}: {error}",
                 "free space on its disk or mend the disk, then restart the daemon",
             ) from error
+
+    def _count(self) -> int:
+        (writes,) = self._connection.execute("SELECT writes FROM journal").fetchone()
+        return int(writes)
 
     def _damaged(self, cause: object) -> LocalFault:
         return LocalFault(

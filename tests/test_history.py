@@ -4,7 +4,6 @@ from pathlib import Path
 
 import pytest
 
-from bmigd import history
 from bmigd.history import KEEP_MIGRATIONS, History
 
 
@@ -13,21 +12,45 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "state" / "history.db"
 
 
+def everything(history: History, guest: str = "") -> list[dict[str, object]]:
+    """All pictures, newest first."""
+    return history.newest(lambda name: guest in ("", name), 1000)
+
+
 def test_the_latest_picture_is_kept_and_newest_come_first(path: Path) -> None:
     kept = History(path)
-    kept.save("m1", 1000, {"phase": 1})
-    kept.save("m2", 2000, {"phase": 1})
-    kept.save("m1", 1000, {"phase": 6})
+    kept.save("m1", "vm1", 1000, {"phase": 1})
+    kept.save("m2", "vm1", 2000, {"phase": 1})
+    kept.save("m1", "vm1", 1000, {"phase": 6})
     kept.close()
     again = History(path)
-    assert again.migrations() == [{"phase": 1}, {"phase": 6}]
+    assert everything(again) == [{"phase": 1}, {"phase": 6}]
     again.close()
     assert path.stat().st_mode & 0o777 == 0o600
 
 
+def test_only_what_is_wanted_counts_towards_the_limit(path: Path) -> None:
+    kept = History(path)
+    for number in range(6):
+        kept.save(f"m{number}", f"vm{number % 2}", number, {"number": number})
+    assert kept.newest(lambda guest: guest == "vm0", 2) == [{"number": 4}, {"number": 2}]
+    kept.close()
+
+
+def test_a_migration_is_found_by_the_beginning_of_its_id(path: Path) -> None:
+    kept = History(path)
+    for name in ("abcd1", "abcd2", "a%_d3"):
+        kept.save(name, "vm1", 1, {"id": name})
+    assert kept.find("abcd1", 2) == [{"id": "abcd1"}]
+    assert len(kept.find("abcd", 2)) == 2
+    assert kept.find("a%", 2) == [{"id": "a%_d3"}]
+    assert kept.find("b", 2) == []
+    kept.close()
+
+
 def test_events_come_back_in_order_and_once(path: Path) -> None:
     kept = History(path)
-    kept.save("m1", 1000, {})
+    kept.save("m1", "vm1", 1000, {})
     for sequence in (2, 1, 3, 2):
         kept.add_event("m1", sequence, {"sequence": sequence})
     kept.add_event("m2", 1, {"sequence": 9})
@@ -36,17 +59,14 @@ def test_events_come_back_in_order_and_once(path: Path) -> None:
     kept.close()
 
 
-def test_the_oldest_are_forgotten_with_their_events(
-    path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_oldest_are_forgotten_with_their_events(path: Path) -> None:
     assert KEEP_MIGRATIONS >= 1000
-    monkeypatch.setattr(history, "KEEP_MIGRATIONS", 2)
-    kept = History(path)
+    kept = History(path, keep_migrations=2)
     for number in (1, 2, 3):
-        kept.save(f"m{number}", number * 1000, {"number": number})
+        kept.save(f"m{number}", "vm1", number * 1000, {"number": number})
         kept.add_event(f"m{number}", 1, {})
-    kept.save("m3", 3000, {"number": 3})
-    assert kept.migrations() == [{"number": 3}, {"number": 2}]
+    kept.save("m3", "vm1", 3000, {"number": 3})
+    assert everything(kept) == [{"number": 3}, {"number": 2}]
     assert kept.events("m1") == []
     assert kept.events("m3") == [{}]
     kept.close()

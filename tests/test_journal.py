@@ -5,6 +5,7 @@ never used and never replaced; epochs never fall.
 import sqlite3
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +15,8 @@ from hypothesis import strategies as st
 
 from bmigd import journal
 from bmigd.errors import LocalFault
-from bmigd.journal import Journal, Record
+from bmigd.journal import Journal, Record, mark_path
+from bmigd.migration.ledger import Ledger
 
 RECORD = Record("m1", "source", "web1", "host2", 3, "MIGRATING", "theirs", 'name = "web1"', "")
 
@@ -124,11 +126,12 @@ def test_a_new_state_changes_what_may_change_and_nothing_else(path: Path) -> Non
     opened.close()
 
 
-def test_migrations_are_listed_oldest_first(path: Path) -> None:
+def test_migrations_are_listed_oldest_first_though_the_clock_went_back(path: Path) -> None:
     opened = Journal(path)
-    for number in (3, 1, 2):
-        opened.put(replace(RECORD, id=f"m{number}", began_at=float(number)))
-    assert [record.id for record in opened.all()] == ["m1", "m2", "m3"]
+    for migration_id, began_at in (("m1", 2e9), ("m2", 1e9)):
+        opened.put(replace(RECORD, id=migration_id, began_at=began_at))
+    opened.put(replace(RECORD, id="m1", state="ABORTED"))
+    assert [record.id for record in opened.all()] == ["m1", "m2"]
     opened.close()
 
 
@@ -210,12 +213,43 @@ def test_a_journal_without_its_incarnation_is_damaged(path: Path) -> None:
     assert fault.value.reason == "JOURNAL_DAMAGED"
 
 
+def test_the_mark_tells_how_far_the_journal_has_come(path: Path) -> None:
+    opened = Journal(path)
+    assert opened.marked == opened.progress == (opened.incarnation, 0)
+    opened.put(RECORD)
+    opened.raise_epoch("web1", 3)
+    assert opened.marked == opened.progress == (opened.incarnation, 2)
+    opened.close()
+
+
+def test_an_old_copy_of_a_journal_is_not_used(path: Path, tmp_path: Path) -> None:
+    opened = Journal(path)
+    opened.put(RECORD)
+    opened.close()
+    copy = path.read_bytes()
+    opened = Journal(path)
+    opened.put(replace(RECORD, state="LET_GO"))
+    opened.close()
+    path.write_bytes(copy)
+    with ThreadPoolExecutor(1) as thread, pytest.raises(LocalFault) as fault:
+        Ledger(Journal(path), thread)
+    assert fault.value.reason == "JOURNAL_OLD"
+
+
+@pytest.mark.parametrize("content", ["", "another 00000000000000000000\n", "neither"])
+def test_a_journal_without_a_mark_of_its_own_is_not_used(path: Path, content: str) -> None:
+    mark_path(path).write_text(content)
+    with ThreadPoolExecutor(1) as thread, pytest.raises(LocalFault) as fault:
+        Ledger(Journal(path), thread)
+    assert fault.value.reason == "JOURNAL_FOREIGN"
+
+
 def test_a_journal_of_another_schema_is_left_alone(path: Path) -> None:
     connection = sqlite3.connect(path)
     connection.execute("UPDATE journal SET schema = 99")
     connection.commit()
     connection.close()
-    with pytest.raises(LocalFault, match="has schema 99, this daemon needs 1") as fault:
+    with pytest.raises(LocalFault, match="has schema 99, this daemon needs 2") as fault:
         Journal(path)
     assert fault.value.reason == "JOURNAL_SCHEMA"
 
@@ -240,4 +274,17 @@ def test_a_side_that_does_not_exist_is_never_written(path: Path) -> None:
     with pytest.raises(LocalFault):
         opened.put(replace(RECORD, side="both"))
     assert opened.all() == []
+    opened.close()
+
+
+def test_only_what_was_refused_long_ago_is_forgotten(path: Path) -> None:
+    opened = Journal(path)
+    for state in ("REFUSED", "RUNNING", "RETURNED"):
+        opened.put(replace(RECORD, id=state, side="destination", state=state))
+    opened.put(replace(RECORD, id="pending", side="destination", state="REFUSED", pending="x"))
+    opened.put(replace(RECORD, id="source", state="REFUSED"))
+    opened.forget_refused(1e12)
+    assert len(opened.all()) == 5
+    opened.forget_refused(-1)
+    assert {record.id for record in opened.all()} == {"RUNNING", "RETURNED", "pending", "source"}
     opened.close()
