@@ -60,6 +60,12 @@ class Memory(Protocol):
     def view(self, region: int) -> memoryview:
         """All bytes of a region."""
 
+    def populated(self, region: int) -> list[tuple[int, int]]:
+        """Offset and length in bytes of what may be other than zero, ascending.
+
+        Memory that a guest never touched costs the host nothing until somebody reads it.
+        """
+
     def close(self) -> None:
         """Unmap."""
 
@@ -99,6 +105,7 @@ class Witness:
     executed: bool = False  # it was told to execute the hypervisor
     runs: bool = False
     never_ran: bool = False  # the hypervisor exited before it signalled that the guest runs
+    starting: bool = False  # the hypervisor is there and has not signalled yet
 
 
 class OutgoingGuest(Protocol):
@@ -141,6 +148,9 @@ class IncomingGuest(Protocol):
 
     async def witness(self) -> "Witness":
         """What the guest's supervisor saw, for a daemon that was restarted."""
+
+    async def accept(self) -> None:
+        """It is this node's guest now: drop what it came in. Idempotent."""
 
     async def discard(self) -> None:
         """Drop everything of it; nothing of it may run. Idempotent."""

@@ -16,6 +16,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from bmigd.errors import Invalid
 
 MIB = 1 << 20
+MAX_DEVICES, MAX_OPTIONS = 64, 32
+MAX_COMPLAINTS = 8
 UNITS = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 
 # The name goes into paths, a socket path of 104 bytes, and command lines.
@@ -23,6 +25,7 @@ GuestName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]{0,63}$")]
 Label = Annotated[str, Field(pattern=r"^[A-Za-z0-9]([A-Za-z0-9.-]{0,61}[A-Za-z0-9])?$")]
 # Values become parts of comma-separated device strings: no commas, no white space, no control.
 Word = Annotated[str, Field(pattern=r"^[A-Za-z0-9._=:/@+-]{1,200}$")]
+Options = Annotated[tuple[Word, ...], Field(max_length=MAX_OPTIONS)]
 HostPath = Annotated[str, Field(pattern=r"^/[A-Za-z0-9._=:/@+-]{1,900}$")]
 ImagePath = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._/@+-]{0,200}$")]
 Slot = Annotated[str, Field(pattern=r"^([0-9]{1,3}:)?([0-9]{1,2})(:[0-7])?$")]
@@ -69,7 +72,7 @@ class Device(Part):
     image: ImagePath | None = None
     network: Label | None = None
     mac: Mac | None = None
-    options: tuple[Word, ...] = ()
+    options: Options = ()
 
     @model_validator(mode="after")
     def _whole(self) -> Self:
@@ -106,8 +109,8 @@ class Definition(Part):
     wired_memory: bool = False
     cpu: Cpu = Cpu()
     firmware: Firmware
-    devices: tuple[Device, ...]
-    options: tuple[Word, ...] = ()
+    devices: Annotated[tuple[Device, ...], Field(max_length=MAX_DEVICES)]
+    options: Options = ()
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -128,6 +131,11 @@ class Definition(Part):
         """Names of the networks that it is on, sorted."""
         return tuple(sorted({d.network for d in self.devices if d.network}))
 
+    @property
+    def cards(self) -> tuple[tuple[str, str], ...]:
+        """Network and MAC of each network card."""
+        return tuple((d.network, d.mac) for d in self.devices if d.network and d.mac)
+
 
 def make(values: Mapping[str, Any]) -> Definition:
     """A definition from values; Invalid (DEFINITION_INVALID) names every wrong field."""
@@ -136,9 +144,9 @@ def make(values: Mapping[str, Any]) -> Definition:
     except ValidationError as error:
         complaints = "; ".join(
             (".".join(str(part) for part in item["loc"]) or "guest") + ": " + item["msg"]
-            for item in error.errors()
+            for item in error.errors(include_input=False, include_context=False)[:MAX_COMPLAINTS]
         )
-        name = values.get("name")
+        name = str(values.get("name"))[:64]
         raise Invalid(
             "DEFINITION_INVALID",
             f"the description of guest {name!r} is wrong: {complaints}",
@@ -151,7 +159,7 @@ def parse_toml(text: str) -> Definition:
     try:
         values = tomllib.loads(text)
         values["memory_bytes"] = parse_size(str(values.pop("memory", "")))
-    except (tomllib.TOMLDecodeError, ValueError) as error:
+    except (ValueError, RecursionError) as error:
         raise Invalid("DEFINITION_INVALID", f"not a guest description: {error}") from error
     values["devices"] = values.pop("device", [])
     return make(values)

@@ -5,7 +5,9 @@ A supervisor is found by its socket alone, so a restarted daemon finds the guest
 
 import asyncio
 import json
+import os
 import shutil
+import signal
 import sys
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -16,6 +18,7 @@ from bmigd.errors import LocalFault
 
 ANSWER_TIMEOUT_S = 10.0
 START_TIMEOUT_S = 20.0
+SOCKET_PATH_BYTES = 103  # FreeBSD has 104 with the final NUL
 
 
 @dataclass(frozen=True)
@@ -28,6 +31,9 @@ class VmmStatus:
     exit_status: int | None
     was_ready: bool
     expect_suspend: bool
+    is_suspended: bool
+    late_suspend: bool
+    log_mark: int
     restarts: int
     error: str
 
@@ -52,24 +58,44 @@ class Supervision:
         """Start a supervisor unless one answers."""
         if await self.status() is not None:
             return
+        self._require_short_path()
         self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         with (self.directory / "supervisor.log").open("ab") as log:
             process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", "bmigd.guests.supervisor", str(self.directory)),
+                *(sys.executable, "-m", "bmigd.guests.supervisor", "--detach", str(self.directory)),
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=log,
                 start_new_session=True,
             )
         assert process.stdout
+        said = b""
         try:
             async with asyncio.timeout(START_TIMEOUT_S):
-                if await process.stdout.readline() == b"ready\n":
-                    return
+                said = await process.stdout.read()
         except TimeoutError:
-            process.kill()
-        text = (self.directory / "supervisor.log").read_text(errors="replace")[-2000:]
-        raise LocalFault("SUPERVISOR_FAILED", f"the supervisor did not start: {text.strip()}")
+            os.killpg(process.pid, signal.SIGKILL)  # it has a session of its own
+        finally:
+            await process.wait()
+        if said != b"ready\n":
+            words = self.directory / "supervisor.log"
+            lines = words.read_text(errors="replace").strip().splitlines() or ["it said nothing"]
+            raise LocalFault(
+                "SUPERVISOR_FAILED",
+                f"the supervisor did not start: {lines[-1]}",
+                f"see {words} on that host",
+            )
+
+    def _require_short_path(self) -> None:
+        if flaw := self.path_flaw():
+            raise LocalFault("SUPERVISOR_FAILED", flaw, "shorten node.run_dir or the guest's name")
+
+    def path_flaw(self) -> str:
+        """Why its sockets could not be made, in words; "" when they can."""
+        path = self.directory / "control"
+        if len(os.fsencode(path)) <= SOCKET_PATH_BYTES:
+            return ""
+        return f"the path of its supervisor's socket is longer than {SOCKET_PATH_BYTES}: {path}"
 
     async def status(self) -> VmmStatus | None:
         """What the supervisor says, or None when there is none."""
@@ -95,12 +121,16 @@ class Supervision:
         """Send the hypervisor a signal, such as TERM (the power button) or KILL."""
         return await self._ask(op="signal", name=name)
 
+    async def newer(self, status: VmmStatus, timeout_s: float) -> VmmStatus:
+        """The status once it changes, or the same after a while."""
+        return await self._ask(op="wait", sequence=status.sequence, timeout_s=timeout_s)
+
     async def changes(self) -> AsyncIterator[VmmStatus]:
         """The status now and after every change."""
         status = await self._ask(op="status")
         yield status
         while True:
-            newer = await self._ask(op="wait", sequence=status.sequence, timeout_s=5.0)
+            newer = await self.newer(status, 5.0)
             if newer.sequence > status.sequence:
                 status = newer
                 yield status

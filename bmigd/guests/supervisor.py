@@ -1,15 +1,19 @@
-"""The process that owns one guest's hypervisor: `python -m bmigd.guests.supervisor DIRECTORY`.
+"""The process that owns one guest's hypervisor.
+
+    python -m bmigd.guests.supervisor [--detach] DIRECTORY
 
 It is the hypervisor's parent, so it alone sees the exit status. It outlives the daemon. Rules:
 - Exit status 0 while a suspend is expected is never taken for a reboot.
 - Exit status 0 otherwise is a reboot: the guest is started again here.
-- A suspend that comes true after it was given up is undone from its own files.
+- A suspend that comes true after it was given up is undone from its own files; if they cannot be
+  used, the guest is started again, as after a power failure.
 It decides nothing about migrations; it starts what it is told to and says what it saw.
 
 Only the standard library, and little of it: one such process runs for every guest.
 """
 
 import asyncio
+import contextlib
 import json
 import os
 import signal
@@ -24,6 +28,7 @@ from bmigd.guests.console import Console
 
 READY_POLL_S = 0.002  # a socket file has no portable notification; only polled while starting
 ERROR_TAIL_BYTES = 4000
+LOOK_S = 1.0  # between two looks whether the socket is still there
 
 Json = dict[str, Any]
 
@@ -37,6 +42,7 @@ class Supervisor:
         self._process: subprocess.Popen[bytes] | None = None
         self._changed = asyncio.Condition()
         self._run: Json = {}
+        self._undoing: Json | None = None  # the late suspend that is being restored now
         self._finished = asyncio.Event()
         self._watching: set[asyncio.Task[None]] = set()
         self.status: Json = {
@@ -46,6 +52,9 @@ class Supervisor:
             "exit_status": None,
             "was_ready": False,  # whether the last hypervisor signalled that its guest runs
             "expect_suspend": False,
+            "is_suspended": False,  # it ended in a suspend, and its guest has not run since
+            "late_suspend": False,  # a suspend was given up and may still come true
+            "log_mark": 0,  # size of the hypervisor's log when a suspend was last asked for
             "restarts": 0,
             "error": "",
         }
@@ -59,12 +68,24 @@ class Supervisor:
         await self._console.open()
         sys.stdout.write("ready\n")
         sys.stdout.flush()
+        _close_stdout()
+        made = path.stat().st_ino
         try:
-            await self._finished.wait()
+            await self._until_over(path, made)
         finally:
             server.close()
             self._console.close()
-            path.unlink(missing_ok=True)
+            if _inode(path) == made:
+                path.unlink()
+
+    async def _until_over(self, path: Path, made: int) -> None:
+        """Until told to quit; or until nobody can, because the socket is gone or another's."""
+        while not self._finished.is_set():
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(LOOK_S):
+                    await self._finished.wait()
+            if not self._process and _inode(path) != made:
+                self._finished.set()
 
     async def _serve_one(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -98,7 +119,7 @@ class Supervisor:
     def _start(self, request: Json) -> None:
         if self._process:
             raise RuntimeError("a hypervisor runs already")
-        self._run = dict(request)
+        self._run, self._undoing = dict(request), None
         self._spawn(request["argv"])
 
     def _spawn(self, argv: list[str]) -> None:
@@ -114,6 +135,7 @@ class Supervisor:
             exit_status=None,
             was_ready=False,
             expect_suspend=False,
+            late_suspend=False,
             error="",
         )
         for work in (self._watch_ready(self._process), self._watch_exit(self._process)):
@@ -125,8 +147,16 @@ class Supervisor:
         ready_socket = Path(self._run["ready_socket"])
         while self._process is process and not self.status["was_ready"]:
             if _is_socket(ready_socket):
-                self._note(state="running", was_ready=True)
+                self._runs()
             await asyncio.sleep(READY_POLL_S)
+
+    def _runs(self) -> None:
+        self._note(state="running", was_ready=True, is_suspended=False)
+        if self._undoing:
+            file = Path(self._undoing["file"])
+            for path in file.parent.glob(f"{file.name}*"):
+                path.unlink(missing_ok=True)
+            self._undoing = None
 
     async def _watch_exit(self, process: subprocess.Popen[bytes]) -> None:
         status = await asyncio.to_thread(process.wait)
@@ -134,30 +164,54 @@ class Supervisor:
             # It may have signalled and died between two polls: then it did run.
             self.status["was_ready"] = True
         self._process = None
-        self._note(state="exited", pid=0, exit_status=status, error=self._error_tail())
-        if status == 0 and not self.status["expect_suspend"] and self.status["was_ready"]:
+        late = self._run.pop("late_suspend", None)
+        came_true = status == 0 and bool(late) and _has_index(Path(late["file"]))
+        expected = status == 0 and self.status["expect_suspend"]
+        was_ready = self.status["was_ready"]
+        self._note(
+            state="exited",
+            pid=0,
+            exit_status=status,
+            is_suspended=came_true or expected if was_ready else self.status["is_suspended"],
+            late_suspend=False,
+            error=self._error_tail(),
+        )
+        if came_true:
+            self._undo(late)
+        elif (status == 0 and was_ready and not expected) or (self._undoing and not was_ready):
             self._again()
 
+    def _undo(self, late: Json) -> None:
+        """Bring back a guest whose suspend came too late to be wanted."""
+        self._undoing = late
+        self._respawn(late["argv"])
+
     def _again(self) -> None:
-        """Start the guest again: from a suspend that came late, or from its firmware."""
-        late = self._run.get("late_suspend")
-        if late and Path(late["file"]).with_name(Path(late["file"]).name + ".meta").exists():
-            self._run.pop("late_suspend")
-            self._spawn(late["argv"])
-            return
-        subprocess.run(self._run["destroy_argv"], check=False, capture_output=True)
+        """Start the guest again from its firmware."""
+        self._undoing = None
         self.status["restarts"] += 1
-        self._spawn(self._run["restart_argv"])
+        with contextlib.suppress(OSError):
+            subprocess.run(self._run["destroy_argv"], check=False, capture_output=True)
+        self._respawn(self._run["restart_argv"])
+
+    def _respawn(self, argv: list[str]) -> None:
+        try:
+            self._spawn(argv)
+        except OSError as error:
+            self._note(state="exited", error=f"cannot be started again: {error}")
 
     def _expect_suspend(self, request: Json) -> None:
         if not self._process:
             raise RuntimeError("no hypervisor runs")
         self._run.pop("late_suspend", None)
-        self._note(expect_suspend=True)
+        self._undoing = None
+        mark = (self._directory / "vmm.log").stat().st_size
+        self._note(expect_suspend=True, late_suspend=False, log_mark=mark)
 
     def _give_up_suspend(self, request: Json) -> None:
-        self._run["late_suspend"] = request["late_suspend"]
-        self._note(expect_suspend=False)
+        if self._process:
+            self._run["late_suspend"] = request["late_suspend"]
+            self._note(expect_suspend=False, late_suspend=True)
 
     def _signal(self, request: Json) -> None:
         if self._process:
@@ -204,12 +258,37 @@ def _is_socket(path: Path) -> bool:
         return False
 
 
+def _inode(path: Path) -> int:
+    """Of a file; 0 when there is none."""
+    try:
+        return path.stat().st_ino
+    except OSError:
+        return 0
+
+
+def _has_index(file: Path) -> bool:
+    """Whether a suspend got as far as the last of its files."""
+    return file.with_name(f"{file.name}.meta").exists()
+
+
+def _close_stdout() -> None:
+    """Whoever waits for the word on it is not kept waiting."""
+    with open(os.devnull, "wb") as nothing:  # noqa: PTH123 - a device, not a file
+        os.dup2(nothing.fileno(), 1)
+
+
 def main() -> None:
-    """Run until told to quit; signals meant for the daemon's group do not reach a new session."""
+    """Run until told to quit; signals meant for the daemon's group do not reach a new session.
+
+    Detached, it is nobody's child: the daemon that started it has nothing to wait for.
+    """
+    *options, directory = sys.argv[1:]
+    if "--detach" in options and os.fork():
+        os._exit(0)
     os.umask(0o077)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    asyncio.run(Supervisor(Path(sys.argv[1])).serve())
+    asyncio.run(Supervisor(Path(directory)).serve())
 
 
 if __name__ == "__main__":

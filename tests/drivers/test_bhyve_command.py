@@ -24,6 +24,9 @@ from bmigd.guests.definition import MIB, Definition, Device, make
 STORAGE = {"nfs": Path("/storage/nfs")}
 TAPS = {"58:9c:fc:00:00:01": "tap7"}
 BHYVE = Path("/usr/sbin/bhyve")
+DISK = {"storage": "nfs", "image": "web1.raw"}
+CARD = {"network": "lan", "mac": "58:9c:fc:00:00:01"}
+WHOLE = {"virtio-blk": DISK, "ahci-hd": DISK, "virtio-net": CARD, "e1000": CARD}
 
 
 def definition(**changes: object) -> Definition:
@@ -148,5 +151,52 @@ def test_every_objection_is_named() -> None:
 
 @pytest.mark.parametrize("emulation", SAVEABLE)
 def test_emulations_with_saved_state_meet_no_objection(emulation: str) -> None:
-    devices = [{"slot": "31", "emulation": "lpc"}, {"slot": "1", "emulation": emulation}]
+    whole = {"slot": "1", "emulation": emulation, **WHOLE.get(emulation, {})}
+    devices = [{"slot": "31", "emulation": "lpc"}, whole]
     assert objections(definition(devices=devices), STORAGE) == []
+
+
+@pytest.mark.parametrize("emulation", ["virtio-net", "e1000"])
+def test_a_card_whose_mac_bhyve_would_make_up_meets_an_objection(emulation: str) -> None:
+    devices = [{"slot": "31", "emulation": "lpc"}, {"slot": "1", "emulation": emulation}]
+    (found,) = objections(definition(devices=devices), STORAGE)
+    assert "a network and a MAC" in found
+
+
+@pytest.mark.parametrize(
+    ("emulation", "option"),
+    [("virtio-blk", "nocache"), ("ahci-hd", "ro"), ("ahci", "hd:/dev/ada1"), ("ahci", "cd:/x.iso")],
+)
+def test_a_disk_that_other_nodes_would_not_look_for_meets_an_objection(
+    emulation: str, option: str
+) -> None:
+    disk = {"slot": "1", "emulation": emulation, "options": [option]}
+    devices = [{"slot": "31", "emulation": "lpc"}, disk]
+    assert len(objections(definition(devices=devices), STORAGE)) == 1
+
+
+@pytest.mark.parametrize("option", ["path=/etc/passwd", "mac=58:9c:fc:00:00:09", "backend=tap9"])
+def test_a_device_option_that_overrules_the_description_meets_an_objection(option: str) -> None:
+    device = {"slot": "1", "emulation": "virtio-rnd", "options": [option]}
+    devices = [{"slot": "31", "emulation": "lpc"}, device]
+    (found,) = objections(definition(devices=devices), STORAGE)
+    assert option in found
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        *("uuid=x", "name=other", "memory.size=1G", "cpus=9", "rundir=/tmp", "config.dump=1"),
+        *("pci.0.4.0.path=/etc/passwd", "lpc.com1.path=/dev/null", "destroy_on_poweroff=true"),
+    ],
+)
+def test_an_option_that_overrules_the_description_meets_an_objection(option: str) -> None:
+    (found,) = objections(definition(options=[option]), STORAGE)
+    assert option in found
+
+
+def test_an_option_that_says_something_else_meets_no_objection() -> None:
+    assert (
+        objections(definition(options=["x86.strictmsr=false", "rtc.use_localtime=false"]), STORAGE)
+        == []
+    )

@@ -2,15 +2,19 @@
 
 import os
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from bmigd import host
 from bmigd.chunk import MIB, PAGE_BYTES
 from bmigd.drivers.base import Region
-from bmigd.drivers.bhyve.memory import SpoolMemory, live_memory, snapshot_memory
+from bmigd.drivers.bhyve.memory import GRAIN_BYTES, SpoolMemory, live_memory, snapshot_memory
 from bmigd.errors import LocalFault
+from bmigd.transfer.pages import PageTable
+from bmigd.transfer.tracker import ContentTracker
 
 REGIONS = (Region("low", 0, 2 * MIB), Region("high", 8 * MIB, MIB))
 
@@ -43,6 +47,46 @@ def test_a_running_guest_cannot_be_written(node: Path) -> None:
     memory = live_memory(node, REGIONS)
     assert memory.view(0).readonly
     memory.close()
+
+
+def sparse(path: Path) -> Path:
+    """A VM node whose guest touched one page in the middle of each region."""
+    with path.open("wb") as file:
+        file.truncate(9 * MIB)
+        for offset in (MIB, 8 * MIB + MIB // 2):
+            file.seek(offset)
+            file.write(b"x")
+    return path
+
+
+def test_memory_that_was_never_touched_is_known_without_reading_it() -> None:
+    with TemporaryDirectory(dir="/dev/shm") as directory:
+        node = sparse(Path(directory) / "node")
+        memory = live_memory(node, REGIONS)
+        assert memory.populated(0) == [(MIB, GRAIN_BYTES)]
+        assert memory.populated(1) == [(MIB // 2, GRAIN_BYTES)]
+        table = PageTable([region.size_bytes for region in REGIONS], seed=1)
+        sent = [extent for batch in ContentTracker(table).scan(memory) for extent in batch.extents]
+        assert sent == [(MIB, PAGE_BYTES), (MIB // 2, PAGE_BYTES)]
+        assert node.stat().st_blocks * 512 == 2 * GRAIN_BYTES  # reading a hole fills it
+        memory.close()
+
+
+def test_a_guest_without_holes_is_populated_throughout() -> None:
+    with TemporaryDirectory(dir="/dev/shm") as directory:
+        node = Path(directory) / "node"
+        node.write_bytes(b"L" * 9 * MIB)
+        memory = live_memory(node, REGIONS)
+        assert [memory.populated(number) for number in (0, 1)] == [[(0, 2 * MIB)], [(0, MIB)]]
+        memory.close()
+
+
+def test_a_disks_word_on_holes_is_not_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(host, "is_in_memory", lambda _: False)  # no disk is sure to be there
+    with TemporaryDirectory(dir="/dev/shm") as directory:
+        memory = live_memory(sparse(Path(directory) / "node"), REGIONS)
+        assert memory.populated(0) == [(0, 2 * MIB)]
+        memory.close()
 
 
 def test_regions_of_a_snapshot_follow_one_another(tmp_path: Path) -> None:

@@ -129,6 +129,25 @@ def test_any_value_anywhere_gets_a_verdict(value: object) -> None:
         assert judged(changed(value, *path))
 
 
+@pytest.mark.parametrize("part", ["kern_structs", "devices"])
+@pytest.mark.parametrize("value", [[], {}, "", "ab", None, 0], ids=repr)
+def test_a_part_with_nothing_in_it_is_a_flaw(part: str, value: object) -> None:
+    content = json.loads(changed(value, part))
+    if part == "devices":  # else the other part no longer ends where .kern ends
+        content["kern_structs"][1]["size"] = KERN_BYTES - 300
+    assert part in judged(json.dumps(content)) or "broken" in judged(json.dumps(content))
+
+
+@pytest.mark.parametrize("part", ["kern_structs", "devices"])
+@pytest.mark.parametrize(
+    "element", [{"device": "x", "size": 0, "file_offset": 0}, {"size": 1, "file_offset": 0}]
+)
+def test_an_element_without_name_or_bytes_is_a_flaw(part: str, element: dict[str, Any]) -> None:
+    content = json.loads(TEXT)
+    content[part].append(element)
+    assert "broken" in judged(json.dumps(content))
+
+
 @pytest.mark.parametrize("kern_bytes", [0, KERN_BYTES - 1, KERN_BYTES + 1])
 def test_a_kern_file_of_another_length_is_a_flaw(kern_bytes: int) -> None:
     assert "describes 1000" in judged(TEXT, kern_bytes=kern_bytes)

@@ -146,3 +146,39 @@ def test_a_size_that_is_none_is_refused(text: str) -> None:
 def test_a_file_that_is_no_definition_is_refused(text: str) -> None:
     with pytest.raises(Invalid):
         parse_toml(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a = " + "[" * 5000,
+        "a = " + "{a = " * 5000,
+        "[" + "a." * 5000 + "a]",
+        "cpu" + ".a" * 5000 + " = 1",
+        "[[device]]\noptions = " + "[" * 90 + "]" * 90,
+    ],
+    ids=["lists", "tables", "dotted", "known", "inner"],
+)
+def test_a_file_that_is_nested_without_end_is_refused(text: str) -> None:
+    with pytest.raises(Invalid) as refused:
+        parse_toml('memory = "16M"\n' + text)
+    assert refused.value.reason == "DEFINITION_INVALID"
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"devices": [{"slot": f"{n}:1:0", "emulation": "lpc"} for n in range(65)]}, "devices"),
+        ({"options": ["o"] * 33}, "options"),
+        ({"devices": [{"slot": "1", "emulation": "lpc", "options": ["o"] * 33}]}, "options"),
+    ],
+)
+def test_a_definition_is_bounded(changes: dict[str, Any], words: str) -> None:
+    with pytest.raises(Invalid, match=words):
+        a_guest(**changes)
+
+
+def test_what_is_wrong_a_thousand_times_is_told_in_few_words() -> None:
+    with pytest.raises(Invalid) as wrong:
+        a_guest(name="a" * 100_000, devices=[{"slot": "x" * 1000}] * 60)
+    assert len(wrong.value.message) <= 1000

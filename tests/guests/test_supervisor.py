@@ -4,91 +4,21 @@ The promise that matters most: exit status 0 is a reboot, unless a suspend is ex
 """
 
 import asyncio
-import contextlib
+import gc
 import os
 import signal
 import socket
 import stat
-import subprocess
-import sys
-from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 
+import psutil
 import pytest
 
 from bmigd.errors import LocalFault
-from bmigd.guests.supervision import Supervision, VmmStatus
+from bmigd.guests.supervision import Supervision
+from tests.guests.scripted import Guest
 
 pytestmark = pytest.mark.slow
-
-# "The guest runs" is a socket that appears; the scripts cannot make one, so they ask this.
-LISTEN = "import socket, sys; s = socket.socket(socket.AF_UNIX); s.bind(sys.argv[1]); s.listen()"
-
-
-class Guest:
-    """One guest's supervisor and the scripts it is given."""
-
-    def __init__(self, directory: Path) -> None:
-        self.directory = directory
-        self.supervision = Supervision(directory / "sup")
-        self.ready = directory / "ready"
-        self.log = directory / "log"
-
-    def script(self, name: str, then: str, is_ready: bool = True) -> list[str]:
-        """A hypervisor that notes its start, signals that the guest runs, and does something."""
-        signals = f'{sys.executable} -c "{LISTEN}" {self.ready}; ' if is_ready else ""
-        return ["/bin/sh", "-c", f"echo {name} >> {self.log}; {signals}{then}"]
-
-    async def run(self, argv: list[str], **others: list[str]) -> None:
-        """Execute it."""
-        lines: dict[str, Any] = {
-            "restart_argv": self.script("again", "exec sleep 60"),
-            "destroy_argv": ["/bin/sh", "-c", f"echo destroy >> {self.log}"],
-            **others,
-        }
-        await self.supervision.run(argv=argv, ready_socket=str(self.ready), **lines)
-
-    async def until(self, state: str, restarts: int = 0) -> VmmStatus:
-        """The status once it has come to that."""
-        async with asyncio.timeout(20):
-            async for status in self.supervision.changes():
-                if status.state == state and status.restarts >= restarts:
-                    return status
-        raise AssertionError
-
-    def ran(self) -> list[str]:
-        """What was executed so far."""
-        return self.log.read_text().split()
-
-    async def end(self) -> None:
-        """Whatever runs, by its process id."""
-        while status := await self.supervision.status():
-            if status.pid:
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(status.pid, signal.SIGKILL)
-                await self.until("exited")
-            with contextlib.suppress(LocalFault):
-                await self.supervision.quit()
-
-
-@pytest.fixture
-async def guest(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Guest]:
-    """A guest whose supervisor waits for its first order."""
-    one = Guest(tmp_path_factory.mktemp("g"))
-    one.supervision.directory.mkdir(mode=0o700)
-    command = [sys.executable, "-m", "bmigd.guests.supervisor", str(one.supervision.directory)]
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True
-    ) as process:
-        assert process.stdout
-        assert await asyncio.to_thread(process.stdout.readline) == b"ready\n"
-        try:
-            async with asyncio.timeout(60):
-                yield one
-                await one.end()
-        finally:
-            process.kill()  # nothing, unless something above went wrong
 
 
 async def test_a_supervisor_answers_and_is_private(guest: Guest) -> None:
@@ -107,6 +37,59 @@ async def test_one_that_answers_is_not_started_again(guest: Guest) -> None:
     before = (guest.supervision.directory / "control").stat().st_ino
     await guest.supervision.ensure()
     assert (guest.supervision.directory / "control").stat().st_ino == before
+
+
+async def test_one_is_started_where_none_answers_and_is_nobodys_child(tmp_path: Path) -> None:
+    supervision = Supervision(tmp_path / "sup")
+    await supervision.ensure()
+    gc.collect()  # a process object that is dropped while it runs is a warning, so an error here
+    status = await supervision.status()
+    assert status
+    assert not any(
+        str(supervision.directory) in child.cmdline() for child in psutil.Process().children()
+    )
+    await supervision.quit()
+    assert not supervision.directory.exists()
+
+
+async def test_one_that_cannot_start_is_a_fault_in_its_words(tmp_path: Path) -> None:
+    (tmp_path / "sup" / "control").mkdir(parents=True)
+    with pytest.raises(LocalFault, match=r"(?s)did not start.*control") as fault:
+        await Supervision(tmp_path / "sup").ensure()
+    assert fault.value.reason == "SUPERVISOR_FAILED"
+
+
+async def test_a_path_that_is_too_long_for_its_sockets_is_refused_in_words(tmp_path: Path) -> None:
+    supervision = Supervision(tmp_path / ("é" * 50))
+    with pytest.raises(LocalFault, match="longer than 103") as fault:
+        await supervision.ensure()
+    assert fault.value.reason == "SUPERVISOR_FAILED"
+    assert not supervision.directory.exists()
+
+
+async def test_one_that_nobody_can_reach_any_more_ends_and_leaves_the_other_alone(
+    guest: Guest,
+) -> None:
+    directory = guest.supervision.directory
+    first = _owners(directory)
+    (directory / "control").unlink()
+    await guest.supervision.ensure()
+    async with asyncio.timeout(20):
+        while first & _owners(directory):
+            await asyncio.sleep(0.05)
+    status = await guest.supervision.status()
+    assert status
+    assert status.state == "idle"
+
+
+def _owners(directory: Path) -> set[int]:
+    """Supervisors of a directory."""
+    return {
+        process.pid
+        for process in psutil.process_iter(["cmdline", "status"])
+        if str(directory) in (process.info["cmdline"] or [])
+        and process.info["status"] != psutil.STATUS_ZOMBIE
+    }
 
 
 async def test_a_guest_runs_once_its_socket_appears(guest: Guest) -> None:
@@ -133,6 +116,19 @@ async def test_exit_status_0_is_a_reboot(guest: Guest) -> None:
     assert guest.ran() == ["first", "destroy", "again"]
 
 
+async def test_a_guest_that_cannot_be_started_again_is_an_end_and_not_a_silence(
+    guest: Guest,
+) -> None:
+    program = guest.directory / "gone"
+    await guest.run(guest.script("first", "exit 0"), restart_argv=[str(program)])
+    async with asyncio.timeout(20):
+        async for status in guest.supervision.changes():
+            if status.error:
+                break
+    assert (status.is_alive, status.restarts) == (False, 1)
+    assert "cannot be started again" in status.error
+
+
 async def test_exit_status_0_while_a_suspend_is_expected_is_not_a_reboot(guest: Guest) -> None:
     go = guest.directory / "go"
     os.mkfifo(go)
@@ -143,39 +139,6 @@ async def test_exit_status_0_while_a_suspend_is_expected_is_not_a_reboot(guest: 
     status = await guest.until("exited")
     assert (status.exit_status, status.restarts, status.pid) == (0, 0, 0)
     assert guest.ran() == ["first"]
-
-
-async def test_a_suspend_that_was_given_up_and_comes_true_is_undone(guest: Guest) -> None:
-    go, state = guest.directory / "go", guest.directory / "state"
-    os.mkfifo(go)
-    await guest.run(guest.script("first", f"read x < {go}; touch {state}.meta; exit 0"))
-    await guest.until("running")
-    await guest.supervision.expect_suspend()
-    status = await guest.supervision.give_up_suspend(
-        state, guest.script("restored", "exec sleep 60")
-    )
-    assert not status.expect_suspend
-    await asyncio.to_thread(go.write_text, "now\n")
-    async with asyncio.timeout(20):
-        async for status in guest.supervision.changes():
-            if status.state == "running" and "restored" in guest.ran():
-                break
-    assert guest.ran() == ["first", "restored"]
-    assert status.restarts == 0
-
-
-async def test_a_suspend_that_was_given_up_and_never_comes_leaves_reboots_reboots(
-    guest: Guest,
-) -> None:
-    go = guest.directory / "go"
-    os.mkfifo(go)
-    await guest.run(guest.script("first", f"read x < {go}; exit 0"))
-    await guest.until("running")
-    await guest.supervision.expect_suspend()
-    await guest.supervision.give_up_suspend(guest.directory / "state", ["/bin/false"])
-    await asyncio.to_thread(go.write_text, "now\n")
-    await guest.until("running", restarts=1)
-    assert guest.ran() == ["first", "destroy", "again"]
 
 
 @pytest.mark.parametrize("exit_status", [1, 2, 3, 100])

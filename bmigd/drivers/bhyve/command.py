@@ -18,7 +18,16 @@ SAVEABLE = (
     *("hostbridge", "amd_hostbridge", "lpc", "virtio-blk", "virtio-net", "virtio-rnd"),
     *("ahci", "ahci-hd", "ahci-cd", "e1000", "fbuf", "xhci"),
 )
+CARDS = ("virtio-net", "e1000")
+DISKS = ("virtio-blk", "ahci-hd")
+# bhyve takes the later of two settings: these are the description's alone.
+OWN_DEVICE_KEYS = ("backend", "device", "mac", "path", "type")
+OWN_KEYS = (
+    *("bootrom", "bootvars", "config.", "cores", "cpus", "destroy_on_poweroff", "gdb", "lpc."),
+    *("memory.", "name", "pci.", "rundir", "sockets", "threads", "uuid"),
+)
 MAX_NAME = 60  # into socket paths of 104 bytes
+MAX_SNAPSHOT_PATH = 245  # with ".kern", what `bhyve -r` takes
 
 
 def regions(memory_bytes: int) -> tuple[Region, ...]:
@@ -78,10 +87,27 @@ def objections(definition: Definition, storage: Mapping[str, Path]) -> list[str]
     if len(definition.name) > MAX_NAME:
         found.append(f"its name has {len(definition.name)} characters, bhyve takes {MAX_NAME}")
     for device in definition.devices:
-        if device.emulation not in SAVEABLE:
-            found.append(f"bhyve cannot save the state of {device.emulation} (slot {device.slot})")
         if device.storage and device.storage not in storage:
             found.append(f"storage {device.storage!r} is not configured on this node")
+        found += [f"{flaw} (slot {device.slot})" for flaw in _device_flaws(device)]
+    for option in definition.options:
+        if option.split("=")[0].startswith(OWN_KEYS):
+            found.append(f"option {option} overrules its description")
     if not any(device.emulation == "lpc" for device in definition.devices):
         found.append("it has no lpc device, which its serial port and boot ROM need")
+    return found
+
+
+def _device_flaws(device: Device) -> list[str]:
+    """Why a device could not be saved, or would be another one on another host."""
+    found = []
+    if device.emulation not in SAVEABLE:
+        found.append(f"bhyve cannot save the state of {device.emulation}")
+    if device.emulation in CARDS and not device.mac:
+        found.append(f"{device.emulation} needs a network and a MAC: bhyve makes up others")
+    if device.emulation in DISKS and not device.storage:
+        found.append(f"{device.emulation} needs a storage and an image: other nodes look for them")
+    for option in device.options:
+        if option.partition("=")[0] in OWN_DEVICE_KEYS or option.startswith(("hd:", "cd:")):
+            found.append(f"{device.emulation}: option {option} overrules its description")
     return found

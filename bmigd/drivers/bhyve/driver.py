@@ -2,6 +2,7 @@
 
 import asyncio
 import functools
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -15,12 +16,13 @@ from bmigd.drivers.bhyve.site import Site
 from bmigd.drivers.bhyve.taps import Taps
 from bmigd.errors import NotPossible
 from bmigd.guests.definition import Definition
-from bmigd.guests.supervision import Supervision
+from bmigd.guests.supervision import SOCKET_PATH_BYTES, Supervision
 
 # What a switchover of a guest costs beside moving memory: bhyve writes all of it to a file, the
 # file is scanned, and the other bhyve reads it back. Rates of the micro-VM on tmpfs, two cores.
 COPY_BYTES_PER_S = 1.2e9
 START_S = 0.1
+ORPHAN = "it runs, but the process that owned it is gone: stop it with --force and start it again"
 
 
 class BhyveDriver:
@@ -49,10 +51,12 @@ class BhyveDriver:
         """Why it could not run or not move this guest."""
         found = command.objections(definition, self._storage)
         socket = self._programs.control_socket(definition.name)
-        if len(str(socket)) > 103:
+        if len(os.fsencode(socket)) > SOCKET_PATH_BYTES:
             found.append(f"the path of its control socket is too long: {socket}")
-        if len(str(self._site(definition).kept_file)) > 245:
+        if len(os.fsencode(self._site(definition).kept_file)) > command.MAX_SNAPSHOT_PATH:
             found.append("the path of its snapshot is longer than bhyve takes")
+        if flaw := self._supervision(definition.name).path_flaw():
+            found.append(flaw)
         return found
 
     def fixed_downtime_s(self, memory_bytes: int) -> float:
@@ -71,7 +75,8 @@ class BhyveDriver:
         """What the guest's supervisor saw."""
         status = await self._supervision(name).status()
         if status is None:
-            return Power(is_running=False)
+            is_orphan = await self._programs.answers(name)
+            return Power(is_running=False, failed=ORPHAN if is_orphan else "")
         failed = ""
         if status.state == "exited" and status.exit_status not in (0, 1):  # 1: powered off
             failed = f"bhyve exited with {status.exit_status}: {status.error}"
@@ -83,10 +88,16 @@ class BhyveDriver:
         status = await site.supervision.status()
         if status and status.is_alive:
             return
+        await site.require_no_other()
         await site.clear_away()
-        await site.supervision.ensure()
-        argv = await site.argv()
-        await site.execute(argv, restart_argv=argv)
+        await site.remove_directory(site.kept_file.parent)  # of a time that is over then
+        try:
+            argv = await site.argv()
+            await site.supervision.ensure()
+            await site.execute(argv, restart_argv=argv)
+        except BaseException:
+            await site.clear_network()
+            raise
 
     async def stop(self, definition: Definition, force: bool, timeout_s: float) -> None:
         """Power button, or end it at once."""
@@ -105,6 +116,7 @@ class BhyveDriver:
                     guest=definition.name,
                 ) from error
         await site.clear_away()
+        await site.remove_directory(site.kept_file.parent)
 
     def console_directory(self, name: str) -> Path:
         """Directory of the guest's supervisor."""

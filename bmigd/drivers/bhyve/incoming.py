@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 
 from bmigd.drivers.base import IncomingMemory, Witness
-from bmigd.drivers.bhyve import snapshot
+from bmigd.drivers.bhyve import ports, snapshot
 from bmigd.drivers.bhyve.command import restoring
 from bmigd.drivers.bhyve.memory import SpoolMemory
 from bmigd.drivers.bhyve.site import Site
@@ -25,7 +25,9 @@ class BhyveIncoming:
     async def prepare(self) -> IncomingMemory:
         """A sparse file for memory, taps, and a supervisor that waits."""
         site = self._site
+        await site.require_no_other()
         await self.discard()
+        ports.require_free(site.definition)
         self._file.parent.mkdir(mode=0o700, parents=True)
         try:
             memory = await asyncio.to_thread(SpoolMemory, self._file, site.regions)
@@ -42,8 +44,14 @@ class BhyveIncoming:
         return snapshot.suffixed(self._file, name)
 
     async def check(self) -> None:
-        """The snapshot is complete, and every file that bhyve will open can be opened."""
+        """The snapshot is complete, every file that bhyve will open can be opened, and there is a
+        supervisor to execute it: one that is lost later leaves no proof that it never did.
+        """
         definition = self._site.definition
+        if await self._site.supervision.status() is None:
+            raise LocalFault(
+                "SUPERVISOR_LOST", f"the process that is to own guest {definition.name} is gone"
+            )
         flaw = snapshot.flaw_in_files(self._file, definition.name, definition.memory_bytes)
         if flaw:
             raise BadBytes("STATE_INVALID", f"the device state cannot be used: {flaw}")
@@ -51,12 +59,12 @@ class BhyveIncoming:
         for path in (*definition.firmware.paths, *images):
             if not os.access(path, os.R_OK):
                 raise LocalFault("FILE_MISSING", f"{path} cannot be read")
+        ports.require_free(definition)
 
     async def start(self) -> None:
         """`bhyve -r`; the file is only read until the guest runs."""
         argv = self._argv or await self._site.argv()
         await self._site.execute(restoring(argv, self._file), restart_argv=argv)
-        await self._site.remove_directory(self._file.parent)
 
     async def witness(self) -> Witness:
         """What the supervisor saw."""
@@ -68,7 +76,12 @@ class BhyveIncoming:
             executed=status.state != "idle",
             runs=status.is_alive and status.was_ready,
             never_ran=status.state == "exited" and not status.was_ready,
+            starting=status.is_alive and not status.was_ready,
         )
+
+    async def accept(self) -> None:
+        """Remove the files that it was restored from."""
+        await self._site.remove_directory(self._file.parent)
 
     async def discard(self) -> None:
         """End and remove everything of it."""

@@ -1,14 +1,18 @@
 """Guest memory of bhyve guests: mapped from the VM node or a snapshot, or written into a file."""
 
+import errno
 import mmap
 import os
+import stat
+import sys
 from pathlib import Path
 
+from bmigd import host
 from bmigd.chunk import Bytes
 from bmigd.drivers.base import Region
 from bmigd.errors import LocalFault
 
-PAGE = mmap.PAGESIZE
+GRAIN_BYTES = 64 << 10  # holes are looked for by this much
 
 
 class MappedMemory:
@@ -16,23 +20,24 @@ class MappedMemory:
 
     def __init__(self, path: Path, regions: tuple[Region, ...], offsets: list[int]) -> None:
         self.regions = regions
+        self._offsets = offsets
+        self._descriptor = -1
         self._maps: list[mmap.mmap] = []
         self._views: list[memoryview] = []
         try:
-            descriptor = os.open(path, os.O_RDONLY)
-            try:
-                for region, offset in zip(regions, offsets, strict=True):
-                    mapped = mmap.mmap(
-                        descriptor,
-                        region.size_bytes,
-                        mmap.MAP_SHARED,
-                        mmap.PROT_READ,
-                        offset=offset,
-                    )
-                    self._maps.append(mapped)
-                    self._views.append(memoryview(mapped))
-            finally:
-                os.close(descriptor)
+            self._descriptor = os.open(path, os.O_RDONLY)
+            is_file = stat.S_ISREG(os.fstat(self._descriptor).st_mode)
+            self._knows_holes = is_file and host.is_in_memory(path.parent)
+            for region, offset in zip(regions, offsets, strict=True):
+                mapped = mmap.mmap(
+                    self._descriptor,
+                    region.size_bytes,
+                    mmap.MAP_SHARED,
+                    mmap.PROT_READ,
+                    offset=offset,
+                )
+                self._maps.append(mapped)
+                self._views.append(memoryview(mapped))
         except (OSError, ValueError) as error:
             self.close()
             raise LocalFault("MEMORY_UNREADABLE", f"cannot map {path}: {error}") from error
@@ -41,6 +46,34 @@ class MappedMemory:
         """All bytes of a region."""
         return self._views[region]
 
+    def populated(self, region: int) -> list[tuple[int, int]]:
+        """All but the holes of a sparse file in memory; all of anything else.
+
+        On disks what a file system says of holes lags behind what was written through a mapping.
+        """
+        size_bytes, base = self.regions[region].size_bytes, self._offsets[region]
+        if not self._knows_holes:
+            return [(0, size_bytes)]
+        found, position = [], 0
+        while position < size_bytes:
+            data = self._seek(base + position, os.SEEK_DATA) - base
+            if data >= size_bytes:
+                break
+            hole = self._seek(base + data, os.SEEK_HOLE) - base
+            begins = data // GRAIN_BYTES * GRAIN_BYTES
+            position = min(size_bytes, -(-hole // GRAIN_BYTES) * GRAIN_BYTES)
+            found.append((begins, position - begins))
+        return found
+
+    def _seek(self, position: int, whence: int) -> int:
+        """Where data or a hole begins, from that position on."""
+        try:
+            return os.lseek(self._descriptor, position, whence)
+        except OSError as error:
+            if error.errno == errno.ENXIO:  # no more of it
+                return sys.maxsize
+            raise LocalFault("MEMORY_UNREADABLE", f"cannot look for holes: {error}") from error
+
     def close(self) -> None:
         """Unmap."""
         for view in self._views:
@@ -48,6 +81,9 @@ class MappedMemory:
         for mapped in self._maps:
             mapped.close()
         self._views, self._maps = [], []
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
 
 
 def live_memory(node: Path, regions: tuple[Region, ...]) -> MappedMemory:

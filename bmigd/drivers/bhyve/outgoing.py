@@ -3,6 +3,7 @@
 The suspend is the trap. bhyvectl says nothing of its outcome, the outcome is in bhyve's exit and
 files, and a request once sent cannot be taken back. So the supervisor is told first to expect it,
 nothing is killed while a snapshot may be being written, and resume() waits for what comes of it.
+A second request is not made while the first may still come true: bhyve would serve both.
 """
 
 import asyncio
@@ -18,8 +19,13 @@ from bmigd.errors import LocalFault, StartFailed
 from bmigd.guests.supervision import VmmStatus
 
 # bhyve's only word on a failed checkpoint is a line on its standard error.
-FAILURE = re.compile(rb"fail|error|could not|cannot|unable|exceeds|not support", re.IGNORECASE)
+FAILURE = re.compile(
+    rb"fail|error|could not|cannot|unable|exceeds|not support"
+    rb"|no space|not permitted|denied|no such|invalid",  # bare words of strerror(3)
+    re.IGNORECASE,
+)
 LOG_POLL_S = 0.02
+POWERED_OFF = (1, 2)  # bhyve's exit status for power-off and halt
 
 
 class BhyveOutgoing:
@@ -49,21 +55,21 @@ class BhyveOutgoing:
         """Stop the guest with its state in files."""
         began = time.monotonic()
         site = self._site
+        await self._require_none_pending()
         await site.remove_directory(self._file.parent)
         self._file.parent.mkdir(mode=0o700, parents=True)
-        said_before = self._log_size()
-        await site.supervision.expect_suspend()
-        await site.programs.request_suspend(site.name, self._file)
+        status = await site.supervision.expect_suspend()
+        await self._request()
         try:
             async with asyncio.timeout(site.programs.config.suspend_timeout_s):
-                status = await self._suspended_or_refused(said_before)
+                status = await self._suspended_or_refused(status)
         except TimeoutError as error:
             raise LocalFault(
                 "SUSPEND_TIMEOUT",
                 f"bhyve did not finish the suspend in {site.programs.config.suspend_timeout_s:g} s",
                 "look at the load and the spool's disk of this host",
             ) from error
-        self._judge(status, said_before)
+        self._judge(status)
         memory = await asyncio.to_thread(snapshot_memory, self._file, site.regions)
         _, kern, meta = snapshot.files(self._file)
         spent_us = round((time.monotonic() - began) * 1e6)
@@ -81,15 +87,12 @@ class BhyveOutgoing:
                 "the host was restarted or the process was killed: start the guest again",
             )
         if status.is_alive and status.expect_suspend:
-            status = await self._outlast_suspend()
+            status = await self._outlast_suspend(status)
         if status.is_alive:
+            await self._drop_refused(status)
             return
-        flaw = snapshot.flaw_in_files(self._file, site.name, site.definition.memory_bytes)
-        cold = await site.argv()
-        if flaw:
-            await self._start_afresh(cold, flaw)
-        else:
-            await site.execute(restoring(cold, self._file), restart_argv=cold)
+        if not _stopped_itself(status):
+            await self._bring_back(status)
         await site.remove_directory(self._file.parent)
 
     async def release(self) -> None:
@@ -97,10 +100,22 @@ class BhyveOutgoing:
         await self._site.clear_away()
         await self._site.remove_directory(self._file.parent)
 
+    async def _bring_back(self, status: VmmStatus) -> None:
+        site = self._site
+        flaw = f"bhyve exited with {status.exit_status}"
+        if status.is_suspended:  # otherwise what lies there is of an earlier time
+            flaw = snapshot.flaw_in_files(self._file, site.name, site.definition.memory_bytes)
+        cold = await site.argv()
+        if flaw:
+            await self._start_afresh(cold, flaw)
+        else:
+            await site.execute(restoring(cold, self._file), restart_argv=cold)
+
     async def _start_afresh(self, argv: list[str], flaw: str) -> None:
         """The last resort: the suspend ended the guest but did not save it."""
         await self._site.programs.destroy(self._site.name)
         await self._site.execute(argv, restart_argv=argv)
+        await self._site.remove_directory(self._file.parent)
         raise LocalFault(
             "GUEST_RESTARTED",
             f"bhyve ended guest {self._site.name} without saving it ({flaw}):"
@@ -108,33 +123,54 @@ class BhyveOutgoing:
             "look at the spool's free room; the guest recovers as after a power failure",
         )
 
-    async def _outlast_suspend(self) -> VmmStatus:
+    async def _require_none_pending(self) -> None:
+        """bhyve serves requests one after the other: a second would run after the first."""
+        status = await self._site.supervision.status() or _gone(self._site.name)
+        if status.late_suspend and not self._was_refused(status):
+            raise LocalFault(
+                "SUSPEND_FAILED",
+                "an earlier suspend of the guest, which was given up, is still under way in bhyve",
+                "look at the spool's disk of this host; try again when it has ended",
+            )
+
+    async def _request(self) -> None:
+        """Ask for the suspend; nothing is to be waited for if the request did not leave."""
+        try:
+            await self._site.programs.request_suspend(self._site.name, self._file)
+        except LocalFault:
+            await self._give_up()
+            raise
+
+    async def _give_up(self) -> VmmStatus:
+        """Expect it no more; should it come true after all, the supervisor undoes it."""
+        argv = restoring(await self._site.argv(), self._file)
+        return await self._site.supervision.give_up_suspend(self._file, argv)
+
+    async def _drop_refused(self, status: VmmStatus) -> None:
+        """A suspend that failed leaves a file as large as memory; one that may come needs it."""
+        is_whole = snapshot.suffixed(self._file, "meta").exists()
+        if not is_whole and (self._was_refused(status) or not status.late_suspend):
+            await self._site.remove_directory(self._file.parent)
+
+    async def _outlast_suspend(self, status: VmmStatus) -> VmmStatus:
         """A suspend was asked for and bhyve still runs: wait, or let it run on."""
         timeout_s = self._site.programs.config.suspend_timeout_s
         try:
             async with asyncio.timeout(timeout_s):
-                status = await self._suspended_or_refused(0)
+                status = await self._suspended_or_refused(status)
         except TimeoutError:
             status = await self._site.supervision.status() or _gone(self._site.name)
-        if status.is_alive:
-            # Should it come true after all, the supervisor undoes it.
-            argv = restoring(await self._site.argv(), self._file)
-            status = await self._site.supervision.give_up_suspend(self._file, argv)
+        return await self._give_up() if status.is_alive else status
+
+    async def _suspended_or_refused(self, status: VmmStatus) -> VmmStatus:
+        while status.is_alive and not self._was_refused(status):
+            status = await self._site.supervision.newer(status, LOG_POLL_S)
         return status
 
-    async def _suspended_or_refused(self, said_before: int) -> VmmStatus:
-        while True:
-            status = await self._site.supervision.status()
-            if status is None:
-                _gone(self._site.name)
-            elif not status.is_alive or FAILURE.search(self._said_since(said_before)):
-                return status
-            await asyncio.sleep(LOG_POLL_S)
-
-    def _judge(self, status: VmmStatus, said_before: int) -> None:
+    def _judge(self, status: VmmStatus) -> None:
         """Raise unless the guest is down with a complete snapshot."""
         if status.is_alive:
-            words = self._said_since(said_before).decode(errors="replace").strip()
+            words = self._said(status).decode(errors="replace").strip()
             raise LocalFault("SUSPEND_FAILED", f"bhyve could not save the guest: {words[-400:]}")
         if status.exit_status != 0:
             raise LocalFault(
@@ -148,14 +184,22 @@ class BhyveOutgoing:
         if flaw:
             raise LocalFault("SNAPSHOT_INCOMPLETE", f"bhyve left a bad snapshot: {flaw}")
 
-    def _log_size(self) -> int:
-        return len(self._said_since(0))
+    def _was_refused(self, status: VmmStatus) -> bool:
+        """Whether bhyve said that the suspend failed: then its guest runs."""
+        return bool(FAILURE.search(self._said(status)))
 
-    def _said_since(self, position: int) -> bytes:
+    def _said(self, status: VmmStatus) -> bytes:
+        """bhyve's words since the suspend was asked for."""
         try:
-            return (self._site.supervision.directory / "vmm.log").read_bytes()[position:]
+            log = (self._site.supervision.directory / "vmm.log").read_bytes()
         except FileNotFoundError:
             return b""
+        return log[status.log_mark :]
+
+
+def _stopped_itself(status: VmmStatus) -> bool:
+    """Whether the guest ran and was powered off or halted from inside: so it stays."""
+    return status.was_ready and status.exit_status in POWERED_OFF
 
 
 def _gone(name: str) -> VmmStatus:

@@ -14,6 +14,7 @@ from bmigd.drivers.bhyve.command import SAVEABLE
 from bmigd.errors import LocalFault
 
 KERNEL_MODULE = Path("/boot/kernel/vmm.ko")
+FIRST_RELEASE = 14
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,15 @@ class Programs:
                 f" {output.decode(errors='replace').strip() or os.strerror(process.returncode)}",
             )
 
+    async def answers(self, name: str) -> bool:
+        """Whether some bhyve of that name lives: what an ended one left refuses connections."""
+        try:
+            _, writer = await asyncio.open_unix_connection(self.control_socket(name))
+        except OSError:
+            return False
+        writer.close()
+        return True
+
     async def destroy(self, name: str) -> None:
         """Remove the VM node, if there is one."""
         if self.node(name).exists():
@@ -69,6 +79,8 @@ class Programs:
             "sysctl", "-n", "kern.conftxt"
         ):
             problem = "the kernel was built without options BHYVE_SNAPSHOT"
+        else:
+            problem = flaw_of_release(platform.system(), platform.release())
         return DriverFacts(
             name="bhyve",
             build="" if problem else self._build(),
@@ -84,3 +96,14 @@ class Programs:
             if path.exists():
                 digest.update(hashlib.sha256(path.read_bytes()).digest())
         return f"{platform.system()} {platform.release()} {digest.hexdigest()[:16]}"
+
+
+def flaw_of_release(system: str, release: str) -> str:
+    """Why snapshots of an operating system's bhyve are not to be trusted; "" when they are. Pure.
+
+    Before 14 bhyve saves one device of each emulation and silently loses the others.
+    """
+    major = release.partition(".")[0]
+    if system != "FreeBSD" or not major.isdigit() or int(major) >= FIRST_RELEASE:
+        return ""
+    return f"bhyve of FreeBSD {release} loses devices in snapshots: {FIRST_RELEASE}.0 is needed"

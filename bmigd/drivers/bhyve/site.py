@@ -10,9 +10,11 @@ from bmigd.drivers.base import Region
 from bmigd.drivers.bhyve.command import bhyve_argv, regions
 from bmigd.drivers.bhyve.programs import Programs
 from bmigd.drivers.bhyve.taps import Taps
-from bmigd.errors import StartFailed
+from bmigd.errors import StartFailed, Taken
 from bmigd.guests.definition import Definition
 from bmigd.guests.supervision import Supervision, VmmStatus
+
+LAST_WORDS = 800
 
 
 @dataclass(frozen=True)
@@ -70,8 +72,8 @@ class Site:
         if not status.was_ready or not status.is_alive:
             raise StartFailed(
                 "START_FAILED",
-                f"bhyve exited with {status.exit_status}: {status.error or 'it said nothing'}",
-                "read its words above; the guest's definition or this host does not suit it",
+                f"bhyve exited with {status.exit_status}: {_last_words(status)}",
+                "read its words above; that host or the guest's definition does not suit",
                 guest=self.name,
                 never_ran=not status.was_ready,
             )
@@ -89,21 +91,46 @@ class Site:
                 return status
         raise AssertionError("changes() never ends")
 
+    async def require_no_other(self) -> None:
+        """Nothing but our supervisor runs a guest of this name: Taken (NAME_TAKEN).
+
+        A bhyve that another program started would be destroyed with its VM, or run a second time.
+        """
+        status = await self.supervision.status()
+        if not (status and status.is_alive) and await self.programs.answers(self.name):
+            raise Taken(
+                "NAME_TAKEN",
+                f"a bhyve that does not belong to bmigd runs a guest {self.name} on this host",
+                "stop it with the program that started it, and keep that from starting it again",
+                guest=self.name,
+            )
+
     async def clear_away(self) -> None:
         """End the hypervisor and the supervisor and remove what they left. Idempotent."""
+        is_ours = self.supervision.directory.exists()
         status = await self.supervision.status()
         if status and status.is_alive:
             await self.supervision.expect_suspend()  # its end is no reboot
             await self.supervision.signal("KILL")
             await self.ended()
         await self.supervision.quit()
-        await self.programs.destroy(self.name)
-        self.programs.control_socket(self.name).unlink(missing_ok=True)
+        if is_ours or not await self.programs.answers(self.name):
+            await self.programs.destroy(self.name)
+            self.programs.control_socket(self.name).unlink(missing_ok=True)
+        await self.clear_network()
+
+    async def clear_network(self) -> None:
+        """Remove the guest's taps. Idempotent."""
         await self.taps.remove(self.name)
 
     async def remove_directory(self, directory: Path) -> None:
         """Remove a spool directory of this guest."""
         await asyncio.to_thread(shutil.rmtree, directory, ignore_errors=True)
+
+
+def _last_words(status: VmmStatus) -> str:
+    """Its last ones say why it ended."""
+    return status.error[-LAST_WORDS:] or "it said nothing"
 
 
 def _with_words(status: VmmStatus, words: str) -> VmmStatus:

@@ -1,8 +1,8 @@
 """bhyve's three snapshot files: FILE (memory), FILE.kern, FILE.meta.
 
 bhyvectl's exit status says only that the request was sent, and bhyve writes no end mark: a
-snapshot is complete when .meta parses, has its three parts, ends exactly where .kern ends, and
-states the size of FILE.
+snapshot is complete when .meta parses, has its three parts with something in each, ends exactly
+where .kern ends, and states the size of FILE.
 """
 
 import json
@@ -49,11 +49,10 @@ def flaw(meta: str, name: str, memory_bytes: int, ram_bytes: int, kern_bytes: in
         if missing:
             return f".meta lacks {', '.join(missing)}"
         basic = content["basic metadata"]
-        elements = [*content["kern_structs"], *content["devices"]]
-        end = max((_end(element) for element in elements), default=0)
+        end = max(_end(element) for part in PARTS[1:] for element in _elements(content, part))
         stated, vmname = int(basic["memsize"]), basic["vmname"]
     except (ValueError, TypeError, KeyError, OverflowError, RecursionError) as error:
-        return f".meta is broken: {type(error).__name__}: {error}"
+        return f".meta is broken: {f'it lacks {error}' if isinstance(error, KeyError) else error}"
     if vmname != name:
         return f".meta is of guest {vmname!r}"
     if stated != memory_bytes or ram_bytes != memory_bytes:
@@ -63,8 +62,16 @@ def flaw(meta: str, name: str, memory_bytes: int, ram_bytes: int, kern_bytes: in
     return ""
 
 
+def _elements(content: dict[str, Any], part: str) -> list[Any]:
+    elements: list[Any] = content[part]
+    if not elements:
+        raise ValueError(f"{part} has nothing in it")
+    return elements
+
+
 def _end(element: Any) -> int:
+    """Where an element ends in .kern; one without a name or bytes is refused by `bhyve -r`."""
     size, offset = int(element["size"]), int(element["file_offset"])
-    if size < 0 or offset < 0:
-        raise ValueError("negative size or offset")
+    if size <= 0 or offset < 0 or not str(element["device"]):
+        raise ValueError("an element without name, bytes or place")
     return size + offset

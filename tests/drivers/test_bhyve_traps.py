@@ -1,0 +1,253 @@
+"""What goes wrong with bhyve in particular: a bhyve of somebody else, requests that do not arrive,
+guests that end while they are suspended, and ports that are taken.
+
+Programs in the place of bhyve and bhyvectl are small scripts around those of the micro-VM.
+"""
+
+import asyncio
+import os
+import shutil
+import signal
+import socket
+import subprocess
+
+import pytest
+
+from bmigd.drivers.bhyve.ports import screens
+from bmigd.errors import LocalFault, StartFailed, Taken
+from bmigd.guests.supervision import Supervision
+from tests.drivers.bed import PATIENCE_S, Fault, eventually, nothing_left, pids_below, suspended
+from tests.drivers.bhyve_bed import DEVICES, BhyveBed, BhyveNode, wrapped
+from tests.guests.definitions import a_guest
+
+slow = pytest.mark.slow
+TURNING_INTO = 'case "$*" in *--suspend=*) exec $real --vm=web1 %s ;; esac'
+
+
+def foreign(node: BhyveNode) -> subprocess.Popen[bytes]:
+    """A bhyve of the guest's name that another program started."""
+    rom = node.bed.definition.firmware.bootrom
+    devices = ["-s", "31,lpc", "-s", f"4,virtio-blk,{node.bed.image()}"]
+    argv = [str(node.home / "bin/bhyve"), *devices, "-m", "32M", "-l", f"bootrom,{rom}", "web1"]
+    return subprocess.Popen(argv, stderr=subprocess.DEVNULL)
+
+
+def kill_supervisor(node: BhyveNode) -> None:
+    """By its process id."""
+    for pid in pids_below(node.run):
+        os.kill(pid, signal.SIGKILL)
+
+
+async def wait_for_socket(node: BhyveNode) -> None:
+    """Until a bhyve that was started by hand takes requests."""
+
+    async def is_up() -> bool:
+        with socket.socket(socket.AF_UNIX) as probe:
+            return probe.connect_ex(os.fspath(node.home / "run/web1")) == 0
+
+    await eventually(is_up, "control socket")
+
+
+# Somebody else's bhyve
+
+
+@slow
+async def test_a_bhyve_of_another_program_is_neither_ended_nor_doubled(bed: BhyveBed) -> None:
+    node = bed.node("a")
+    with foreign(node) as other:
+        try:
+            await wait_for_socket(node)
+            with pytest.raises(Taken) as refused:
+                await node.driver.start(bed.definition)
+            assert refused.value.reason == "NAME_TAKEN"
+            guest = node.driver.incoming(bed.definition)
+            with pytest.raises(Taken):
+                await guest.prepare()
+            await guest.discard()
+            await node.driver.stop(bed.definition, force=True, timeout_s=0)
+            await node.driver.outgoing(bed.definition).release()
+            assert other.poll() is None
+            assert (node.home / "vmm/web1").exists()
+            assert (node.home / "run/web1").is_socket()
+        finally:
+            other.kill()
+
+
+@slow
+async def test_what_a_dead_bhyve_left_is_no_obstacle(bed: BhyveBed) -> None:
+    node = bed.node("a")
+    with foreign(node) as other:
+        await wait_for_socket(node)
+        other.kill()
+    assert (node.home / "vmm/web1").exists()
+    await node.start()
+
+
+@slow
+async def test_a_guest_whose_supervisor_was_killed_is_not_started_twice(bed: BhyveBed) -> None:
+    node = bed.node("a")
+    await node.start()
+    pid = (await node.driver.power("web1")).pid
+    kill_supervisor(node)
+    with pytest.raises(Taken):
+        await node.driver.start(bed.definition)
+    os.kill(pid, 0)  # it runs on
+    with pytest.raises(StartFailed) as lost:
+        await node.driver.outgoing(bed.definition).resume()
+    assert lost.value.reason == "SUPERVISOR_LOST"
+    await node.driver.stop(bed.definition, force=True, timeout_s=0)
+    await nothing_left(node)
+
+
+# Suspends
+
+
+@slow
+async def test_a_guest_that_powers_off_while_it_is_suspended_stays_off(bed: BhyveBed) -> None:
+    node = wrapped(bed.node("a"), "bhyvectl", TURNING_INTO % "--force-poweroff")
+    await node.start()
+    guest = node.driver.outgoing(bed.definition)
+    with pytest.raises(LocalFault) as stopped:
+        await guest.suspend()
+    assert stopped.value.reason == "GUEST_STOPPED"
+    await guest.resume()
+    await guest.resume()
+    assert not (await node.driver.power("web1")).is_running
+    assert not list(node.spool.rglob("*"))
+
+
+@slow
+async def test_a_guest_that_reboots_while_it_is_suspended_is_started_again(bed: BhyveBed) -> None:
+    node = wrapped(bed.node("a"), "bhyvectl", TURNING_INTO % "--force-reset")
+    await node.start()
+    guest = node.driver.outgoing(bed.definition)
+    with pytest.raises(LocalFault) as incomplete:
+        await guest.suspend()
+    assert incomplete.value.reason == "SNAPSHOT_INCOMPLETE"
+    with pytest.raises(LocalFault) as restarted:
+        await guest.resume()
+    assert restarted.value.reason == "GUEST_RESTARTED"
+    await guest.resume()
+    assert (await node.driver.power("web1")).is_running
+    assert not list(node.spool.rglob("*"))
+
+
+@slow
+async def test_a_request_that_did_not_leave_is_not_waited_for(bed: BhyveBed) -> None:
+    refusing = 'case "$*" in *--suspend=*) echo refused; exit 61 ;; esac'
+    node = wrapped(bed.node("a"), "bhyvectl", refusing)
+    await node.start()
+    guest = node.driver.outgoing(bed.definition)
+    async with asyncio.timeout(PATIENCE_S / 2):  # the driver would wait twice as long for bhyve
+        with pytest.raises(LocalFault, match=r"exited with 61.*refused"):
+            await guest.suspend()
+        await guest.resume()
+        await node.beats_on()
+
+
+@slow
+async def test_words_from_before_the_suspend_are_not_its_failure(bed: BhyveBed) -> None:
+    node = wrapped(bed.node("a"), "bhyve", "echo 'vm_set_capability failed' >&2")
+    await node.start()
+    node.fault(Fault.SUSPEND_IS_SLOW)
+    guest = node.driver.outgoing(bed.definition)
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.3):
+            await guest.suspend()
+    await guest.resume()
+    status = await Supervision(node.run / "web1").status()
+    assert status
+    assert not status.late_suspend  # it was waited for, not given up
+    await node.beats_on()
+
+
+@slow
+@pytest.mark.parametrize("fault", ["short-ram", "short-meta", "broken-meta"])
+async def test_a_guest_that_was_not_saved_whole_is_started_again(bed: BhyveBed, fault: str) -> None:
+    node = bed.node("a")
+    await node.start()
+    node.set_faults(fault)
+    guest = node.driver.outgoing(bed.definition)
+    with pytest.raises(LocalFault) as incomplete:
+        await guest.suspend()
+    assert incomplete.value.reason == "SNAPSHOT_INCOMPLETE"
+    with pytest.raises(LocalFault) as restarted:
+        await guest.resume()
+    assert restarted.value.reason == "GUEST_RESTARTED"
+    assert (await node.driver.power("web1")).is_running
+    assert not list(node.spool.rglob("*"))
+
+
+@slow
+async def test_a_suspend_that_failed_leaves_no_file_as_large_as_memory(bed: BhyveBed) -> None:
+    node = bed.node("a")
+    await node.start()
+    node.fault(Fault.SUSPEND_FAILS)
+    guest = node.driver.outgoing(bed.definition)
+    with pytest.raises(LocalFault):
+        await guest.suspend()
+    assert (node.spool / "web1.out/state").exists()
+    await guest.resume()
+    assert not list(node.spool.rglob("*"))
+
+
+@slow
+async def test_files_that_a_dead_daemon_left_are_not_restored_over_a_newer_disk(
+    bed: BhyveBed,
+) -> None:
+    node = bed.node("a")
+    async with suspended(node) as (guest, _):
+        kept, aside = node.spool / "web1.out", node.directory / "aside"
+        shutil.copytree(kept, aside)
+        await guest.resume()
+        aside.rename(kept)  # as if the daemon had died before it removed them
+        await node.beats_on()
+        os.kill((await node.driver.power("web1")).pid, signal.SIGKILL)
+        await guest.watch()
+        with pytest.raises(LocalFault) as restarted:
+            await guest.resume()
+        assert restarted.value.reason == "GUEST_RESTARTED"
+
+
+@slow
+async def test_kept_state_goes_when_the_guest_is_stopped(bed: BhyveBed) -> None:
+    node = bed.node("a")
+    async with suspended(node):
+        await node.driver.stop(bed.definition, force=True, timeout_s=0)
+        await nothing_left(node)
+
+
+# Screens
+
+
+def test_a_screen_is_an_address_and_a_port() -> None:
+    options: list[list[str]] = [["tcp=0.0.0.0:5901", "w=800"], ["rfb=5902"], ["tcp=x"], []]
+    devices = [
+        {"slot": str(slot), "emulation": "fbuf", "options": one} for slot, one in enumerate(options)
+    ]
+    other = {"slot": "9", "emulation": "lpc", "options": ["tcp=5904"]}
+    assert screens(a_guest(devices=[*devices, other])) == [
+        ("0.0.0.0", 5901),  # noqa: S104 - the guest's choice
+        ("127.0.0.1", 5902),
+    ]
+
+
+@slow
+async def test_a_port_that_is_taken_is_found_before_the_guest_is() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        screen = {"slot": "29", "emulation": "fbuf", "options": [f"tcp=127.0.0.1:{port}"]}
+        bed = BhyveBed(devices=[*DEVICES, screen])
+        try:
+            node = bed.node("a")
+            guest = node.driver.incoming(bed.definition)
+            with pytest.raises(StartFailed, match=f"port {port}") as taken:
+                await guest.prepare()
+            assert taken.value.never_ran
+            await guest.discard()
+            await nothing_left(node)
+            server.close()
+            (await guest.prepare()).close()
+            await guest.discard()
+        finally:
+            bed.close()
