@@ -2,12 +2,15 @@
 
 At most a window of chunks is under way; each stays in memory until acknowledged, so that a broken
 stream is opened again and goes on with the unacknowledged ones. Scanning, hashing and encoding run
-in a thread, one batch ahead of the network.
+in a thread, a step ahead of the network; a step is several chunks, because going to a thread and
+back costs as much as hashing a chunk.
 """
 
 import asyncio
+import contextlib
+import math
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Generator
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -18,8 +21,13 @@ from bmigd.transfer.encoding import Encoder
 from bmigd.transfer.pacing import Pacer
 from bmigd.transfer.pages import PageTable, chunk_digest
 from bmigd.transfer.tracker import Batch
+from bmigd.transfer.unbroken import unbroken
 
-AHEAD = 2  # batches ready before the network wants them
+Batches = Generator[Batch, None, None]
+
+AHEAD = 1  # steps ready before the network wants them
+STEP_BYTES = 4 << 20  # of payload
+STEP_SCANNED_BYTES = 64 << 20  # a quiet guest's step ends here, to be cancelled or watched
 BACKOFF_S = (0.05, 0.1, 0.2, 0.5, 1.0)
 
 
@@ -30,7 +38,7 @@ class ChunkStream(Protocol):
         """Send one chunk."""
 
     async def acknowledged(self) -> int:
-        """Sequence number of the next chunk that was written."""
+        """Sequence number of a chunk that was written, as was all that was sent before it."""
 
     async def close(self) -> None:
         """End the stream."""
@@ -42,7 +50,8 @@ class Totals:
 
     scanned_bytes: int = 0
     sent_bytes: int = 0  # of guest memory, zero pages included
-    wire_bytes: int = 0  # of payload
+    wire_bytes: int = 0  # of payload, each chunk once
+    resent_bytes: int = 0  # of payload, on streams that were opened again
     reconnects: int = 0
 
 
@@ -50,8 +59,18 @@ class Totals:
 class Patience:
     """How long to bear with a peer, in seconds."""
 
-    silence_s: float  # without an acknowledgement that is due
-    reconnect_s: float  # for taking a broken stream up again
+    silence_s: float  # without an acknowledgement that is due: the stream counts as broken
+    reconnect_s: float  # without any acknowledgement, on however many streams: the peer is lost
+
+
+class Silence(Protocol):
+    """Is told when acknowledgements do not come, and when they come again."""
+
+    def lost(self, waited_for: str, since_s: float) -> None:
+        """The stream is broken, nothing having come since then; told again at every attempt."""
+
+    def heard(self) -> None:
+        """An acknowledgement came again."""
 
 
 @dataclass
@@ -68,6 +87,7 @@ class Sender:
     patience: Patience
     executor: Executor
     on_progress: Callable[[], None]
+    silence: Silence
     totals: Totals = field(default_factory=Totals)
     _sequence: int = 0
     _unacknowledged: dict[int, Chunk] = field(default_factory=dict)
@@ -75,8 +95,10 @@ class Sender:
     _reader: asyncio.Task[None] | None = None
     _moved: asyncio.Event = field(default_factory=asyncio.Event)
     _broken: Exception | None = None
+    _heard_at: float = 0.0  # the latest acknowledgement, or since when one is due
+    _lost_since: float = 0.0  # 0.0: nothing is amiss
 
-    async def send_pass(self, batches: Iterator[Batch]) -> None:
+    async def send_pass(self, batches: Batches) -> None:
         """Send everything in the batches; returns when all of it is acknowledged."""
         ready: asyncio.Queue[list[Chunk] | None] = asyncio.Queue(AHEAD)
         try:
@@ -88,6 +110,8 @@ class Sender:
                     self.on_progress()
         except BaseExceptionGroup as errors:  # one of two tasks failed: tell its error as it is
             raise errors.exceptions[0] from errors
+        finally:
+            batches.close()  # nothing of the guest's memory is held any more
         await self._until(lambda: not self._unacknowledged)
         self.on_progress()
 
@@ -96,18 +120,28 @@ class Sender:
         await self._drop_stream()
         self._unacknowledged.clear()
 
-    async def _produce(
-        self, batches: Iterator[Batch], ready: "asyncio.Queue[list[Chunk] | None]"
-    ) -> None:
+    async def _produce(self, batches: Batches, ready: "asyncio.Queue[list[Chunk] | None]") -> None:
         loop = asyncio.get_running_loop()
 
-        def step() -> list[Chunk] | None:
-            batch = next(batches, None)
-            return None if batch is None else self._chunks(batch)
-
-        while (chunks := await loop.run_in_executor(self.executor, step)) is not None:
+        is_over = False
+        while not is_over:
+            step = loop.run_in_executor(self.executor, self._step, batches)
+            chunks, is_over = await unbroken(step)  # memory may be unmapped once this has ended
             await ready.put(chunks)
         await ready.put(None)
+
+    def _step(self, batches: Batches) -> tuple[list[Chunk], bool]:
+        """The next few chunks, and whether they are the last."""
+        chunks: list[Chunk] = []
+        payload_bytes = scanned_bytes = 0
+        for batch in batches:
+            made = self._chunks(batch)
+            chunks += made
+            payload_bytes += sum(chunk.wire_bytes for chunk in made)
+            scanned_bytes += batch.scanned_bytes
+            if payload_bytes >= STEP_BYTES or scanned_bytes >= STEP_SCANNED_BYTES:
+                return chunks, False
+        return chunks, True
 
     def _chunks(self, batch: Batch) -> list[Chunk]:
         self.totals.scanned_bytes += batch.scanned_bytes
@@ -140,68 +174,105 @@ class Sender:
 
     async def _send(self, chunk: Chunk) -> None:
         await self._until(lambda: len(self._unacknowledged) < self.window_chunks)
+        if not self._unacknowledged:
+            self._heard_at = time.monotonic()
         self._unacknowledged[chunk.sequence] = chunk
         try:
             if self._stream is None:
                 await self._connect()  # which sends it
             else:
-                await self._stream.send(chunk)
+                await self._put(self._stream, chunk)
         except PeerLost as error:
             await self._reconnect(error)
         wire_bytes = chunk.wire_bytes
         self.totals.sent_bytes += chunk.memory_bytes
         self.totals.wire_bytes += wire_bytes
-        pause_s = self.pacer.wait_s(time.monotonic(), wire_bytes)
+        now = time.monotonic()
+        pause_s = self.pacer.wait_s(now, wire_bytes)
         if pause_s:
-            await asyncio.sleep(pause_s)
+            await self._until(lambda: False, now + pause_s)
 
-    async def _until(self, condition: Callable[[], bool]) -> None:
-        """Wait for acknowledgements; silence counts as a broken stream."""
-        while not condition():
+    async def _put(self, stream: ChunkStream, chunk: Chunk) -> None:
+        """Send; a peer that takes nothing for as long as it may be silent is lost."""
+        try:
+            async with asyncio.timeout(self.patience.silence_s):
+                await stream.send(chunk)
+        except TimeoutError as error:
+            raise self._silent("took no memory") from error
+
+    async def _until(self, condition: Callable[[], bool], at_most_s: float = math.inf) -> None:
+        """Wait for acknowledgements, until a time at most; silence counts as a broken stream."""
+        while not condition() and time.monotonic() < at_most_s:
             self._moved.clear()
             if self._broken:
                 await self._reconnect(self._broken)
                 continue
-            try:
-                async with asyncio.timeout(self.patience.silence_s):
+            silent_at_s = self._heard_at + self.patience.silence_s
+            if self._unacknowledged and time.monotonic() >= silent_at_s:
+                await self._reconnect(self._silent("sent no acknowledgement"))
+                continue
+            wait_until_s = min(at_most_s, silent_at_s if self._unacknowledged else math.inf)
+            left_s = wait_until_s - time.monotonic()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(None if left_s == math.inf else max(0.0, left_s)):
                     await self._moved.wait()
-            except TimeoutError:
-                silence = f"no acknowledgement for {self.patience.silence_s:g} s"
-                await self._reconnect(PeerLost("PEER_LOST", silence))
+
+    def _silent(self, what: str) -> PeerLost:
+        return PeerLost("PEER_LOST", f"the other node {what} for {self.patience.silence_s:g} s")
 
     async def _reconnect(self, cause: Exception) -> None:
-        """Open the stream again and send what was not acknowledged; bounded in time."""
+        """Open a stream again and send what was not acknowledged.
+
+        Only an acknowledgement ends the interruption. PeerLost when none came for too long, however
+        many streams could be opened meanwhile.
+        """
         if not isinstance(cause, PeerLost):
             raise cause
-        deadline = time.monotonic() + self.patience.reconnect_s
+        self._lost_since = self._lost_since or self._heard_at
+        self.silence.lost("acknowledgement of memory", self._lost_since)
+        deadline = self._lost_since + self.patience.reconnect_s
         for attempt in range(1 << 30):
             await self._drop_stream()
-            if time.monotonic() >= deadline:
+            left_s = deadline - time.monotonic()
+            if left_s <= 0:
                 raise cause
-            await asyncio.sleep(BACKOFF_S[min(attempt, len(BACKOFF_S) - 1)])
+            await asyncio.sleep(min(left_s, BACKOFF_S[min(attempt, len(BACKOFF_S) - 1)]))
             try:
-                async with asyncio.timeout(self.patience.silence_s):
+                async with asyncio.timeout(left_s):
                     await self._connect()
             except (PeerLost, TimeoutError):
                 continue
-            self.totals.reconnects += 1
             return
 
     async def _connect(self) -> None:
         self._broken = None
+        self._heard_at = time.monotonic()
         self._stream = stream = await self.open_stream()
         self._reader = asyncio.create_task(self._read_acknowledgements(stream))
         for chunk in list(self._unacknowledged.values()):
-            await stream.send(chunk)
+            if chunk.sequence in self._unacknowledged:
+                is_again = self._lost_since > 0.0
+                await self._put(stream, chunk)
+                self.totals.resent_bytes += chunk.wire_bytes if is_again else 0
 
     async def _read_acknowledgements(self, stream: ChunkStream) -> None:
         try:
             while True:
-                self._unacknowledged.pop(await stream.acknowledged(), None)
+                self._forget_until(await stream.acknowledged())
                 self._moved.set()
         except Exception as error:  # noqa: BLE001 - whatever it is, _until raises it
             self._broken = error
             self._moved.set()
+
+    def _forget_until(self, sequence: int) -> None:
+        """Chunks up to this one were written; they stand in the order of their numbers."""
+        while self._unacknowledged and next(iter(self._unacknowledged)) <= sequence:
+            del self._unacknowledged[next(iter(self._unacknowledged))]
+        self._heard_at = time.monotonic()
+        if self._lost_since:
+            self._lost_since = 0.0
+            self.totals.reconnects += 1
+            self.silence.heard()
 
     async def _drop_stream(self) -> None:
         stream, reader = self._stream, self._reader

@@ -3,10 +3,11 @@
 The rule that must not break: copy, hash the copy, send the copy, and remember that hash. Hashing
 live memory and then reading it a second time for sending loses pages that change from A to B and
 back to A. Live memory is hashed here only to skip a block: if what was read equals what the
-destination has, there is nothing to send, and the last pass, guest down, covers every page.
+destination has, there is nothing to send, and the last pass, guest down, covers every page. A block
+where the host has no memory at all is zero, and is not read, which would make the host allocate it.
 """
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass, field
 from itertools import pairwise
 
@@ -21,6 +22,8 @@ from bmigd.transfer.pages import ZERO_PAGE, Hashes, PageTable, page_hashes
 BLOCK_BYTES = 64 << 10  # the first level: a quiet guest costs one hash for each block
 BLOCK_PAGES = BLOCK_BYTES // PAGE_BYTES
 STRIDE_BYTES = 16 << 20  # looked at between two chances to stop
+PROBE_BYTES = 64
+PROBE_ZEROES = bytes(PROBE_BYTES)
 SAME, CHANGED, ZERO = 0, 1, 2  # kinds of pages
 Kinds = npt.NDArray[np.int8]
 
@@ -49,24 +52,30 @@ class ContentTracker:
 
     def __init__(self, table: PageTable) -> None:
         self._table = table
-        zero_block = xxhash.xxh3_64_intdigest(bytes(BLOCK_BYTES), table.seed)
-        self._blocks = [[zero_block] * (-(-len(hashes) // BLOCK_PAGES)) for hashes in table.regions]
+        self._zero_block = xxhash.xxh3_64_intdigest(bytes(BLOCK_BYTES), table.seed)
+        self._blocks = [
+            [self._zero_block] * (-(-len(hashes) // BLOCK_PAGES)) for hashes in table.regions
+        ]
 
-    def scan(self, memory: Memory) -> Iterator[Batch]:
+    def scan(self, memory: Memory) -> Generator[Batch, None, None]:
         """One pass over all memory: batches of what changed, the table brought up to date.
 
         The last batch of each stretch may be empty; it reports what was looked at.
         """
         for region in range(len(memory.regions)):
-            yield from self._scan_region(region, memory.view(region))
+            holes = self._holes(memory.populated(region), len(self._blocks[region]))
+            yield from self._scan_region(region, memory.view(region), holes)
 
-    def _scan_region(self, region: int, view: memoryview) -> Iterator[Batch]:
+    def _scan_region(
+        self, region: int, view: memoryview, holes: bytearray
+    ) -> Generator[Batch, None, None]:
         """Blocks that look different are copied together, up to a chunk's worth at once."""
         batch, changed_from = Batch(region), -1
+        known = self._blocks[region]
         for number, offset in enumerate(range(0, len(view), BLOCK_BYTES)):
             live = view[offset : offset + BLOCK_BYTES]
             batch.scanned_bytes += len(live)
-            if xxhash.xxh3_64_intdigest(live, self._table.seed) != self._blocks[region][number]:
+            if self._differs(live, known[number], is_hole=bool(holes[number])):
                 changed_from = number if changed_from < 0 else changed_from
                 if self._room(batch, number + 1 - changed_from) >= BLOCK_BYTES:
                     continue
@@ -80,6 +89,26 @@ class ContentTracker:
         if changed_from >= 0:
             self._copy(batch, changed_from, len(self._blocks[region]), view)
         yield batch
+
+    def _holes(self, populated: list[tuple[int, int]], count: int) -> bytearray:
+        """For each block whether nothing is there."""
+        holes = bytearray(b"\1") * count
+        for offset_bytes, length_bytes in populated:
+            first, end = (
+                offset_bytes // BLOCK_BYTES,
+                -(-(offset_bytes + length_bytes) // BLOCK_BYTES),
+            )
+            holes[first:end] = bytes(end - first)
+        return holes
+
+    def _differs(self, live: memoryview, known: int, *, is_hole: bool) -> bool:
+        """Whether a block is not what the destination has; a hole is not read if need not be."""
+        if known == self._zero_block:
+            if is_hole:
+                return False
+            if live[:PROBE_BYTES] != PROBE_ZEROES[: len(live)]:
+                return True  # so surely that it is not worth hashing
+        return xxhash.xxh3_64_intdigest(live, self._table.seed) != known
 
     def _room(self, batch: Batch, pending_blocks: int) -> int:
         return CHUNK_BYTES - batch.copied_bytes - pending_blocks * BLOCK_BYTES

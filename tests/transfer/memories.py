@@ -21,14 +21,22 @@ def table_of(regions: tuple[Region, ...]) -> PageTable:
 
 
 class LiveMemory:
-    """A guest's memory on the source."""
+    """A guest's memory on the source; sparse if its host takes all zero pages back."""
 
-    def __init__(self, regions: tuple[Region, ...]) -> None:
+    def __init__(self, regions: tuple[Region, ...], *, sparse: bool = False) -> None:
         self.regions = regions
+        self.sparse = sparse
         self.contents = [bytearray(region.size_bytes) for region in regions]
 
     def view(self, region: int) -> memoryview:
         return memoryview(self.contents[region])
+
+    def populated(self, region: int) -> list[tuple[int, int]]:
+        content = self.contents[region]
+        if not self.sparse:
+            return [(0, len(content))]
+        pages = range(0, len(content), PAGE_BYTES)
+        return [(at, PAGE_BYTES) for at in pages if any(content[at : at + PAGE_BYTES])]
 
     def close(self) -> None:
         pass

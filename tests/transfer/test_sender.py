@@ -6,7 +6,7 @@ acknowledged; any error but a lost peer is told at once, as it is.
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Generator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 
@@ -88,6 +88,22 @@ class Stream:
         self._peer.closed += 1
 
 
+class Silence:
+    """What is told of interruptions."""
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+        self.since_s = 0.0
+
+    def lost(self, waited_for: str, since_s: float) -> None:
+        if self.told[-1:] != ["lost"]:
+            self.told.append("lost")
+        self.since_s = since_s
+
+    def heard(self) -> None:
+        self.told.append("heard")
+
+
 class Guest:
     """Memory full of noise and what sends it."""
 
@@ -98,6 +114,7 @@ class Guest:
         self.memory.contents[0][MIB : 2 * MIB] = bytes(MIB)
         self.table = table_of(self.memory.regions)
         self.tracker = ContentTracker(self.table)
+        self.silence = Silence()
 
     @asynccontextmanager
     async def sender(
@@ -107,7 +124,7 @@ class Guest:
         with ThreadPoolExecutor(1) as executor:
             sender = Sender(
                 *("m", 1, peer.open, self.table, Encoder(CodecId.RAW), Pacer(0), window),
-                *(Patience(silence_s, reconnect_s), executor, lambda: None),
+                *(Patience(silence_s, reconnect_s), executor, lambda: None, self.silence),
             )
             try:
                 yield sender
@@ -200,7 +217,59 @@ async def test_silence_counts_as_a_broken_stream() -> None:
                 await peer.arrived.wait()
         peer.may_acknowledge.set()
         await passing
-        assert sender.totals.reconnects >= 2
+        assert sender.totals.reconnects == 1
+    assert guest.silence.told == ["lost", "heard"]  # however many streams were opened meanwhile
+    guest.assert_arrived(peer)
+
+
+@pytest.mark.slow
+async def test_a_peer_that_takes_streams_and_acknowledges_nothing_is_lost() -> None:
+    guest, peer = Guest(), Peer(held=True)
+    async with (
+        guest.sender(peer, silence_s=0.05, reconnect_s=0.3) as sender,
+        asyncio.timeout(10),
+    ):
+        with pytest.raises(PeerLost, match="no acknowledgement"):
+            await sender.send_pass(guest.tracker.scan(guest.memory))
+    assert peer.opened > 2
+    assert guest.silence.told == ["lost"]
+
+
+@pytest.mark.slow
+async def test_a_stream_that_takes_nothing_is_noticed_like_one_that_says_nothing() -> None:
+    guest, peer = Guest(), Peer()
+
+    class Stuck(Stream):
+        async def send(self, chunk: Chunk) -> None:
+            await asyncio.Event().wait()
+
+    async def stuck() -> Stream:
+        return Stuck(peer, None)
+
+    async with guest.sender(peer, silence_s=0.05, reconnect_s=0.2) as sender, asyncio.timeout(10):
+        sender.open_stream = stuck
+        with pytest.raises(PeerLost, match="took no memory"):
+            await sender.send_pass(guest.tracker.scan(guest.memory))
+
+
+@pytest.mark.slow
+async def test_silence_is_noticed_on_a_limited_link_however_long_its_pauses_are() -> None:
+    guest, peer = Guest(), Peer(held=True)
+    async with guest.sender(peer, window=64, silence_s=0.1, reconnect_s=0.1) as sender:
+        sender.pacer = Pacer(MIB // 8)  # a chunk takes eight seconds
+        async with asyncio.timeout(5):
+            with pytest.raises(PeerLost):
+                await sender.send_pass(guest.tracker.scan(guest.memory))
+
+
+@pytest.mark.slow
+async def test_what_is_sent_again_is_counted_and_is_no_more_than_a_window() -> None:
+    guest, peer = Guest(), Peer(3)
+    peer.loses = True
+    async with guest.sender(peer, window=2, silence_s=0.5) as sender:
+        await sender.send_pass(guest.tracker.scan(guest.memory))
+        assert 0 < sender.totals.resent_bytes <= 2 * MIB
+        assert sender.totals.wire_bytes == 5 * MIB
     guest.assert_arrived(peer)
 
 
@@ -227,7 +296,7 @@ async def test_a_guest_that_cannot_be_read_is_told_as_it_is() -> None:
     guest, peer = Guest(), Peer()
     fault = LocalFault("MEMORY_UNREADABLE", "gone")
 
-    def scan() -> Iterator[Batch]:
+    def scan() -> Generator[Batch, None, None]:
         yield next(guest.tracker.scan(guest.memory))
         raise fault
 
