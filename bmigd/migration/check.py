@@ -1,6 +1,5 @@
 """The dry run: facts of both nodes, every precheck, nothing changed."""
 
-import asyncio
 import secrets
 from dataclasses import dataclass
 
@@ -36,13 +35,14 @@ async def check(
     """Run every precheck for a guest of this node."""
     driver = node.driver(definition)
     probe = secrets.token_hex(16)
-    probe_seen = await asyncio.to_thread(_leave_probes, node, definition, probe)
+    probe_seen = await node.look(lambda: _leave_probes(node, definition, probe))
     try:
-        inquiry = Inquiry(definition, requested_by, PROTOCOL_VERSIONS, probe)
+        firmware = await node.firmware(definition)
+        inquiry = Inquiry(definition, requested_by, PROTOCOL_VERSIONS, probe, firmware)
         there = await peer.exchange(inquiry)
         here = await node.facts(definition, probe, denied="")
     finally:
-        await asyncio.to_thread(node.remove_probes, definition, probe)
+        await node.look(lambda: node.remove_probes(definition, probe))
     power = await driver.power(definition.name)
     case = Case(
         guest=definition,
@@ -51,7 +51,7 @@ async def check(
         probe=probe_seen,
         clock_error_ms=1000,
         is_running=power.is_running,
-        objections=tuple(driver.objections(definition)),
+        objections=tuple(node.objections(definition)),
         room_bytes=driver.room(definition),
         fixed_downtime_s=driver.fixed_downtime_s(definition.memory_bytes),
         downtime_limit_s=options.downtime_limit_ms / 1000,
@@ -71,7 +71,6 @@ def require_allowed(checked: Checked, definition: Definition) -> None:
         + "; ".join(finding.message for finding in failures),
         failures[0].advice,
         guest=definition.name,
-        side="source",
         location=f"on {checked.source.name}, unchanged",
         violations=tuple(
             Violation(finding.reason, finding.message, finding.advice) for finding in failures

@@ -1,16 +1,20 @@
-"""Which guests are part of a migration on this node: at most one each.
+"""Which guests are part of a migration on this node, or being changed by hand: one thing at a time.
 
 In memory only; rebuilt from the journal at the start, before anything is served.
 """
+
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from bmigd.errors import Busy
 
 
 class Claims:
-    """Guest name to migration id."""
+    """Guest name to migration id, or to the change by hand that is under way."""
 
     def __init__(self) -> None:
         self._by_guest: dict[str, str] = {}
+        self._by_hand: dict[str, str] = {}
 
     def holder(self, guest: str) -> str:
         """The migration that has the guest, or ""."""
@@ -27,8 +31,24 @@ class Claims:
         if self.holder(guest) == migration_id:
             del self._by_guest[guest]
 
+    def change(self, guest: str) -> str:
+        """What is being done to a guest by hand, for example "stopped", or ""."""
+        return self._by_hand.get(guest, "")
+
+    @contextmanager
+    def by_hand(self, guest: str, change: str) -> Iterator[None]:
+        """Keep migrations off a guest while it is being stopped, for example."""
+        self.require_free(guest)
+        self._by_hand[guest] = change
+        try:
+            yield
+        finally:
+            del self._by_hand[guest]
+
     def require_free(self, guest: str) -> None:
-        """Busy (GUEST_BUSY) if any migration has the guest."""
+        """Busy (GUEST_BUSY) if any migration has the guest, or a change by hand."""
+        if change := self.change(guest):
+            raise Busy("GUEST_BUSY", f"guest {guest} is being {change}", "wait for it", guest=guest)
         if held := self.holder(guest):
             raise Busy(
                 "GUEST_BUSY",

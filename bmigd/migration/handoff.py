@@ -5,14 +5,14 @@ The rules (docs/PROTOCOL.md tells why):
 - From LET_GO on the destination decides, and the source waits for its answer, however long.
 - STARTED is journalled immediately before the hypervisor is executed. From there the guest goes
   back only if its supervisor saw the hypervisor exit before it signalled that the guest runs.
-- A question about a migration that the destination does not know is answered REFUSED, for good.
+- A question about a migration that the destination does not know is answered REFUSED, for good;
+  a journal that is not the one that took part, or an older copy of it, says nothing.
 
-tests/sim explores these same functions exhaustively. A state is journalled before anything that it
-allows is done.
+What is done in which order is in steps.py. tests/sim explores both exhaustively.
 """
 
-from dataclasses import dataclass
 from enum import Enum, IntEnum, StrEnum
+from typing import NamedTuple
 
 
 class SourceState(StrEnum):
@@ -143,7 +143,12 @@ class Request(Enum):
     QUERY = "query"
 
 
-def on_request(state: DestinationState | None, request: Request) -> DestinationEvent | None:
+def is_for(asked_incarnation: str, our_incarnation: str) -> bool:
+    """Whether a question is about this journal ("": the source never learned of any)."""
+    return not asked_incarnation or asked_incarnation == our_incarnation
+
+
+def on_request(state: DestinationState, request: Request) -> DestinationEvent | None:
     """What a request does to a known migration (None: only answer). See also on_unknown."""
     match state, request:
         case DestinationState.READY, Request.COMMIT:
@@ -156,15 +161,65 @@ def on_request(state: DestinationState | None, request: Request) -> DestinationE
             return None
 
 
-def on_unknown(asked_incarnation: str, our_incarnation: str) -> Outcome:
-    """What is answered for an id that the journal does not know; REFUSED must be journalled.
+class Verdict(NamedTuple):
+    """What is answered for an id that the journal does not know."""
 
-    Another incarnation means that this journal cannot know what was decided: a forgotten RUNNING
-    must not become a second copy.
+    outcome: Outcome
+    journalled: bool  # it must be written before it is said, so that late messages find it
+
+
+def on_unknown(request: Request, asked_incarnation: str, our_incarnation: str) -> Verdict:
+    """The answer for an id that this journal does not know.
+
+    Another incarnation, or a commit, means that what was decided has been forgotten: nobody
+    commits what was never ready. A forgotten RUNNING must not become a second copy.
     """
-    if asked_incarnation and asked_incarnation != our_incarnation:
-        return Outcome.UNKNOWN
-    return Outcome.REFUSED
+    if request is Request.COMMIT or not is_for(asked_incarnation, our_incarnation):
+        return Verdict(Outcome.UNKNOWN, journalled=False)
+    return Verdict(Outcome.REFUSED, journalled=True)
+
+
+def on_lease_over(state: DestinationState) -> DestinationEvent | None:
+    """What a silent source means; from TAKEN on, nothing: only the guest's fate decides."""
+    if state in (DestinationState.RECEIVING, DestinationState.READY):
+        return DestinationEvent.WITHDRAWN
+    return None
+
+
+def may_let_go(root: bytes, receipt_root: bytes | None) -> bool:
+    """Whether the source may let go: the other node is READY, with the memory that was sent."""
+    return receipt_root == root
+
+
+def why_not_resolve(state: SourceState, outcome: Outcome | None) -> str:
+    """Why an operator may not take the guest back ("" if he may). None: the peer is silent.
+
+    Where the journal or the peer itself tells what became of the guest, no word of an operator
+    may say otherwise.
+    """
+    if state is not SourceState.LET_GO:
+        return "NOT_IN_DOUBT"
+    if outcome not in (None, Outcome.UNKNOWN):
+        return "PEER_ANSWERS"
+    return ""
+
+
+class Mark(NamedTuple):
+    """How far a journal has come; kept in it, and once more outside of it."""
+
+    incarnation: str
+    writes: int
+
+
+def why_not_open(journal: Mark, kept: Mark | None) -> str:
+    """Why a journal may not be used ("" if it may), by the mark kept outside of it.
+
+    An older copy has forgotten what this node did and said, so it is as bad as none. A write that
+    had not reached the mark has allowed nothing yet.
+    """
+    if kept is None or kept.incarnation != journal.incarnation:
+        return "JOURNAL_FOREIGN"
+    return "JOURNAL_OLD" if journal.writes < kept.writes else ""
 
 
 class Ask(Enum):
@@ -193,15 +248,15 @@ def after_let_go(outcome: Outcome | None, commits: int) -> SourceEvent | Ask:
             return Ask.QUERY
 
 
-@dataclass(frozen=True)
-class Evidence:
-    """What a restarted destination finds of a guest."""
+class Evidence(NamedTuple):
+    """What a destination finds of a guest after a failure or a restart."""
 
     has_state: bool  # memory and device state are complete
     supervisor: bool  # the guest's supervisor is there: the host did not crash
     executed: bool  # the supervisor was told to execute the hypervisor
     runs: bool  # the guest runs
     never_ran: bool  # the supervisor saw the hypervisor exit before it signalled
+    starting: bool = False  # the hypervisor is there and has not signalled yet
 
 
 def after_restart(state: DestinationState, found: Evidence) -> DestinationEvent | None:
@@ -214,10 +269,17 @@ def after_restart(state: DestinationState, found: Evidence) -> DestinationEvent 
         case DestinationState.TAKEN:
             return None if found.has_state else DestinationEvent.NEVER_RAN
         case DestinationState.STARTED:
-            if found.runs:
-                return DestinationEvent.GUEST_RUNS
-            if found.supervisor and (found.never_ran or not found.executed):
-                return DestinationEvent.NEVER_RAN
-            return DestinationEvent.GUEST_RUNS  # it may have run: it is ours
+            return after_execution(found)
         case _:
             return None
+
+
+def after_execution(found: Evidence) -> DestinationEvent | None:
+    """What became of a guest in STARTED (None: its hypervisor is still starting, look again)."""
+    if found.runs:
+        return DestinationEvent.GUEST_RUNS
+    if found.starting:
+        return None  # to call it RUNNING now would lose the guest if it fails
+    if found.supervisor and (found.never_ran or not found.executed):
+        return DestinationEvent.NEVER_RAN
+    return DestinationEvent.GUEST_RUNS  # it may have run: it is ours

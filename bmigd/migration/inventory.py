@@ -7,6 +7,7 @@ another node.
 import asyncio
 from dataclasses import dataclass
 from enum import IntEnum
+from weakref import WeakValueDictionary
 
 from bmigd.errors import NotPossible
 from bmigd.guests.definition import Definition, parse_toml
@@ -14,6 +15,8 @@ from bmigd.journal import Record
 from bmigd.migration.handoff import SourceState
 from bmigd.migration.ledger import Ledger
 from bmigd.migration.node import Node
+
+STOPPED = "stopped"  # a change by hand
 
 
 class GuestState(IntEnum):
@@ -46,7 +49,8 @@ class Inventory:
     def __init__(self, node: Node, ledger: Ledger) -> None:
         self._node = node
         self._ledger = ledger
-        self._changing: dict[str, asyncio.Lock] = {}
+        # Weak: a lock is gone with the last who waits for it, whatever names are asked for.
+        self._changing = WeakValueDictionary[str, asyncio.Lock]()
 
     async def all(self) -> list[GuestView]:
         """Every guest that is defined or being received here, by name."""
@@ -73,43 +77,51 @@ class Inventory:
     async def define(self, definition: Definition) -> GuestView:
         """Keep a new guest; idempotent for an equal one."""
         async with self._lock(definition.name):
-            self._node.claims.require_free(definition.name)
-            self._node.driver(definition)
-            await asyncio.to_thread(self._node.store.add, definition)
+            self._require_supported(definition)
+            with self._node.claims.by_hand(definition.name, "defined"):
+                await asyncio.to_thread(self._node.store.add, definition)
         return await self.get(definition.name)
 
     async def undefine(self, name: str) -> None:
         """Forget a stopped guest."""
         async with self._lock(name):
-            view = await self._free(name)
-            if view.state is GuestState.RUNNING:
-                raise NotPossible(
-                    "GUEST_RUNNING",
-                    f"guest {name} runs",
-                    f"stop it first: bmigctl guest stop {name}",
-                    guest=name,
-                    location=f"running on {self._node.name}",
-                )
-            await self._node.driver(view.definition).stop(view.definition, True, 0)
-            await asyncio.to_thread(self._node.store.remove, name)
+            with self._node.claims.by_hand(name, "undefined"):
+                view = await self.get(name)
+                if view.state is GuestState.RUNNING:
+                    raise NotPossible(
+                        "GUEST_RUNNING",
+                        f"guest {name} runs",
+                        f"stop it first: bmigctl guest stop {name}",
+                        guest=name,
+                        location=f"running on {self._node.name}",
+                    )
+                await self._node.driver(view.definition).stop(view.definition, True, 0)
+                await asyncio.to_thread(self._node.store.remove, name)
 
     async def start(self, name: str) -> GuestView:
         """Start a guest from its firmware; idempotent."""
         async with self._lock(name):
-            view = await self._free(name)
-            driver = self._node.driver(view.definition)
-            self._require_supported(view.definition)
-            await driver.start(view.definition)
+            definition = self._node.store.get(name)
+            self._require_supported(definition)
+            with self._node.claims.by_hand(name, "started"):
+                await self._node.driver(definition).start(definition)
         return await self.get(name)
 
     async def stop(self, name: str, force: bool, timeout_s: float) -> GuestView:
-        """Stop a guest; idempotent."""
+        """Stop a guest; idempotent. By force also while somebody waits for it to stop by itself."""
+        definition = self._node.store.get(name)
+        driver = self._node.driver(definition)
+        if force and self._node.claims.change(name) == STOPPED:
+            await driver.stop(definition, True, timeout_s)
+            return await self.get(name)
         async with self._lock(name):
-            view = await self._free(name)
-            await self._node.driver(view.definition).stop(view.definition, force, timeout_s)
+            with self._node.claims.by_hand(name, STOPPED):
+                await driver.stop(definition, force, timeout_s)
         return await self.get(name)
 
     def _require_supported(self, definition: Definition) -> None:
+        """What this node or its driver cannot do, or lets no guest do, is refused by name."""
+        objections = self._node.objections(definition)
         missing = [s for s, _ in definition.disks if s not in self._node.config.storage]
         missing += [n for n in definition.networks if n not in self._node.config.networks]
         if missing:
@@ -120,11 +132,14 @@ class Inventory:
                 "name it in [storage] or [networks] of the node's configuration",
                 guest=definition.name,
             )
-
-    async def _free(self, name: str) -> GuestView:
-        view = await self.get(name)
-        self._node.claims.require_free(name)
-        return view
+        if objections:
+            raise NotPossible(
+                "GUEST_NOT_MIGRATABLE",
+                f"{self._node.name} does not take guest {definition.name}: "
+                + "; ".join(objections),
+                "change its description and define it again; docs/SECURITY.md tells what is taken",
+                guest=definition.name,
+            )
 
     async def _view_incoming(self, record: Record) -> GuestView:
         definition = parse_toml(record.definition)

@@ -1,4 +1,5 @@
-"""The journal with its laws: a state is written only if handoff.py allows the move.
+"""The journal with its laws: a state is written only if handoff.py allows the move, and from the
+state that is there; a journal that has forgotten something is not used.
 
 All writes go through one thread, so they are ordered, and the event loop never waits on the disk.
 """
@@ -9,23 +10,36 @@ from concurrent.futures import Executor
 from dataclasses import replace
 from typing import TypeVar
 
+from bmigd.errors import LocalFault
 from bmigd.journal import Journal, Record
 from bmigd.migration.handoff import (
     DestinationEvent,
     DestinationState,
+    IllegalMove,
+    Mark,
     SourceEvent,
     SourceState,
     advance_destination,
     advance_source,
+    why_not_open,
 )
+from bmigd.migration.steps import DESTINATION_STEPS, SOURCE_STEPS, Step
+from bmigd.words import short
 
 T = TypeVar("T")
 
+DAY_S = 86400.0
+FORGET_S = 30 * DAY_S  # no message is under way so long
+
 
 class Ledger:
-    """Durable ownership. A call that returns has been written; one that raises may have been."""
+    """Durable ownership. A call that returns has been written; one that raises may have been.
+
+    LocalFault (JOURNAL_OLD, JOURNAL_FOREIGN) for a journal that is not the one that was here.
+    """
 
     def __init__(self, journal: Journal, thread: Executor) -> None:
+        _require_current(journal)
         self._journal = journal
         self._thread = thread
         self.incarnation = journal.incarnation
@@ -50,6 +64,12 @@ class Ledger:
         """Record who settled a migration in doubt."""
         await self._do(self._journal.note_resolution, migration_id, operator)
 
+    async def keep_short(self) -> None:
+        """Forget what was refused long ago, once a day. Runs until cancelled."""
+        while True:
+            await self._do(self._journal.forget_refused, FORGET_S)
+            await asyncio.sleep(DAY_S)
+
     async def open(self, record: Record) -> Record:
         """A new migration in its first state (or, unknown to us, refused from the start)."""
         return await self._do(self._journal.put, record)
@@ -61,20 +81,43 @@ class Ledger:
     async def source(self, record: Record, event: SourceEvent, why: str = "") -> Record:
         """Move a source's migration on."""
         state = advance_source(SourceState(record.state), event)
-        return await self._put(record, state.value, why)
+        pending = event.value if Step.CLOSE in SOURCE_STEPS[event] else ""
+        return await self._do(self._move, record, state.value, pending, why)
 
     async def destination(self, record: Record, event: DestinationEvent, why: str = "") -> Record:
         """Move a destination's migration on."""
         state = advance_destination(DestinationState(record.state), event)
-        return await self._put(record, state.value, why)
+        pending = event.value if Step.CLOSE in DESTINATION_STEPS[event] else ""
+        return await self._do(self._move, record, state.value, pending, why)
 
-    async def _put(self, record: Record, state: str, why: str) -> Record:
-        return await self._do(
-            self._journal.put, replace(record, state=state, why=why or record.why)
+    async def close(self, record: Record) -> Record:
+        """Nothing is left to do of the last change."""
+        return await self._do(self._journal.put, replace(record, pending=""))
+
+    def _move(self, record: Record, state: str, pending: str, why: str) -> Record:
+        """In the journal's thread, so that nothing comes between looking and writing."""
+        there = self._journal.get(record.id)
+        if there is None or there.state != record.state:
+            raise IllegalMove(f"{record.id} is {there and there.state}, not {record.state}")
+        return self._journal.put(
+            replace(record, state=state, pending=pending, why=short(why or record.why))
         )
 
     async def _do(self, function: Callable[..., T], *args: object) -> T:
         # Shielded: a cancelled caller must not leave a write half-awaited.
         return await asyncio.shield(
             asyncio.get_running_loop().run_in_executor(self._thread, lambda: function(*args))
+        )
+
+
+def _require_current(journal: Journal) -> None:
+    marked = journal.marked
+    reason = why_not_open(Mark(*journal.progress), Mark(*marked) if marked else None)
+    if reason:
+        raise LocalFault(
+            reason,
+            f"the journal has seen {journal.progress[1]} writes, its mark"
+            f" {marked[1] if marked else 'is missing'}: it is an old copy, or not this node's",
+            "do not use it, and do not delete the mark: read docs/FAILURES.md, guests may be in"
+            " doubt",
         )

@@ -1,47 +1,33 @@
-"""What this node is and has, gathered for prechecks, and the room it has promised.
-
-Promises are counted so that two guests are never given the same memory or spool.
-"""
+"""What this node is and has, and what of it concerns one guest, gathered for prechecks."""
 
 import asyncio
-import hashlib
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 from bmigd import host
+from bmigd.announce import Announcer
 from bmigd.config import Config
 from bmigd.drivers.base import Driver, DriverFacts
-from bmigd.errors import Unknown
+from bmigd.errors import LocalFault, Unknown
+from bmigd.files import beginning_of, sha256_of, size_of
+from bmigd.guests import places
 from bmigd.guests.definition import Definition
 from bmigd.guests.store import GuestStore
 from bmigd.migration.claims import Claims
 from bmigd.migration.ports import PROTOCOL_VERSIONS
-from bmigd.prechecks.facts import DiskFacts, Facts
+from bmigd.migration.room import Room
+from bmigd.prechecks.facts import DiskFacts, Facts, FileState, FirmwareFacts
 from bmigd.security.policy import Policy
 
 PROBE_PREFIX = ".bmig-probe-"
 PROBE_BYTES = 64
 FIRMWARE_BYTES = 64 << 20
-
-
-@dataclass
-class Room:
-    """Memory and spool of this node, and what of them is promised to guests on their way in."""
-
-    spool_dir: Path
-    reserve_bytes: int
-    promised: dict[str, tuple[int, int]] = field(default_factory=dict)  # by migration
-
-    def available(self) -> tuple[int, int]:
-        """Memory and spool that can still be promised, in bytes."""
-        memory = host.memory_bytes()[0] - self.reserve_bytes
-        spool = host.room_bytes(self.spool_dir)
-        for promised_memory, promised_spool in self.promised.values():
-            memory -= promised_memory
-            spool -= promised_spool
-        return max(0, memory), max(0, spool)
+LOOK_S = 5.0  # for files of one guest; a storage that does not answer is not waited for
+T = TypeVar("T")
 
 
 @dataclass
@@ -56,6 +42,9 @@ class Node:
     store: GuestStore
     claims: Claims
     room: Room
+    announcer: Announcer
+    # Of their own: what hangs in a storage takes no thread from anything else.
+    looking: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(2, "looking"))
 
     @property
     def name(self) -> str:
@@ -73,8 +62,31 @@ class Node:
             )
         return self.drivers[definition.driver]
 
-    async def facts(self, definition: Definition, probe_name: str, denied: str) -> Facts:
-        """This node, as far as one guest is concerned."""
+    def objections(self, definition: Definition) -> list[str]:
+        """Why this node does not take a guest, in words; empty when it does."""
+        return [
+            *places.objections(definition, *self._firmware_places),
+            *self.driver(definition).objections(definition),
+        ]
+
+    async def firmware(self, definition: Definition) -> tuple[tuple[str, str], ...]:
+        """Path and SHA-256 of each firmware file that is here, to be compared by another node."""
+
+        def hashed() -> tuple[tuple[str, str], ...]:
+            outside = places.outside(definition, *self._firmware_places)
+            paths = [path for path in definition.firmware.paths if path not in outside]
+            return tuple((path, sha256_of(Path(path), FIRMWARE_BYTES)) for path in paths)
+
+        return await self.look(hashed)
+
+    async def facts(
+        self,
+        definition: Definition,
+        probe_name: str,
+        denied: str,
+        theirs: Mapping[str, str] | None = None,
+    ) -> Facts:
+        """This node, as far as one guest is concerned; `theirs` are the source's firmware files."""
         driver = self.drivers.get(definition.driver)
         driver_facts = await driver.facts() if driver else DriverFacts(name="")
         memory, spool = await asyncio.to_thread(self.room.available)
@@ -86,16 +98,48 @@ class Node:
             certificate_expires_at_s=self.certificate_expires_at_s,
             memory_available_bytes=memory,
             spool_available_bytes=spool,
-            spool_in_memory=await asyncio.to_thread(host.is_in_memory, self.room.spool_dir),
+            spool_in_memory=await asyncio.to_thread(lambda: self.room.in_memory),
             cpu=await asyncio.to_thread(host.cpu),
             driver=driver_facts,
             networks=tuple(sorted(self.config.networks)),
-            # Who is denied learns nothing of our files.
-            disks=() if denied else await asyncio.to_thread(self._disks, definition, probe_name),
-            firmware=() if denied else await asyncio.to_thread(_firmware, definition),
-            name_taken_by=self._taken_by(definition.name),
+            # Who is denied learns nothing of our files and guests.
+            disks=() if denied else await self.look(lambda: self._disks(definition, probe_name)),
+            firmware=() if denied else await self._compared(definition, theirs or {}),
+            name_taken_by="" if denied else self._taken_by(definition.name),
             denied=denied,
+            silent_networks=tuple(self.announcer.obstacles(definition.networks).items()),
         )
+
+    async def look(self, function: Callable[[], T]) -> T:
+        """Do something with files of a guest; LocalFault (STORAGE_SILENT) if it takes too long."""
+        try:
+            async with asyncio.timeout(LOOK_S):
+                return await asyncio.get_running_loop().run_in_executor(self.looking, function)
+        except TimeoutError as error:
+            raise LocalFault(
+                "STORAGE_SILENT",
+                f"files of {self.name} could not be read within {LOOK_S:g} s",
+                f"see that every storage of {self.name} answers",
+            ) from error
+
+    async def _compared(
+        self, definition: Definition, theirs: Mapping[str, str]
+    ) -> tuple[FirmwareFacts, ...]:
+        """What is told of firmware: whether it is what the source has, never what it is."""
+        ours = dict(await self.firmware(definition))
+
+        def state(path: str) -> FileState:
+            if path not in ours:
+                return FileState.OUTSIDE
+            if not ours[path]:
+                return FileState.MISSING
+            return FileState.SAME if ours[path] == theirs.get(path) else FileState.DIFFERS
+
+        return tuple(FirmwareFacts(path, state(path)) for path in definition.firmware.paths)
+
+    @property
+    def _firmware_places(self) -> tuple[tuple[Path, ...], tuple[Path, ...]]:
+        return self.config.node.firmware_dirs, self.config.node.variables_dirs
 
     def write_probes(self, definition: Definition, probe_name: str) -> None:
         """Leave a file in every storage of a guest for the destination to find."""
@@ -112,45 +156,24 @@ class Node:
                 (directory / f"{PROBE_PREFIX}{probe_name}").unlink(missing_ok=True)
 
     def _disks(self, definition: Definition, probe_name: str) -> tuple[DiskFacts, ...]:
-        return tuple(self._disk(storage, image, probe_name) for storage, image in definition.disks)
+        foreign = places.foreign_images(definition)  # nothing is told of another's
+        return tuple(
+            self._disk(storage, image, probe_name)
+            for storage, image in definition.disks
+            if image not in foreign
+        )
 
     def _disk(self, storage: str, image: str, probe_name: str) -> DiskFacts:
         directory = self.config.storage.get(storage)
         if directory is None:
             return DiskFacts(storage, image, 0)
-        try:
-            size_bytes = _size_bytes(directory / image)
-        except OSError:
-            return DiskFacts(storage, image, 0)
-        try:
-            with (directory / f"{PROBE_PREFIX}{probe_name}").open(encoding="ascii") as file:
-                return DiskFacts(storage, image, size_bytes, file.read(PROBE_BYTES))
-        except (OSError, UnicodeDecodeError):
-            return DiskFacts(storage, image, size_bytes)
+        probe = beginning_of(directory / f"{PROBE_PREFIX}{probe_name}", PROBE_BYTES)
+        size_bytes = size_of(directory / image)
+        return DiskFacts(storage, image, size_bytes, probe.decode("ascii", errors="replace"))
 
     def _taken_by(self, name: str) -> str:
         if name in self.store.names():
             return "a guest of that name is defined there"
         if held := self.claims.holder(name):
             return f"migration {held} has a guest of that name"
-        return ""
-
-
-def _size_bytes(path: Path) -> int:
-    with path.open("rb") as file:  # a disk may be a device, whose size is only found by seeking
-        return file.seek(0, 2)
-
-
-def _firmware(definition: Definition) -> tuple[tuple[str, str], ...]:
-    return tuple((path, _sha256(Path(path))) for path in definition.firmware.paths)
-
-
-def _sha256(path: Path) -> str:
-    """Of a firmware file; "" when it is missing or too large to be one."""
-    try:
-        if path.stat().st_size > FIRMWARE_BYTES:
-            return ""
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError:
         return ""

@@ -9,8 +9,10 @@ from typing import Any
 
 from bmigd.errors import BmigError
 from bmigd.migration.phases import ENDED, Phase
+from bmigd.words import short
 
 SOURCE, DESTINATION = "source", "destination"
+IN_DOUBT = "in doubt"  # kind of the event that tells what a source waits for
 
 
 @dataclass(frozen=True)
@@ -73,6 +75,16 @@ class Round:
     guest_down: bool = False
 
 
+@dataclass(frozen=True)
+class Interruption:
+    """One time that the other node was lost or silent."""
+
+    waited_for: str
+    duration_us: int
+    guest_down: bool
+    heard_again: bool  # otherwise it was given up
+
+
 @dataclass
 class Report:
     """What it took."""
@@ -88,6 +100,8 @@ class Report:
     tracker: str = ""
     reconnects: int = 0
     verified: bool = False
+    interruptions: list[Interruption] = field(default_factory=list)
+    resent_bytes: int = 0
 
 
 @dataclass(frozen=True)
@@ -138,12 +152,12 @@ def failure_of(error: BaseException, side: str, location: str) -> Failure:
             error.message,
             error.side or side,
             location,
-            error.advice or "see `bmigctl show`, and the logs of both nodes",
+            error.advice or "try again; if it fails again, see the logs of bmigd on both nodes",
         )
     if isinstance(error, BaseExceptionGroup):
         return failure_of(error.exceptions[0], side, location)
     words = f"{type(error).__name__}: {error}"
-    return Failure("INTERNAL", words, side, location, "report this with the log of the node")
+    return Failure("INTERNAL", short(words), side, location, "report this with the log of the node")
 
 
 def to_json(value: Picture | Event) -> dict[str, Any]:
@@ -157,6 +171,7 @@ def picture_from_json(content: Mapping[str, Any]) -> Picture:
     report = dict(values["report"])
     report["rounds"] = [Round(**one) for one in report["rounds"]]
     report["downtime_parts"] = [Part(**one) for one in report["downtime_parts"]]
+    report["interruptions"] = [Interruption(**one) for one in report.get("interruptions", ())]
     values["report"] = Report(**report)
     values["options"] = Options(**values["options"])
     values["phase"] = Phase(values["phase"])

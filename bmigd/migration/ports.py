@@ -22,6 +22,7 @@ class Inquiry:
     requested_by: str
     protocol_versions: tuple[int, ...]
     probe_name: str
+    firmware: tuple[tuple[str, str], ...]  # path and SHA-256, to be compared there
 
 
 @dataclass(frozen=True)
@@ -93,7 +94,7 @@ class Peer(Protocol):
     async def deliver(self, delivery: Delivery) -> Receipt:
         """Device state and root."""
 
-    async def commit(self, migration_id: str, epoch: int) -> Answer:
+    async def commit(self, migration_id: str, epoch: int, incarnation: str) -> Answer:
         """Hand over."""
 
     async def abort(self, migration_id: str, epoch: int, incarnation: str, why: str) -> Answer:

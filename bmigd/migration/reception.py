@@ -6,75 +6,58 @@ that repeated and late requests find the state as it is and change nothing.
 
 import asyncio
 import contextlib
-import hashlib
 import time
 from collections.abc import AsyncIterator, Callable
-from concurrent.futures import Executor
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import TypeVar
+from dataclasses import dataclass, field, replace
 
 import structlog
 
 from bmigd.chunk import Chunk
-from bmigd.drivers.base import IncomingGuest, IncomingMemory
-from bmigd.errors import BadBytes, BmigError, Busy, LocalFault, StartFailed
-from bmigd.guests.definition import Definition
-from bmigd.journal import Record
-from bmigd.migration.handoff import DestinationEvent, DestinationState, answer
-from bmigd.migration.ledger import Ledger
-from bmigd.migration.node import Node
+from bmigd.crashpoints import reach
+from bmigd.errors import BadBytes, BmigError, Busy, LocalFault
+from bmigd.migration.archive import failure_in
+from bmigd.migration.handoff import (
+    DestinationEvent,
+    DestinationState,
+    Request,
+    after_execution,
+    on_lease_over,
+    on_request,
+)
+from bmigd.migration.onsite import (
+    RESTARTED,
+    look,
+    unless_unwritten,
+)
 from bmigd.migration.phases import Phase
 from bmigd.migration.picture import DESTINATION, Failure, Part, failure_of
-from bmigd.migration.ports import Answer, Receipt
-from bmigd.migration.recorder import Recorder
-from bmigd.transfer.pages import PageTable
-from bmigd.transfer.receiver import Receiver
+from bmigd.migration.ports import Receipt
+from bmigd.migration.received import Received
+from bmigd.migration.recorder import us_since
+from bmigd.migration.state_files import Arrived, StateHeader, StateParts, gather_state
+from bmigd.migration.steps import DESTINATION_STEPS, left
+from bmigd.transfer.unbroken import unbroken
 
 log = structlog.get_logger()
-T = TypeVar("T")
-
-STATE_BYTES = 256 << 20  # all device state files together
-
-
-@dataclass(frozen=True)
-class StateHeader:
-    """What the source announces before device state."""
-
-    memory_root: bytes
-    files: tuple[tuple[str, int, bytes], ...]  # name, size in bytes, SHA-256
-    verify: bool
 
 
 @dataclass
-class Reception:
+class Reception(Received):
     """A guest being received, or taken."""
 
-    record: Record
-    definition: Definition
-    node: Node
-    ledger: Ledger
-    recorder: Recorder
-    executor: Executor
     on_over: Callable[["Reception"], None]
     lease_until: float = 0.0
     parts: list[Part] = field(default_factory=list)
     failure: Failure | None = None
     starting: asyncio.Task[None] | None = None
-    _memory: IncomingMemory | None = None
-    _receiver: Receiver | None = None
-    _table: PageTable | None = None
     _stream: object = None
     _receipt: Receipt | None = None
     _lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
-    def __post_init__(self) -> None:
-        self.incoming: IncomingGuest = self.node.driver(self.definition).incoming(self.definition)
-
     @property
-    def state(self) -> DestinationState:
-        """What the journal says."""
-        return DestinationState(self.record.state)
+    def is_lease_over(self) -> bool:
+        """Whether its source was silent for a lease, and that matters in this state."""
+        return bool(on_lease_over(self.state)) and time.monotonic() > self.lease_until
 
     def touch(self) -> None:
         """A sign of life of the source."""
@@ -84,202 +67,190 @@ class Reception:
         """Make room; on any failure nothing is left behind."""
         async with self._lock:
             try:
-                self._memory = await self.incoming.prepare()
+                await self._intake.prepare(seed)
+                reach("destination.prepared")
             except BaseException as error:
                 await self._withdraw(error)
                 raise
-            self._table = PageTable([region.size_bytes for region in self._memory.regions], seed)
-            self._receiver = Receiver(self._memory, self._table)
             self.recorder.enter(Phase.PREPARING, "room is reserved")
             self.recorder.enter(Phase.PRECOPY, "memory is being received")
+
+    async def is_prepared(self) -> bool:
+        """Whether room was made, and the guest was not refused since."""
+        async with self._lock:
+            return self.state is not DestinationState.REFUSED
 
     def attach(self, stream: object) -> None:
         """Only the newest stream may write: what an older one still carries is outdated."""
         self._stream = stream
 
-    async def apply(self, stream: object, chunk: Chunk) -> None:
-        """Write one chunk. BadBytes ends the migration; so does a full spool."""
+    async def apply(self, stream: object, chunks: list[Chunk]) -> None:
+        """Write chunks in order. BadBytes ends the migration; so does a full spool."""
         async with self._lock:
             self._require(DestinationState.RECEIVING)
             if stream is not self._stream:
                 raise Busy("STREAM_SUPERSEDED", "a newer stream carries this migration")
             self.touch()
-            assert self._receiver
-            try:
-                await self._in_thread(self._receiver.apply, chunk)
-            except BmigError as error:
-                await self._withdraw(error)
-                raise
-            progress = self.recorder.picture.progress
-            progress.sent_bytes += chunk.memory_bytes
-            progress.wire_bytes += chunk.wire_bytes
+            await unbroken(self._apply(chunks))
 
-    async def deliver(
-        self, header: StateHeader, parts: AsyncIterator[tuple[int, bytes]]
-    ) -> Receipt:
+    async def deliver(self, header: StateHeader, parts: StateParts) -> Receipt:
         """Device state and root; READY when everything checked that can be without running it."""
         async with self._lock:
-            if self.state is DestinationState.READY and self._receipt:
+            if self._receipt and self.state is not DestinationState.REFUSED:
                 return self._receipt  # a repeated request
             self._require(DestinationState.RECEIVING)
             self.touch()
-            try:
-                receipt = await self._check_all(header, parts)
-            except BmigError as error:
-                await self._withdraw(error)
-                raise
-            self.recorder.enter(Phase.SWITCHOVER, "memory and state are here and checked")
-            await self._enter(DestinationEvent.CHECKED)
-            self.touch()
-            self._receipt = receipt
-            return receipt
+            async with self._refusing():  # a call that ends here changes nothing
+                arrived = await gather_state(self.incoming, header, parts, self._count)
+            return await unbroken(self._become_ready(header, arrived))
 
     async def commit(self) -> None:
-        """Take the guest and begin to start it; the outcome is in answer()."""
+        """Take the guest and begin to start it; the outcome is in the record and failure."""
         async with self._lock:
-            if self.state is DestinationState.READY:
-                await self._enter(DestinationEvent.COMMITTED)
+            event = on_request(self.state, Request.COMMIT)
+            if event is DestinationEvent.COMMITTED:
+                await self._do(event)
                 self.recorder.enter(Phase.HANDOFF, "the source let the guest go; it is ours now")
-                self.starting = asyncio.create_task(self._start())
-            elif self.state is DestinationState.RECEIVING:
-                await self._withdraw(
-                    BadBytes("NOT_READY", "committed before its state was delivered")
-                )
+                await self.start()
+            elif event is DestinationEvent.WITHDRAWN:
+                await self._withdraw(BadBytes("NOT_READY", "committed before its delivery"))
 
-    async def withdraw(self, why: BaseException) -> None:
-        """Abort, lease over or fault: refuse, if nothing was committed."""
+    async def abort(self, why: BaseException) -> None:
+        """The source wants it no more: refuse, if nothing was committed."""
         async with self._lock:
-            if self.state in (DestinationState.RECEIVING, DestinationState.READY):
+            if on_request(self.state, Request.ABORT):
                 await self._withdraw(why)
 
-    async def start_again(self) -> None:
-        """Go on from TAKEN after a restart of the daemon."""
-        self.starting = asyncio.create_task(self._start())
+    async def end_lease(self, why: BaseException) -> None:
+        """The source was silent for a lease: refuse, if nothing was committed."""
+        async with self._lock:
+            if self.is_lease_over:  # still: a sign of life may have come meanwhile
+                await self._withdraw(why)
 
-    async def settle(self, event: DestinationEvent, why: str) -> None:
-        """What a restarted daemon found out about a guest in TAKEN or STARTED."""
+    async def start(self) -> None:
+        """Go on from TAKEN, perhaps after a restart of the daemon."""
+        starting = unless_unwritten(self.recorder, self.node.name, self._start())
+        self.starting = asyncio.create_task(starting)
+
+    async def settle(self, event: DestinationEvent, runs: bool, error: BmigError) -> None:
+        """What was found out about a guest in TAKEN or STARTED."""
         if event is DestinationEvent.GUEST_RUNS:
-            await self._keep()
+            await self._keep(runs)
         else:
-            await self._give_back(LocalFault("START_FAILED", why))
+            await self._give_back(error)
+
+    async def finish(self) -> None:
+        """After a restart: do what is left of a change that was journalled."""
+        event = DestinationEvent(self.record.pending)
+        await self._do(event, steps=left(DESTINATION_STEPS[event]))
+        self.failure = failure_in(self.record, self.node.name)
+        if event is DestinationEvent.GUEST_RUNS:
+            self._over(Phase.COMPLETED, "the guest runs here", self.failure)
+        else:
+            self._abort_picture(LocalFault("DESTINATION_RESTARTED", self.record.why))
 
     async def refuse_after_restart(self, why: str) -> None:
         """The daemon was restarted while receiving: what was known of memory is gone."""
-        await self.withdraw(LocalFault("DESTINATION_RESTARTED", why))
+        async with self._lock:
+            await self._withdraw(LocalFault("DESTINATION_RESTARTED", why))
 
-    async def _check_all(
-        self, header: StateHeader, parts: AsyncIterator[tuple[int, bytes]]
-    ) -> Receipt:
-        assert self._table
-        assert self._receiver
+    @contextlib.asynccontextmanager
+    async def _refusing(self) -> AsyncIterator[None]:
+        """Whatever of ours goes wrong ends the migration."""
+        try:
+            yield
+        except BmigError as error:
+            await unbroken(self._withdraw(error))
+            raise
+
+    async def _apply(self, chunks: list[Chunk]) -> None:
+        ours = (self.record.id, self.record.epoch)
+        async with self._refusing():
+            if any((one.migration_id, one.epoch) != ours for one in chunks):
+                raise BadBytes("CHUNK_INVALID", "a stream carries one migration")
+            await self._intake.apply(chunks)
+        progress = self.recorder.picture.progress
+        progress.sent_bytes += sum(chunk.memory_bytes for chunk in chunks)
+        progress.wire_bytes += sum(chunk.wire_bytes for chunk in chunks)
+
+    async def _become_ready(self, header: StateHeader, arrived: Arrived) -> Receipt:
+        async with self._refusing():
+            receipt = await self._check_all(header, arrived)
+        self.recorder.enter(Phase.SWITCHOVER, "memory and state are here and checked")
+        await self._do(DestinationEvent.CHECKED)
+        self.touch()
+        self._receipt = receipt
+        return receipt
+
+    def _count(self, size_bytes: int) -> None:
+        self.node.room.promise_state(self.record.id, size_bytes)
+
+    async def _check_all(self, header: StateHeader, arrived: Arrived) -> Receipt:
         began = time.monotonic()
-        root = await self._in_thread(self._table.root)
-        if root != header.memory_root:
-            raise BadBytes(
-                "MEMORY_DIFFERS",
-                "the memory that was received is not the memory that was sent",
-                "migrate again; if it happens again, report it with both logs",
-            )
-        if header.verify and not await self._in_thread(self._receiver.verify):
-            raise LocalFault("MEMORY_DIFFERS", "memory read back differs from what was written")
-        spent = {"compare memory": _us_since(began)}
+        await self._intake.compare(header.memory_root, verify=header.verify)
+        spent = {"compare memory": us_since(began)}
         began = time.monotonic()
-        await self._write_state(header, parts)
+        await arrived.place()
+        reach("destination.written")
         await self.incoming.check()
-        spent["check state"] = _us_since(began)
+        spent["check state"] = us_since(began)
         self.parts = [Part(name, DESTINATION, us) for name, us in spent.items()]
         report = self.recorder.picture.report
-        report.source_memory_root = report.destination_memory_root = root.hex()
+        report.source_memory_root = report.destination_memory_root = header.memory_root.hex()
         report.verified = header.verify
-        return Receipt(root, tuple(self.parts))
-
-    async def _write_state(
-        self, header: StateHeader, parts: AsyncIterator[tuple[int, bytes]]
-    ) -> None:
-        if sum(size for _, size, _ in header.files) > STATE_BYTES:
-            raise BadBytes("STATE_INVALID", "device state is larger than 256 MiB")
-        paths = [self.incoming.state_path(name) for name, _, _ in header.files]
-        contents = [bytearray() for _ in header.files]
-        async for index, data in parts:
-            if index >= len(contents) or len(contents[index]) + len(data) > header.files[index][1]:
-                raise BadBytes("STATE_INVALID", "device state exceeds what was announced")
-            contents[index] += data
-        for path, content, (name, size, sha256) in zip(paths, contents, header.files, strict=True):
-            if len(content) != size or hashlib.sha256(content).digest() != sha256:
-                raise BadBytes("STATE_INVALID", f"device state {name!r} is short or damaged")
-            await self._in_thread(_write, path, content)
+        return Receipt(header.memory_root, tuple(self.parts))
 
     async def _start(self) -> None:
         """TAKEN to RUNNING or RETURNED. Not cancelled with the request that began it."""
         began = time.monotonic()
+        self._intake.close()
         try:
-            if self._memory:
-                self._memory.close()
             await self.incoming.check()
-            await self._enter(DestinationEvent.EXECUTING)
-            await self.incoming.start()
-        except StartFailed as error:
-            if error.never_ran:
-                await self._give_back(error)
-            else:
-                log.error("guest died at once", guest=self.definition.name, error=str(error))
-                await self._keep()
-            return
+            await self._do(DestinationEvent.EXECUTING)
         except BmigError as error:
+            await self._not_started(error)
+            return
+        self.parts = [Part("start", DESTINATION, us_since(began))]
+        await self._keep(runs=True)
+
+    async def _not_started(self, error: BmigError) -> None:
+        """Back to the source on proof that it never ran; any doubt makes it ours."""
+        if self.state is DestinationState.TAKEN:
             await self._give_back(error)
             return
-        self.parts = [Part("start", DESTINATION, _us_since(began))]
-        began = time.monotonic()
-        await self._keep()
-        self.parts.append(Part("take over", DESTINATION, _us_since(began)))
+        event = after_execution(found := await look(self.incoming))
+        assert event
+        log.error("start", guest=self.definition.name, error=str(error), verdict=event.value)
+        await self.settle(event, found.runs, error)
 
-    async def _keep(self) -> None:
-        """The guest is this node's, for good."""
-        try:
-            await asyncio.to_thread(self.node.store.add, self.definition)
-        except BmigError as error:  # it runs: that is what must be recorded
-            log.error("definition not kept", guest=self.definition.name, error=str(error))
-        await self._enter(DestinationEvent.GUEST_RUNS)
-        await self.ledger.raise_epoch(self.definition.name, self.record.epoch)
-        self._over(Phase.COMPLETED, "the guest runs here", None)
+    async def _keep(self, runs: bool) -> None:
+        """The guest is this node's, for good; started from its firmware if it does not run."""
+        began, why = time.monotonic(), "" if runs else RESTARTED
+        self.failure = failure_in(replace(self.record, why=why), self.node.name)
+        await self._do(DestinationEvent.GUEST_RUNS, why, runs)
+        self.parts.append(Part("take over", DESTINATION, us_since(began)))
+        self._over(Phase.COMPLETED, "the guest runs here", self.failure)
 
     async def _give_back(self, error: BmigError) -> None:
         """It surely never ran: the source may have it back."""
         self.failure = failure_of(error, DESTINATION, f"given back to {self.record.peer}")
-        await self._discard()
-        await self._enter(DestinationEvent.NEVER_RAN, str(error))
+        await self._do(DestinationEvent.NEVER_RAN, str(error))
         self._abort_picture(error)
 
     async def _withdraw(self, error: BaseException) -> None:
         self.failure = failure_of(error, DESTINATION, f"on {self.record.peer}")
-        await self._enter(DestinationEvent.WITHDRAWN, str(error))
-        await self._discard()
+        await self._do(DestinationEvent.WITHDRAWN, str(error))
         self._abort_picture(error)
 
     def _abort_picture(self, error: BaseException) -> None:
         self.recorder.enter(Phase.ABORTING, str(error))
         self._over(Phase.ABORTED, f"the guest stays with {self.record.peer}: {error}", self.failure)
 
-    async def _discard(self) -> None:
-        if self._memory:
-            self._memory.close()
-        self._memory = self._receiver = self._table = None
-        with contextlib.suppress(LocalFault):  # what is left is found again at the next reception
-            await self.incoming.discard()
-
     def _over(self, phase: Phase, message: str, failure: Failure | None) -> None:
         self.recorder.picture.ownership = self.record.state
+        self.recorder.picture.report.downtime_parts = self.parts  # for who asks again
         self.recorder.end(phase, message, failure)
         self.on_over(self)
-
-    async def _enter(self, event: DestinationEvent, why: str = "") -> None:
-        self.record = await self.ledger.destination(self.record, event, why)
-        self.recorder.picture.ownership = self.record.state
-
-    async def _in_thread(self, function: Callable[..., T], *arguments: object) -> T:
-        return await asyncio.get_running_loop().run_in_executor(
-            self.executor, lambda: function(*arguments)
-        )
 
     def _require(self, state: DestinationState) -> None:
         if self.state is not state:
@@ -289,17 +260,3 @@ class Reception:
                 guest=self.definition.name,
                 side=DESTINATION,
             )
-
-
-def answer_of(record: Record, failure: Failure | None, parts: list[Part]) -> Answer:
-    """What is said of a migration in its journalled state."""
-    return Answer(answer(DestinationState(record.state)), tuple(parts), failure)
-
-
-def _write(path: Path, content: bytearray) -> None:
-    path.touch(mode=0o600)
-    path.write_bytes(content)
-
-
-def _us_since(began: float) -> int:
-    return round((time.monotonic() - began) * 1e6)

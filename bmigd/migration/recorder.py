@@ -6,17 +6,16 @@ Recording never fails a migration: history is for people.
 import asyncio
 import copy
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any
+from collections.abc import AsyncIterator
+from typing import Protocol
 
 import structlog
 
 from bmigd.migration.phases import Phase, advance
-from bmigd.migration.picture import Event, Failure, Picture, to_json
+from bmigd.migration.picture import IN_DOUBT, Event, Failure, Picture
+from bmigd.words import short
 
 log = structlog.get_logger()
-
-SaveHistory = Callable[[str, dict[str, Any]], Awaitable[None]]  # a method of History, its arguments
 
 
 def now_ms() -> int:
@@ -24,13 +23,28 @@ def now_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
-class Recorder:
-    """One migration's picture and events."""
+def us_since(began_s: float) -> int:
+    """Microseconds since a moment of the monotonic clock."""
+    return round((time.monotonic() - began_s) * 1e6)
 
-    def __init__(self, picture: Picture, save: Callable[..., None]) -> None:
+
+class Keeper(Protocol):
+    """Keeps what is recorded; neither waits nor fails."""
+
+    def keep_event(self, migration_id: str, event: Event) -> None:
+        """Keep one event."""
+
+    def keep_picture(self, picture: Picture) -> None:
+        """Keep the latest picture."""
+
+
+class Recorder:
+    """One migration's picture and events; those of before a restart come first."""
+
+    def __init__(self, picture: Picture, keeper: Keeper, events: list[Event]) -> None:
         self.picture = picture
-        self._save = save
-        self._events: list[Event] = []
+        self._keeper = keeper
+        self._events = events
         self._watchers: set[asyncio.Queue[Event | None]] = set()
         picture.started_at_ms = picture.started_at_ms or now_ms()
         self.keep()
@@ -46,7 +60,7 @@ class Recorder:
         """Something worth keeping."""
         event = self._make(len(self._events) + 1, kind, message)
         self._events.append(event)
-        self._save("add_event", self.picture.id, event.sequence, to_json(event))
+        self._keeper.keep_event(self.picture.id, event)
         self._tell(event)
 
     def sample(self) -> None:
@@ -76,9 +90,19 @@ class Recorder:
         for watcher in self._watchers:
             watcher.put_nowait(None)
 
+    def doubt(self, waiting_for: str, failure: Failure | None = None) -> None:
+        """What became of the guest is not known here; for what this waits."""
+        picture = self.picture
+        picture.in_doubt_since_ms = picture.in_doubt_since_ms or now_ms()
+        picture.failure = failure
+        if waiting_for != picture.waiting_for:
+            picture.waiting_for = waiting_for
+            self.event(IN_DOUBT, f"waiting for {waiting_for}")
+            self.keep()
+
     def keep(self) -> None:
         """Write the picture to history."""
-        self._save("save", self.picture.id, self.picture.started_at_ms, to_json(self.picture))
+        self._keeper.keep_picture(self.picture)
 
     async def watch(self, after_sequence: int) -> AsyncIterator[Event]:
         """Events after a sequence number, then new ones and samples, until the end."""
@@ -98,7 +122,7 @@ class Recorder:
 
     def _make(self, sequence: int, kind: str, message: str) -> Event:
         progress = copy.copy(self.picture.progress)
-        return Event(sequence, now_ms(), kind, message, self.picture.phase, progress)
+        return Event(sequence, now_ms(), kind, short(message), self.picture.phase, progress)
 
     def _tell(self, event: Event) -> None:
         for watcher in self._watchers:

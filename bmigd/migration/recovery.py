@@ -6,17 +6,19 @@ at what its guests' supervisors saw, and lets handoff.py judge.
 
 import structlog
 
-from bmigd.errors import BmigError
+from bmigd.errors import LocalFault
 from bmigd.journal import Record
+from bmigd.migration.archive import Archive
 from bmigd.migration.destination import Destination
 from bmigd.migration.handoff import (
     DestinationEvent,
     DestinationState,
-    Evidence,
+    SourceEvent,
     SourceState,
     after_restart,
 )
 from bmigd.migration.ledger import Ledger
+from bmigd.migration.onsite import look
 from bmigd.migration.picture import SOURCE
 from bmigd.migration.reception import Reception
 from bmigd.migration.running import Migrations
@@ -30,50 +32,64 @@ UNSETTLED = (
 )
 
 
-async def recover(ledger: Ledger, migrations: Migrations, destination: Destination) -> None:
+UNDECIDED = (
+    SourceState.MIGRATING,
+    *(DestinationState.RECEIVING, DestinationState.READY),
+)
+
+
+async def recover(
+    ledger: Ledger, archive: Archive, migrations: Migrations, destination: Destination
+) -> None:
     """Take up everything that the journal says is not settled."""
-    for record in await ledger.all():
-        if record.state not in UNSETTLED:
+    records = await ledger.all()
+    newest = {record.guest: record.id for record in records}  # oldest first
+    for record in records:
+        is_newest = newest[record.guest] == record.id
+        if record.state not in UNSETTLED and not (record.pending and is_newest):
             continue
         log.info("recovering", migration=record.id, guest=record.guest, state=record.state)
         try:
-            if record.side == SOURCE:
+            if record.state in UNDECIDED and not is_newest:
+                await _end_outlived(record, ledger)
+            elif record.side == SOURCE:
                 await _recover_source(record, migrations)
             else:
-                await _recover_destination(destination.adopt(record))
-        except BmigError as error:
-            log.error("recovery", migration=record.id, guest=record.guest, error=str(error))
+                await _recover_destination(await destination.adopt(record))
+        except Exception as error:
+            log.error("recovery", migration=record.id, guest=record.guest, exc_info=error)
+    await archive.close_settled(await ledger.all())
+
+
+async def _end_outlived(record: Record, ledger: Ledger) -> None:
+    """A migration that was begun and never owned, of a guest that has had others since: it ends in
+    the journal alone. The guest, wherever it is, is not its guest any more.
+    """
+    why = "MIGRATION_OUTLIVED: the guest has been part of a later migration"
+    if record.side == SOURCE:
+        record = await ledger.source(record, SourceEvent.RESTARTED, why)
+    else:
+        record = await ledger.destination(record, DestinationEvent.WITHDRAWN, why)
+    await ledger.close(record)
 
 
 async def _recover_source(record: Record, migrations: Migrations) -> None:
     if record.state == SourceState.LET_GO:
-        migrations.settle_later(record)
+        await migrations.settle_later(record)
     else:
-        await migrations.abort_after_restart(record)
+        await migrations.finish_after_restart(record)
 
 
 async def _recover_destination(reception: Reception) -> None:
-    found = await _evidence(reception)
+    if reception.state not in UNSETTLED:
+        await reception.finish()
+        return
+    found = await look(reception.incoming)
     event = after_restart(reception.state, found)
     why = "the destination's daemon was restarted"
     if event is DestinationEvent.WITHDRAWN:
         await reception.refuse_after_restart(why)
     elif event is not None:
-        await reception.settle(event, why)
-        if event is DestinationEvent.GUEST_RUNS and not found.runs:
-            await reception.node.driver(reception.definition).start(reception.definition)
+        await reception.settle(event, found.runs, LocalFault("START_FAILED", why))
     elif reception.state is DestinationState.TAKEN:
-        await reception.start_again()
-
-
-async def _evidence(reception: Reception) -> Evidence:
-    incoming = reception.incoming
-    try:
-        await incoming.check()
-        has_state = True
-    except BmigError:
-        has_state = False
-    witness = await incoming.witness()
-    return Evidence(
-        has_state, witness.supervisor, witness.executed, witness.runs, witness.never_ran
-    )
+        await reception.start()

@@ -110,9 +110,7 @@ class Rounds:
         report, totals = self._recorder.picture.report, self._sender.totals
         report.rounds.append(one)
         report.sent_bytes, report.wire_bytes = totals.sent_bytes, totals.wire_bytes
-        if totals.reconnects > report.reconnects:
-            self._recorder.event("reconnect", f"taken up again {totals.reconnects} times so far")
-            report.reconnects = totals.reconnects
+        report.resent_bytes = totals.resent_bytes
         self._recorder.event(
             "round",
             f"round {one.number}{' (guest down)' if one.guest_down else ''}:"

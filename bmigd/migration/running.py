@@ -4,37 +4,32 @@ A migration belongs to the daemon, not to the call that began it: whoever asked 
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable, Coroutine
 from concurrent.futures import Executor
+from typing import Any
 
 import structlog
 
-from bmigd.errors import BmigError, Invalid, NotPossible, Taken, Unknown
+from bmigd.crashpoints import reach
+from bmigd.errors import BmigError, Denied, Invalid, NotPossible, PeerLost, Taken, Unknown
 from bmigd.guests.definition import Definition, parse_toml, render_toml
-from bmigd.history import History
 from bmigd.journal import Record
+from bmigd.migration.archive import Archive
 from bmigd.migration.check import Checked, check, require_allowed
-from bmigd.migration.handoff import Outcome, SourceEvent, SourceState
+from bmigd.migration.handoff import SourceState, why_not_resolve
 from bmigd.migration.ledger import Ledger
 from bmigd.migration.node import Node
+from bmigd.migration.onsite import unless_unwritten
 from bmigd.migration.phases import Phase
-from bmigd.migration.picture import (
-    SOURCE,
-    Event,
-    Options,
-    Picture,
-    event_from_json,
-    picture_from_json,
-)
+from bmigd.migration.picture import DESTINATION, SOURCE, Options, Picture
 from bmigd.migration.ports import Peer
 from bmigd.migration.recorder import Recorder
 from bmigd.migration.settlement import Settlement
 from bmigd.migration.source import Plan, SourceMigration
+from bmigd.migration.steps import source_after_restart
 
 log = structlog.get_logger()
 
-SHORTEST_PREFIX = 4
-PEER_PROBE_S = 5.0
 
 Dial = Callable[[str], Peer]
 
@@ -43,23 +38,16 @@ class Migrations:
     """This node's migrations."""
 
     def __init__(
-        self, node: Node, ledger: Ledger, history: History, dial: Dial, executor: Executor
+        self, node: Node, ledger: Ledger, archive: Archive, dial: Dial, executor: Executor
     ) -> None:
         self._node = node
         self._ledger = ledger
-        self._history = history
+        self._archive = archive
         self._dial = dial
         self._executor = executor
-        self._recorders: dict[str, Recorder] = {}
         self._running: dict[str, SourceMigration] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._starting = asyncio.Lock()
-
-    def record(self, picture: Picture) -> Recorder:
-        """A recorder for a migration of either side."""
-        recorder = Recorder(picture, self._save)
-        self._recorders[picture.id] = recorder
-        return recorder
 
     async def check(
         self, guest: str, destination: str, options: Options, requested_by: str
@@ -79,7 +67,7 @@ class Migrations:
     ) -> Picture:
         """Check, claim the guest, and let it run; returns at once then. Idempotent by id."""
         async with self._starting:
-            if known := self._known(migration_id, guest, destination):
+            if known := await self._known(migration_id, guest, destination):
                 return known
             definition = self._node.store.get(guest)
             self._node.claims.require_free(guest)
@@ -96,7 +84,8 @@ class Migrations:
 
     async def cancel(self, migration_id: str) -> Picture:
         """End it with the guest where it was; returns when it has ended."""
-        picture = self.get(migration_id)
+        picture = await self._archive.find(migration_id)
+        self._require_source(picture)
         migration, task = self._running.get(picture.id), self._tasks.get(picture.id)
         if picture.has_ended and picture.phase is Phase.ABORTED:
             return picture
@@ -110,86 +99,64 @@ class Migrations:
                 side=picture.side,
                 location=f"on {picture.destination}" if picture.has_ended else "being handed over",
             )
-        task.cancel()
-        await asyncio.wait({task})
+        await self._end_task(picture.id)
         return picture
 
     async def resolve(self, migration_id: str, confirm_guest: str, operator: str) -> Picture:
         """Run the guest here by an operator's word: the other host is gone for good."""
-        picture = self.get(migration_id)
-        record = await self._ledger.get(picture.id)
-        if record is None or record.side != SOURCE or record.state != SourceState.LET_GO:
-            raise NotPossible(
-                "NOT_IN_DOUBT",
-                f"migration {picture.id} is {picture.ownership} here: there is nothing to resolve",
-                guest=picture.guest,
-            )
+        picture = await self._archive.find(migration_id)
+        self._require_source(picture)
+        if confirm_guest == picture.guest and await self._was_resolved(picture.id):
+            return picture
+        record = await self._in_doubt(picture)
         if confirm_guest != record.guest:
             raise Invalid(
                 "CONFIRMATION_WRONG", f"the guest of migration {picture.id} has another name"
             )
         await self._require_silent(record)
         await self._end_task(picture.id)
+        record = await self._in_doubt(picture)  # it may have been answered meanwhile
         await self._ledger.note_resolution(picture.id, operator)
-        record = await self._ledger.source(record, SourceEvent.RESOLVED, f"RESOLVED: by {operator}")
-        recorder = self._recorders[picture.id]
+        recorder = self._archive.recorder(picture.id)
         recorder.enter(Phase.ABORTING, f"{operator} decided that the guest runs here")
         settlement, definition = self._settlement(record, recorder)
-        location = await settlement.bring_back(definition)
-        settlement.finish_resolved(record, location, operator)
+        await settlement.resolve(record, definition, operator)
         return recorder.picture
 
-    def get(self, migration_id: str) -> Picture:
-        """By id or an unambiguous beginning; Unknown (MIGRATION_UNKNOWN)."""
-        pictures = [picture for picture in self.all() if _matches(picture.id, migration_id)]
-        if len(pictures) != 1:
-            what = "no migration" if not pictures else f"{len(pictures)} migrations"
-            raise Unknown(
-                "MIGRATION_UNKNOWN",
-                f"{self._node.name} knows {what} {migration_id!r}",
-                "bmigctl list shows every migration",
+    async def _was_resolved(self, migration_id: str) -> bool:
+        record = await self._ledger.get(migration_id)
+        return record is not None and record.why.startswith("RESOLVED: ")
+
+    async def _in_doubt(self, picture: Picture) -> Record:
+        """Its record; NotPossible (NOT_IN_DOUBT) if the journal knows what became of it."""
+        record = await self._ledger.get(picture.id)
+        if record is None or why_not_resolve(SourceState(record.state), None):
+            raise NotPossible(
+                "NOT_IN_DOUBT",
+                f"migration {picture.id} is {picture.ownership} here: there is nothing to resolve",
+                guest=picture.guest,
             )
-        return pictures[0]
+        return record
 
-    def all(self) -> list[Picture]:
-        """Every migration, newest first."""
-        live = {name: recorder.picture for name, recorder in self._recorders.items()}
-        kept = [picture_from_json(content) for content in self._history.migrations()]
-        older = [picture for picture in kept if picture.id not in live]
-        return sorted([*live.values(), *older], key=lambda picture: -picture.started_at_ms)
-
-    async def watch(self, migration_id: str, after: int) -> AsyncIterator[Event]:
-        """Events until it has ended."""
-        picture = self.get(migration_id)
-        recorder = self._recorders.get(picture.id)
-        if recorder:
-            async for event in recorder.watch(after):
-                yield event
-            return
-        for content in self._history.events(picture.id)[after:]:
-            yield event_from_json(content)
-
-    def settle_later(self, record: Record) -> None:
+    async def settle_later(self, record: Record) -> None:
         """After a restart: go on asking about a guest that was let go."""
         self._node.claims.take(record.guest, record.id)
-        recorder = self.record(self._recalled(record))
-        recorder.picture.phase = Phase.HANDOFF
+        recorder = await self._archive.recall(record, Phase.HANDOFF)
         settlement, definition = self._settlement(record, recorder)
 
-        async def settle() -> None:
-            await settlement.settle(record, definition, None)
+        settling = settlement.settle(record, definition, None)
+        self._keep_task(record, unless_unwritten(recorder, self._node.name, settling))
 
-        self._tasks[record.id] = asyncio.create_task(settle(), name=f"settle {record.id}")
-
-    async def abort_after_restart(self, record: Record) -> None:
-        """After a restart: a migration that had not let go ends with the guest here."""
-        record = await self._ledger.source(
-            record, SourceEvent.RESTARTED, "DAEMON_RESTARTED: the source's daemon was restarted"
-        )
-        recorder = self.record(self._recalled(record))
-        recorder.picture.phase = Phase.ABORTING
-        settlement, _ = self._settlement(record, recorder)
-        await settlement.abort_after_restart(record)
+    async def finish_after_restart(self, record: Record) -> None:
+        """After a restart: end what had not let go, and do what is left of what is decided."""
+        released = record.state == SourceState.RELEASED
+        phase = Phase.HANDOFF if released else Phase.ABORTING
+        recorder = await self._archive.recall(record, phase)
+        settlement, definition = self._settlement(record, recorder)
+        if source_after_restart(SourceState(record.state)):
+            await settlement.abort_after_restart(record, definition)
+        else:
+            await settlement.finish_after_restart(record, definition)
 
     async def close(self) -> None:
         """End every migration that may still be ended; leave the others to the journal."""
@@ -200,27 +167,32 @@ class Migrations:
             await self._end_task(migration_id)
 
     async def _end_task(self, migration_id: str) -> None:
+        """Cancel it once, however often it is asked for, and wait until it has ended."""
         task = self._tasks.get(migration_id)
         if task and not task.done():
-            task.cancel()
+            if not task.cancelling():
+                task.cancel()
             await asyncio.wait({task})
+
+    def _keep_task(self, record: Record, work: Coroutine[Any, Any, None]) -> None:
+        """Run it as the migration's task; an error that nobody handles is a bug, and is told."""
+        task = asyncio.create_task(work, name=f"migration {record.id}")
+        self._tasks[record.id] = task
+
+        def done(task: asyncio.Task[None]) -> None:
+            self._tasks.pop(record.id, None)
+            if not task.cancelled() and (error := task.exception()):
+                log.error("bug", migration=record.id, guest=record.guest, exc_info=error)
+
+        task.add_done_callback(done)
 
     def _launch(self, plan: Plan, destination: str) -> Picture:
         record = plan.record
-        picture = Picture(
-            id=record.id,
-            guest=record.guest,
-            source=self._node.name,
-            destination=destination,
-            side=SOURCE,
-            epoch=record.epoch,
-            requested_by=plan.requested_by,
-            options=plan.options,
-            ownership=record.state,
-        )
+        picture = self._archive.picture_of(record)
+        picture.requested_by, picture.options = plan.requested_by, plan.options
         peer = self._peer(destination)
         migration = SourceMigration(
-            plan, self._node, peer, self._ledger, self.record(picture), self._executor
+            plan, self._node, peer, self._ledger, self._archive.record(picture), self._executor
         )
 
         async def run() -> None:
@@ -231,12 +203,13 @@ class Migrations:
                 await peer.close()
 
         self._running[record.id] = migration
-        self._tasks[record.id] = asyncio.create_task(run(), name=f"migration {record.id}")
+        self._keep_task(record, run())
         return picture
 
     async def _open(self, migration_id: str, definition: Definition, destination: str) -> Record:
         epoch = await self._ledger.epoch(definition.name) + 1
-        return await self._ledger.open(
+        reach("source.open")
+        record = await self._ledger.open(
             Record(
                 id=migration_id,
                 side=SOURCE,
@@ -247,18 +220,34 @@ class Migrations:
                 definition=render_toml(definition),
             )
         )
+        reach("source.opened")
+        return record
 
-    def _known(self, migration_id: str, guest: str, destination: str) -> Picture | None:
-        known = [picture for picture in self.all() if picture.id == migration_id]
-        if not known:
+    def _require_source(self, picture: Picture) -> None:
+        if picture.side != SOURCE:
+            raise NotPossible(
+                "NOT_THE_SOURCE",
+                f"{self._node.name} is the destination of migration {picture.id}",
+                f"ask {picture.source}, which the guest leaves",
+                guest=picture.guest,
+                side=DESTINATION,
+            )
+
+    async def _known(self, migration_id: str, guest: str, destination: str) -> Picture | None:
+        """The migration of that id, if the journal has one: whatever history still knows."""
+        record = await self._ledger.get(migration_id)
+        if record is None:
             return None
-        if (known[0].guest, known[0].destination) != (guest, destination):
+        if (record.side, record.guest, record.peer) != (SOURCE, guest, destination):
             raise Taken(
                 "ID_TAKEN",
-                f"migration {migration_id} is of guest {known[0].guest} to {known[0].destination}",
+                f"migration {migration_id} is another guest's, or goes elsewhere",
                 "use a new id",
             )
-        return known[0]
+        try:
+            return await self._archive.find(migration_id)
+        except Unknown:
+            return self._archive.picture_of(record)
 
     def _peer(self, destination: str) -> Peer:
         if destination == self._node.name:
@@ -275,15 +264,22 @@ class Migrations:
 
     async def _require_silent(self, record: Record) -> None:
         """NotPossible (PEER_ANSWERS) if the other host can be asked: then it must be."""
-        peer = self._peer(record.peer)
+        peer = self._dial(record.peer)
         try:
-            async with asyncio.timeout(PEER_PROBE_S):
-                answer = await peer.query(record.id, record.epoch, record.peer_incarnation)
-        except (BmigError, TimeoutError):
+            answer = await peer.query(record.id, record.epoch, record.peer_incarnation)
+        except PeerLost:
             return
+        except BmigError as error:  # whoever answers, whatever it is, is not gone
+            raise NotPossible(
+                "PEER_ANSWERS",
+                f"{record.peer} answers: {error}",
+                f"mend that; the migration settles itself when {record.peer} can tell what became"
+                " of the guest",
+                guest=record.guest,
+            ) from error
         finally:
             await peer.close()
-        if answer.outcome is not Outcome.UNKNOWN:
+        if why_not_resolve(SourceState(record.state), answer.outcome):
             raise NotPossible(
                 "PEER_ANSWERS",
                 f"{record.peer} answers ({answer.outcome.name}): it will be settled without you",
@@ -297,33 +293,14 @@ class Migrations:
         peer = self._dial(record.peer)
         return Settlement(self._node, peer, self._ledger, recorder, outgoing), definition
 
-    def _recalled(self, record: Record) -> Picture:
-        for content in self._history.migrations():
-            if content["id"] == record.id:
-                picture = picture_from_json(content)
-                picture.ownership = record.state
-                return picture
-        return Picture(
-            id=record.id,
-            guest=record.guest,
-            source=self._node.name,
-            destination=record.peer,
-            side=SOURCE,
-            epoch=record.epoch,
-            requested_by="",
-            options=Options(),
-            ownership=record.state,
-            started_at_ms=round(record.began_at * 1000),
-        )
-
     async def _explained(self, error: BmigError, peer: Peer, guest: str) -> BmigError:
         if error.reason == "PEER_LOST":
             error.message += f": {await peer.explain(error)}"
+        if isinstance(error, Denied):
+            error = Denied(
+                "DENIED_BY_PEER",
+                f"{peer.name} does not allow it: {error.message}",
+                f"change [[peers]] in the configuration of {peer.name}",
+                side=DESTINATION,
+            )
         return error.about(guest=guest, location=f"on {self._node.name}, unchanged")
-
-    def _save(self, method: str, *arguments: object) -> None:
-        getattr(self._history, method)(*arguments)
-
-
-def _matches(whole: str, wanted: str) -> bool:
-    return whole == wanted or (len(wanted) >= SHORTEST_PREFIX and whole.startswith(wanted))

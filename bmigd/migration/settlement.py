@@ -7,25 +7,30 @@ the answer, or an operator, ends it.
 import asyncio
 import random
 import time
+from dataclasses import replace
 
 import structlog
 
+from bmigd.crashpoints import reach
 from bmigd.drivers.base import OutgoingGuest
-from bmigd.errors import BmigError, Denied, LocalFault, PeerFault
+from bmigd.errors import BmigError, Denied, PeerFault, PeerLost
 from bmigd.guests.definition import Definition
 from bmigd.journal import Record
-from bmigd.migration.handoff import Ask, SourceEvent, after_let_go
+from bmigd.migration.handoff import Ask, SourceEvent, SourceState, after_let_go
 from bmigd.migration.ledger import Ledger
 from bmigd.migration.node import Node
+from bmigd.migration.onsite import start_afresh
 from bmigd.migration.phases import Phase
 from bmigd.migration.picture import DESTINATION, SOURCE, Failure, Part
 from bmigd.migration.ports import Answer, Peer
-from bmigd.migration.recorder import Recorder, now_ms
+from bmigd.migration.recorder import Recorder, us_since
+from bmigd.migration.silence import Silences, unless_silent
+from bmigd.migration.steps import END, SOURCE_STEPS, Step, left
 
 log = structlog.get_logger()
 
 TELL_ABORT_S = 5.0
-FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.05, 10.0
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.05, 2.0  # the guest is down meanwhile
 IN_DOUBT_AFTER_S = 3.0  # without an answer; before that it is only slow
 
 Blackout = tuple[list[Part], float]  # parts so far, and since when the guest is down
@@ -53,18 +58,27 @@ class Settlement:
     ) -> None:
         """Until the destination has answered; then release the guest or bring it back."""
         began = time.monotonic()
-        event, answer = await self._ask_until_answered(record)
+        found = await self._ask_until_answered(record)
+        if found is None:
+            return  # an operator has decided meanwhile
+        event, answer = found
         if event is SourceEvent.PEER_RUNS_IT:
             self._note_downtime(blackout, answer, began)
-            await self._release(record, definition)
+            await self._release(record, definition, answer.failure)
         else:
             await self._reclaim(record, definition, answer.failure)
 
-    async def _ask_until_answered(self, record: Record) -> tuple[SourceEvent, Answer]:
+    async def _ask_until_answered(self, record: Record) -> tuple[SourceEvent, Answer] | None:
         ask, commits, pause_s = Ask.COMMIT, 0, FIRST_PAUSE_S
-        began = time.monotonic()
+        began = heard_at = time.monotonic()
+        silences = Silences(self._recorder, guest_down=True)
         while True:
             answer, trouble = await self._ask(ask, record)
+            if answer:
+                silences.heard()
+                heard_at = time.monotonic()
+            else:
+                silences.lost(f"answer to {ask.name.title()}", heard_at)
             commits += ask is Ask.COMMIT
             step = after_let_go(answer.outcome if answer else None, commits)
             if isinstance(step, SourceEvent):
@@ -73,71 +87,78 @@ class Settlement:
             self._note_waiting(trouble, answer, time.monotonic() - began)
             ask = step
             await asyncio.sleep(pause_s * random.uniform(0.5, 1.5))  # noqa: S311 - jitter
-            pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+            longest_s = LONGEST_PAUSE_S if self._recorder.picture.waiting_for else 1.0
+            pause_s = min(2 * pause_s, longest_s)
+            if not await self._is_let_go(record):
+                silences.given_up()
+                return None
+
+    async def _is_let_go(self, record: Record) -> bool:
+        there = await self._ledger.get(record.id)
+        return there is not None and there.state == SourceState.LET_GO
 
     async def _ask(self, ask: Ask, record: Record) -> tuple[Answer | None, str]:
+        identity = (record.id, record.epoch, record.peer_incarnation)
         try:
             match ask:
                 case Ask.COMMIT:
-                    return await self._peer.commit(record.id, record.epoch), ""
+                    return await self._commit(*identity), ""
                 case Ask.ABORT:
                     why = "not committed in time"
-                    return await self._peer.abort(
-                        record.id, record.epoch, record.peer_incarnation, why
-                    ), ""
+                    return await self._peer.abort(*identity, why), ""
                 case Ask.QUERY:
-                    return await self._peer.query(
-                        record.id, record.epoch, record.peer_incarnation
-                    ), ""
+                    return await self._peer.query(*identity), ""
         except (PeerFault, Denied) as error:
             return None, str(error)
 
+    async def _commit(self, migration_id: str, epoch: int, incarnation: str) -> Answer:
+        """Starting a guest may take long; a silent peer is not waited for."""
+        identity = (migration_id, epoch, incarnation)
+        return await unless_silent(
+            self._peer.commit(*identity),
+            lambda: self._peer.query(*identity),
+            IN_DOUBT_AFTER_S,
+            lambda _: PeerLost("PEER_LOST", f"{self._peer.name} does not answer"),
+        )
+
     def _note_waiting(self, trouble: str, answer: Answer | None, waited_s: float) -> None:
-        picture = self._recorder.picture
         if waited_s < IN_DOUBT_AFTER_S:
             return
-        if not picture.in_doubt_since_ms:
-            picture.in_doubt_since_ms = now_ms()
         said = f"it says {answer.outcome.name}" if answer else trouble
-        words = f"{self._peer.name} to say what became of the guest ({said})"
-        if words != picture.waiting_for:
-            picture.waiting_for = words
-            self._recorder.event("in doubt", f"waiting for {words}")
-            self._recorder.keep()
+        self._recorder.doubt(f"{self._peer.name} to say what became of the guest ({said})")
 
     def _note_downtime(self, blackout: Blackout | None, answer: Answer, began: float) -> None:
         if blackout is None:
             return
         parts, down_since = blackout
         theirs_us = sum(part.duration_us for part in answer.parts)
-        ours_us = round((time.monotonic() - began) * 1e6) - theirs_us
+        ours_us = us_since(began) - theirs_us
         report = self._recorder.picture.report
-        report.downtime_us = round((time.monotonic() - down_since) * 1e6)
+        report.downtime_us = us_since(down_since)
         report.downtime_parts = [*parts, Part("commit", SOURCE, max(0, ours_us)), *answer.parts]
         told_us = sum(part.duration_us for part in report.downtime_parts)
         report.downtime_parts.append(Part("other", SOURCE, max(0, report.downtime_us - told_us)))
 
-    async def _release(self, record: Record, definition: Definition) -> None:
+    async def _release(
+        self, record: Record, definition: Definition, failure: Failure | None
+    ) -> None:
         """The guest is the destination's: nothing of it stays here."""
-        record = await self._ledger.source(record, SourceEvent.PEER_RUNS_IT)
-        await self._ledger.raise_epoch(definition.name, record.epoch)
-        await asyncio.to_thread(self._node.store.remove, definition.name)
-        try:
-            await self._outgoing.release()
-        except BmigError as error:  # what is left costs room, not safety
-            log.warning("release", guest=definition.name, error=str(error))
-        self._finish(record, Phase.COMPLETED, f"the guest runs on {self._peer.name}", None)
+        event = SourceEvent.PEER_RUNS_IT
+        record, _ = await self._do(record, definition, event, SOURCE_STEPS[event])
+        if failure:
+            failure = replace(failure, location=f"on {self._peer.name}, started afresh")
+        self._finish(record, Phase.COMPLETED, f"the guest runs on {self._peer.name}", failure)
 
     async def _reclaim(
         self, record: Record, definition: Definition, failure: Failure | None
     ) -> None:
         """The destination never ran it and never will: bring it back."""
         reason, message = (failure.reason, failure.message) if failure else ("PEER_REFUSED", "")
-        record = await self._ledger.source(
-            record, SourceEvent.PEER_GAVE_IT_BACK, f"{reason}: {message}"
-        )
         self._recorder.enter(Phase.ABORTING, f"{self._peer.name} gave the guest back: {reason}")
-        location = await self.bring_back(definition)
+        event = SourceEvent.PEER_GAVE_IT_BACK
+        record, location = await self._do(
+            *(record, definition, event, SOURCE_STEPS[event], f"{reason}: {message}")
+        )
         self._finish(
             record,
             Phase.ABORTED,
@@ -160,28 +181,55 @@ class Settlement:
             log.error("resume failed", guest=definition.name, error=str(error))
             if error.reason == "GUEST_RESTARTED":
                 return f"on {name}, started afresh"
-            try:
-                await self._node.driver(definition).start(definition)
-            except LocalFault as worse:
-                return f"down on {name}: {worse}"
-            return f"on {name}, started afresh"
+            return await start_afresh(self._node, definition)
         return f"running on {name}"
 
-    async def abort_after_restart(self, record: Record) -> None:
+    async def _do(
+        self,
+        record: Record,
+        definition: Definition,
+        event: SourceEvent,
+        steps: tuple[Step, ...],
+        why: str = "",
+    ) -> tuple[Record, str]:
+        """Take steps in their order; the record as it is then, and where the guest is."""
+        location = f"on {self._node.name}"
+        for step in steps:
+            reach(SOURCE, event.name, step.name)
+            match step:
+                case Step.JOURNAL:
+                    record = await self._ledger.source(record, event, why)
+                case Step.BRING_BACK:
+                    location = await self.bring_back(definition)
+                case Step.START:
+                    location = await start_afresh(self._node, definition)
+                case Step.TELL:
+                    await tell_abort(self._peer, record, why)
+                case Step.DROP:
+                    await self._drop(record, definition, event)
+                case Step.CLOSE:
+                    record = await self._ledger.close(record)
+                case _:
+                    raise AssertionError(f"a source does not {step.value}")
+        reach(SOURCE, event.name, END)
+        return record, location
+
+    async def _drop(self, record: Record, definition: Definition, event: SourceEvent) -> None:
+        """What was kept; and the guest itself, if it is the destination's."""
+        await self._ledger.raise_epoch(definition.name, record.epoch)
+        if event is SourceEvent.PEER_RUNS_IT:
+            await asyncio.to_thread(self._node.store.remove, definition.name)
+            reach("source.forgotten")
+        try:
+            await self._outgoing.release()
+        except BmigError as error:  # what is left costs room, not safety
+            log.warning("release", guest=definition.name, error=str(error))
+
+    async def abort_after_restart(self, record: Record, definition: Definition) -> None:
         """The daemon was restarted before the guest was let go: it goes on here."""
-        name = self._node.name
-        location = f"running on {name}"
-        try:
-            await self._outgoing.resume()
-        except BmigError as error:
-            log.error("resume failed", guest=record.guest, error=str(error))
-            location = f"on {name}: {error}"
-        try:
-            async with asyncio.timeout(TELL_ABORT_S):
-                why = "the source's daemon was restarted"
-                await self._peer.abort(record.id, record.epoch, record.peer_incarnation, why)
-        except (BmigError, TimeoutError) as error:
-            log.warning("peer not told", migration=record.id, error=str(error))
+        name, event = self._node.name, SourceEvent.RESTARTED
+        why = "DAEMON_RESTARTED: the source's daemon was restarted"
+        record, location = await self._do(record, definition, event, SOURCE_STEPS[event], why)
         failure = Failure(
             "DAEMON_RESTARTED",
             f"the daemon of {name} was restarted during the migration",
@@ -191,8 +239,26 @@ class Settlement:
         )
         self._finish(record, Phase.ABORTED, failure.message, failure)
 
-    def finish_resolved(self, record: Record, location: str, operator: str) -> None:
+    async def finish_after_restart(self, record: Record, definition: Definition) -> None:
+        """The daemon was restarted before everything was done that the journal's state allows."""
+        event = SourceEvent(record.pending)
+        why = "the source's daemon was restarted"
+        record, location = await self._do(
+            *(record, definition, event, left(SOURCE_STEPS[event]), why)
+        )
+        if event is SourceEvent.PEER_RUNS_IT:
+            self._finish(record, Phase.COMPLETED, f"the guest runs on {self._peer.name}", None)
+            return
+        reason, _, message = record.why.partition(": ")
+        failure = Failure(reason, message, SOURCE, location, "migrate the guest again")
+        self._finish(record, Phase.ABORTED, message, failure)
+
+    async def resolve(self, record: Record, definition: Definition, operator: str) -> None:
         """An operator has decided."""
+        event = SourceEvent.RESOLVED
+        record, location = await self._do(
+            *(record, definition, event, SOURCE_STEPS[event], f"RESOLVED: by {operator}")
+        )
         failure = Failure(
             "RESOLVED",
             f"{operator} decided that {self._peer.name} is gone for good",
@@ -206,3 +272,12 @@ class Settlement:
         self._node.claims.release(record.guest, record.id)
         self._recorder.picture.ownership = record.state
         self._recorder.end(phase, message, failure)
+
+
+async def tell_abort(peer: Peer, record: Record, why: str) -> None:
+    """Tell a peer, which may be dead; its lease frees it anyway."""
+    try:
+        async with asyncio.timeout(TELL_ABORT_S):
+            await peer.abort(record.id, record.epoch, record.peer_incarnation, why)
+    except (BmigError, TimeoutError) as error:
+        log.warning("peer not told", migration=record.id, peer=peer.name, error=str(error))

@@ -1,8 +1,8 @@
 """The source's half of a migration: one method for each phase, in their order.
 
 Rules that must not break:
-- Until LET_GO is journalled, any failure, cancellation included, ends with the guest running here,
-  resumed before the other node is told anything.
+- Until LET_GO is journalled, any failure, cancellation included, ends with the guest running here
+  (retreat.py).
 - LET_GO is journalled only after the other node said that everything is there and equal.
 - From then on this file only asks (settlement.py); it never resumes by itself.
 """
@@ -10,7 +10,6 @@ Rules that must not break:
 import asyncio
 import secrets
 import time
-from collections.abc import Coroutine
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,20 +17,25 @@ from typing import Any
 import structlog
 
 from bmigd.chunk import CodecId
+from bmigd.crashpoints import reach
 from bmigd.drivers.base import Memory, OutgoingGuest, Suspended
-from bmigd.errors import BmigError, LocalFault, NotPossible, PeerLost
+from bmigd.errors import LocalFault, PeerLost
 from bmigd.guests.definition import Definition
 from bmigd.journal import Record
 from bmigd.migration.check import Checked
-from bmigd.migration.handoff import SourceEvent
+from bmigd.migration.handoff import SourceEvent, may_let_go
 from bmigd.migration.ledger import Ledger
 from bmigd.migration.node import Node
+from bmigd.migration.onsite import unless_it_stops, unless_unwritten
 from bmigd.migration.phases import Phase
-from bmigd.migration.picture import SOURCE, Options, Part, failure_of
-from bmigd.migration.ports import Delivery, Invitation, Peer
-from bmigd.migration.recorder import Recorder
+from bmigd.migration.picture import SOURCE, Options, Part
+from bmigd.migration.ports import Answer, Delivery, Invitation, Peer, Receipt
+from bmigd.migration.recorder import Recorder, us_since
+from bmigd.migration.retreat import Retreat
 from bmigd.migration.rounds import Rounds
 from bmigd.migration.settlement import Settlement
+from bmigd.migration.silence import Silences, again_while_lost, keep_lease, unless_silent
+from bmigd.migration.steps import END, Step
 from bmigd.transfer.encoding import Encoder
 from bmigd.transfer.pacing import Pacer
 from bmigd.transfer.pages import PageTable
@@ -40,9 +44,8 @@ from bmigd.transfer.tracker import ContentTracker
 
 log = structlog.get_logger()
 
-TELL_ABORT_S = 5.0  # telling a peer that may be dead; its lease frees it anyway
-BLACKOUT_SILENCE_S = 2.0
-BLACKOUT_LIMIT_S = 60.0  # for the other node to check and load everything while the guest is down
+PREPARE_S = 20.0  # for the other node to start a supervisor and make files, asked repeatedly
+LEASE_SHARE = 0.75  # of the destination's lease, so that it outlasts the source's patience
 
 
 @dataclass
@@ -72,14 +75,16 @@ class SourceMigration:
     _suspended: Suspended | None = None
     _sender: Sender | None = None
     _down_since: float = 0.0
-    _touched: bool = False
     _rounds: Rounds | None = None
+    _lease_s: float = 0.0
 
     def __post_init__(self) -> None:
         definition = self.plan.definition
         self._outgoing: OutgoingGuest = self.node.driver(definition).outgoing(definition)
         self._record = self.plan.record
         self._seed = secrets.randbits(64)
+        self._silences = Silences(self.recorder)
+        self._waiting_for = ""  # in the blackout, in words
 
     async def run(self) -> None:
         """Migrate the guest, or leave it running here and record why."""
@@ -87,7 +92,9 @@ class SourceMigration:
             if await self._until_ready():
                 # Outside its try: the record may be durable even if writing it raises, so from
                 # here on no failure may resume the guest.
-                await asyncio.shield(self._hand_off())
+                self.has_let_go = True
+                name = self.node.name
+                await asyncio.shield(unless_unwritten(self.recorder, name, self._hand_off()))
         finally:
             await asyncio.shield(self._close())
 
@@ -98,7 +105,7 @@ class SourceMigration:
             await self._precopy(sender)
             await self._switch_over(sender)
         except BaseException as error:
-            await asyncio.shield(self._abort(error))
+            await asyncio.shield(self._retreat(error))
             if not isinstance(error, Exception | asyncio.CancelledError):
                 raise
             return False
@@ -109,20 +116,25 @@ class SourceMigration:
         plan, checked = self.plan, self.plan.checked
         self.recorder.enter(Phase.PREPARING, f"{self.peer.name} reserves room for the guest")
         self._memory = await self._outgoing.open()
-        welcome = await self.peer.receive(
-            Invitation(
-                migration_id=self._record.id,
-                epoch=self._record.epoch,
-                definition=plan.definition,
-                regions=self._memory.regions,
-                protocol_version=checked.protocol_version,
-                journal_incarnation=self.ledger.incarnation,
-                requested_by=plan.requested_by,
-                hash_seed=self._seed,
-                driver_build=checked.source.driver.build,
-            )
+        invitation = Invitation(
+            migration_id=self._record.id,
+            epoch=self._record.epoch,
+            definition=plan.definition,
+            regions=self._memory.regions,
+            protocol_version=checked.protocol_version,
+            journal_incarnation=self.ledger.incarnation,
+            requested_by=plan.requested_by,
+            hash_seed=self._seed,
+            driver_build=checked.source.driver.build,
         )
+        welcome = await again_while_lost(
+            lambda: self.peer.receive(invitation),
+            *(self._silences, "answer to ReceiveGuest", PREPARE_S),
+        )
+        reach("source.meet_peer")
         self._record = await self.ledger.meet_peer(self._record, welcome.journal_incarnation)
+        reach("source.met_peer")
+        self._lease_s = welcome.lease_s
         return self._make_sender(min(welcome.window_chunks, self._limits.window_chunks))
 
     async def _precopy(self, sender: Sender) -> None:
@@ -138,128 +150,105 @@ class SourceMigration:
             driver.fixed_downtime_s(self.plan.definition.memory_bytes),
         )
         self._rounds = rounds
-        await self._unless_guest_stops(rounds.precopy(self._memory))
+        name = self.plan.definition.name
+        every_s = min(self._lease_s / 4, self._limits.peer_timeout_s)
+        leasing = asyncio.create_task(keep_lease(self._ask, every_s))
+        try:
+            await unless_it_stops(self._outgoing, name, rounds.precopy(self._memory))
+        finally:
+            leasing.cancel()
 
     async def _switch_over(self, sender: Sender) -> None:
-        """The guest goes down: last pass, device state, and the other node's READY."""
+        """The guest goes down, and up again here if the other node is silent meanwhile."""
         self.recorder.enter(Phase.SWITCHOVER, "the guest goes down")
-        self._touched = True
         self._down_since = time.monotonic()
+        self._silences.guest_down = True
+        silence_s = self._limits.blackout_silence_s
+        sender.patience = Patience(silence_s, silence_s)
+        await unless_silent(self._black_out(sender), self._ask, silence_s, self._silent)
+
+    def _silent(self, since_s: float) -> PeerLost:
+        self._silences.lost(self._waiting_for, since_s)
+        return PeerLost(
+            "PEER_LOST",
+            f"{self.peer.name} was silent for {time.monotonic() - since_s:.1f} s while the guest"
+            f" was down (waited for: {self._waiting_for})",
+        )
+
+    async def _ask(self) -> Answer:
+        record = self._record
+        return await self.peer.query(record.id, record.epoch, record.peer_incarnation)
+
+    async def _black_out(self, sender: Sender) -> None:
+        """Last pass, device state, and the other node's READY."""
+        self._waiting_for = "a sign of life during the suspend"
+        reach("source.suspend")
         suspended = self._suspended = await self._outgoing.suspend()
+        reach("source.suspended")
         self._note_parts(suspended.parts_us)
         assert self._rounds
-        sender.patience = Patience(BLACKOUT_SILENCE_S, 2 * BLACKOUT_SILENCE_S)
+        self._waiting_for = "acknowledgement of memory"
         began = time.monotonic()
         await self._rounds.last_pass(suspended.memory)
-        self._note_parts({"last pass": _us_since(began)})
+        reach("source.copied")
+        self._note_parts({"last pass": us_since(began)})
         began = time.monotonic()
         root = await asyncio.get_running_loop().run_in_executor(self.executor, sender.table.root)
-        receipt = await self._bounded(
-            self.peer.deliver(
-                Delivery(
-                    self._record.id,
-                    self._record.epoch,
-                    root,
-                    suspended.files,
-                    self.plan.options.verify,
-                )
-            )
-        )
+        receipt = await self._deliver(root, suspended)
         theirs_us = sum(part.duration_us for part in receipt.parts)
-        self._note_parts({"state transfer": max(0, _us_since(began) - theirs_us)})
+        self._note_parts({"state transfer": max(0, us_since(began) - theirs_us)})
         self._parts += receipt.parts
         report = self.recorder.picture.report
         report.source_memory_root, report.verified = root.hex(), self.plan.options.verify
         report.destination_memory_root = receipt.memory_root.hex()
-        if receipt.memory_root != root:
+        if not may_let_go(root, receipt.memory_root):
             raise LocalFault("MEMORY_DIFFERS", f"{self.peer.name} has other memory than was sent")
 
     async def _hand_off(self) -> None:
         """Let the guest go, and settle with the other node what became of it."""
-        self.has_let_go = True
         began = time.monotonic()
-        self._record = await self.ledger.source(self._record, SourceEvent.PEER_READY)
+        event = SourceEvent.PEER_READY
+        reach(SOURCE, event.name, Step.JOURNAL.name)
+        self._record = await self.ledger.source(self._record, event)
+        reach(SOURCE, event.name, END)
         self.recorder.picture.ownership = self._record.state
-        self._note_parts({"let go": _us_since(began)})
+        self._note_parts({"let go": us_since(began)})
         self.recorder.enter(Phase.HANDOFF, f"the guest was let go to {self.peer.name}")
         settlement = Settlement(self.node, self.peer, self.ledger, self.recorder, self._outgoing)
         await settlement.settle(self._record, self.plan.definition, (self._parts, self._down_since))
 
-    async def _abort(self, error: BaseException) -> None:
+    async def _retreat(self, error: BaseException) -> None:
         """The guest runs here again, then everybody is told."""
-        recorder, name = self.recorder, self.node.name
-        error = NotPossible("CANCELLED", "cancelled by an operator") if _is_cancel(error) else error
-        recorder.enter(Phase.ABORTING, f"the guest goes on here: {error}")
-        location = f"on {name}, never stopped"
-        if self._touched:
-            location, error = await self._resume(error)
-        why = str(error)
-        try:
-            self._record = await self.ledger.source(self._record, SourceEvent.FAILED, why)
-            recorder.picture.ownership = self._record.state
-        except BmigError as unwritten:  # a restart aborts it again
-            log.error("journal", migration=self._record.id, error=str(unwritten))
-        await self._tell_abort(why)
-        self.node.claims.release(self.plan.definition.name, self._record.id)
-        failure = failure_of(error, SOURCE, location)
-        if isinstance(error, PeerLost):
-            failure = failure_of(await self._explained(error), SOURCE, location)
-        recorder.end(Phase.ABORTED, f"{failure.reason}: {failure.message}", failure)
-
-    async def _resume(self, error: BaseException) -> tuple[str, BaseException]:
-        """Bring the guest back; where it is then, and the error worth telling."""
-        name = self.node.name
+        self._silences.given_up()
         self._drop_suspended()
-        try:
-            await self._outgoing.resume()
-        except BmigError as worse:
-            log.error("resume failed", guest=self.plan.definition.name, error=str(worse))
-            if worse.reason == "GUEST_RESTARTED":
-                return f"on {name}, started afresh", worse
-            return f"down on {name}; its state is kept in the spool", worse
-        self.recorder.picture.report.downtime_us = _us_since(self._down_since)
-        power = await self.node.driver(self.plan.definition).power(self.plan.definition.name)
-        return (f"running on {name}" if power.is_running else f"stopped on {name}"), error
+        retreat = Retreat(
+            *(self.plan.definition, self.node, self.peer, self.ledger, self.recorder),
+            *(self._outgoing, self._record, self._down_since),
+        )
+        await retreat.run(error)
 
-    async def _tell_abort(self, why: str) -> None:
-        record = self._record
+    async def _deliver(self, root: bytes, suspended: Suspended) -> Receipt:
+        """READY; a peer that answers questions may work for long, but not without a bound."""
+        self._waiting_for = "answer to DeliverState"
+        limit_s = self._limits.blackout_limit_s
+        delivery = Delivery(
+            *(self._record.id, self._record.epoch, root),
+            *(suspended.files, self.plan.options.verify),
+        )
+        began = time.monotonic()
         try:
-            async with asyncio.timeout(TELL_ABORT_S):
-                await self.peer.abort(record.id, record.epoch, record.peer_incarnation, why)
-        except (BmigError, TimeoutError) as error:
-            log.warning("peer not told", migration=record.id, peer=self.peer.name, error=str(error))
-
-    async def _explained(self, error: PeerLost) -> PeerLost:
-        words = await self.peer.explain(error)
-        return PeerLost(error.reason, f"{error.message}: {words}", error.advice)
-
-    async def _unless_guest_stops(self, work: Coroutine[Any, Any, None]) -> None:
-        """Do the work, or raise as soon as the guest stops or reboots by itself."""
-        working = asyncio.ensure_future(work)
-        watching = asyncio.ensure_future(self._outgoing.watch())
-        try:
-            await asyncio.wait({working, watching}, return_when=asyncio.FIRST_COMPLETED)
-            if watching.done():
-                raise NotPossible(
-                    "GUEST_STOPPED",
-                    f"guest {self.plan.definition.name} is no longer the one that was being"
-                    f" copied: {watching.result()}",
-                    "migrate it again when it runs",
+            async with asyncio.timeout(limit_s):
+                return await again_while_lost(
+                    lambda: self.peer.deliver(delivery),
+                    *(self._silences, self._waiting_for, limit_s),
                 )
-            await working
-        finally:
-            for task in (working, watching):
-                task.cancel()
-            await asyncio.gather(working, watching, return_exceptions=True)
-
-    async def _bounded(self, work: Coroutine[Any, Any, Any]) -> Any:
-        """Work of the other node in the blackout; its silence ends in rollback."""
-        try:
-            async with asyncio.timeout(BLACKOUT_LIMIT_S):
-                return await work
         except TimeoutError as error:
-            silence = f"{self.peer.name} did not finish within {BLACKOUT_LIMIT_S:g} s"
-            raise PeerLost("PEER_LOST", silence) from error
+            self._silences.lost(self._waiting_for, began)
+            raise PeerLost(
+                "PEER_LOST",
+                f"{self.peer.name} answers, but did not take memory and state over within"
+                f" {limit_s:g} s",
+            ) from error
 
     @property
     def _limits(self) -> Any:
@@ -277,9 +266,12 @@ class SourceMigration:
             encoder=Encoder(CodecId(options.codec) if options.codec else None),
             pacer=Pacer(options.bandwidth_limit_bytes_per_s),
             window_chunks=window_chunks,
-            patience=Patience(limits.peer_timeout_s, limits.reconnect_s),
+            patience=Patience(
+                limits.peer_timeout_s, min(limits.reconnect_s, LEASE_SHARE * self._lease_s)
+            ),
             executor=self.executor,
             on_progress=self._sample,
+            silence=self._silences,
         )
         return self._sender
 
@@ -292,7 +284,10 @@ class SourceMigration:
 
     def _drop_suspended(self) -> None:
         if self._suspended:
-            self._suspended.memory.close()
+            try:
+                self._suspended.memory.close()
+            except BufferError as error:  # somebody reads it still: that costs room, not the guest
+                log.error("memory is still mapped", migration=self._record.id, error=str(error))
             self._suspended = None
 
     async def _close(self) -> None:
@@ -301,11 +296,3 @@ class SourceMigration:
         self._drop_suspended()
         if self._memory:
             self._memory.close()
-
-
-def _is_cancel(error: BaseException) -> bool:
-    return isinstance(error, asyncio.CancelledError)
-
-
-def _us_since(began: float) -> int:
-    return round((time.monotonic() - began) * 1e6)

@@ -37,6 +37,23 @@ class DiskFacts:
     probe: str = ""  # what was found at the source's probe; "" for nothing
 
 
+class FileState(IntEnum):
+    """A file of the destination beside the source's, numbered as in the contract."""
+
+    SAME = 1
+    DIFFERS = 2
+    MISSING = 3  # or not a regular file, or too large to be firmware
+    OUTSIDE = 4  # in no directory of firmware: it was not looked at
+
+
+@dataclass(frozen=True)
+class FirmwareFacts:
+    """A firmware file of the guest as the destination sees it."""
+
+    path: str
+    state: FileState
+
+
 @dataclass(frozen=True)
 class Facts:
     """A node, as far as one guest is concerned."""
@@ -53,9 +70,16 @@ class Facts:
     driver: DriverFacts
     networks: tuple[str, ...] = ()
     disks: tuple[DiskFacts, ...] = ()
-    firmware: tuple[tuple[str, str], ...] = ()  # path, SHA-256 or "" when missing
+    firmware: tuple[FirmwareFacts, ...] = ()
     name_taken_by: str = ""
     denied: str = ""
+    silent_networks: tuple[tuple[str, str], ...] = ()  # not announced on: network, why
+
+
+def memory_needed(room_bytes: tuple[int, int], spool_in_memory: bool) -> int:
+    """Of memory and spool that a guest needs, what counts against memory."""
+    memory_bytes, spool_bytes = room_bytes
+    return memory_bytes + (spool_bytes if spool_in_memory else 0)
 
 
 @dataclass(frozen=True)

@@ -1,12 +1,11 @@
 """Room in the destination's memory, where its spool may live too."""
 
-from bmigd.prechecks.facts import Case, Finding, failed, mib, passed
+from bmigd.prechecks.facts import Case, Finding, failed, memory_needed, mib, passed
 
 
 def check(case: Case) -> Finding:
     """Enough available memory for the guest, and for its file if the spool is in memory."""
-    memory_bytes, spool_bytes = case.room_bytes
-    needed = memory_bytes + (spool_bytes if case.destination.spool_in_memory else 0)
+    needed = memory_needed(case.room_bytes, case.destination.spool_in_memory)
     available = case.destination.memory_available_bytes
     if available < needed:
         return failed(

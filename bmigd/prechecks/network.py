@@ -13,12 +13,17 @@ def check(case: Case) -> Finding:
             f"{case.destination.name} does not have network {', '.join(missing)}",
             f"name it in [networks] of {case.destination.name}",
         )
-    if case.guest.networks:
+    if case.destination.silent_networks:
+        network, problem = case.destination.silent_networks[0]
         return warning(
             "network",
             "NETWORK_NOT_ANNOUNCED",
-            "this driver does not announce the guest's new place: switches learn it from the"
-            " guest's next frame",
-            "let the guest send something regularly (NTP or a ping does)",
+            f"{case.destination.name} cannot announce the guest on network {network} ({problem}):"
+            " switches learn its new place from its next frame",
+            f"let bmigd of {case.destination.name} run as root, and name a bridge that exists; or"
+            " let the guest send something regularly (NTP or a ping does)",
         )
-    return passed("network", "the guest has no network cards")
+    if not case.guest.networks:
+        return passed("network", "the guest has no network cards")
+    names = ", ".join(case.guest.networks)
+    return passed("network", f"the guest will be announced there on {names}")

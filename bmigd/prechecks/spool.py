@@ -5,17 +5,18 @@ from bmigd.prechecks.facts import Case, Facts, Finding, failed, mib, passed
 
 def check(case: Case) -> Finding:
     """Enough room on both nodes."""
+    here, there = case.source, case.destination
+    room = here.spool_available_bytes
+    if here.spool_in_memory:  # of the destination the memory check says it
+        room = min(room, here.memory_available_bytes)
     findings = [
-        _check_one(case.source, case.guest.memory_bytes),
-        _check_one(case.destination, case.room_bytes[1]),
+        _check_one(here, room, case.guest.memory_bytes),
+        _check_one(there, there.spool_available_bytes, case.room_bytes[1]),
     ]
     return max(findings, key=lambda finding: finding.verdict)
 
 
-def _check_one(facts: Facts, needed: int) -> Finding:
-    available = facts.spool_available_bytes
-    if facts.spool_in_memory:
-        available = min(available, facts.memory_available_bytes)
+def _check_one(facts: Facts, available: int, needed: int) -> Finding:
     if available < needed:
         return failed(
             "spool",

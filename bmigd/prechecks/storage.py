@@ -33,4 +33,5 @@ def check(case: Case) -> Finding:
                 f" {case.source.name} wrote into {storage!r}",
                 "mount the same storage on both nodes; a copy would be a second, older disk",
             )
-    return passed("storage", f"{len(case.guest.disks)} disks, the same on both nodes")
+    count = len(case.guest.disks)
+    return passed("storage", f"{count} disk{'s' * (count != 1)}, the same on both nodes")

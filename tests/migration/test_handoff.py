@@ -15,17 +15,25 @@ from bmigd.migration.handoff import (
     DestinationState,
     Evidence,
     IllegalMove,
+    Mark,
     Outcome,
     Request,
     SourceEvent,
     SourceState,
+    Verdict,
     advance_destination,
     advance_source,
+    after_execution,
     after_let_go,
     after_restart,
     answer,
+    is_for,
+    may_let_go,
+    on_lease_over,
     on_request,
     on_unknown,
+    why_not_open,
+    why_not_resolve,
 )
 
 S, SE, D, DE = SourceState, SourceEvent, DestinationState, DestinationEvent
@@ -49,7 +57,7 @@ DESTINATION_MOVES = {
     (D.STARTED, DE.GUEST_RUNS): D.RUNNING,
     (D.STARTED, DE.NEVER_RAN): D.RETURNED,
 }
-ALL_EVIDENCE = [Evidence(*bits) for bits in product([False, True], repeat=5)]
+ALL_EVIDENCE = [Evidence(*bits) for bits in product([False, True], repeat=6)]
 
 
 @pytest.mark.parametrize(("state", "event"), list(product(S, SE)))
@@ -109,9 +117,9 @@ def test_the_destination_answers_what_its_journal_says(
     assert answer(state) is outcome
 
 
-@pytest.mark.parametrize(("state", "request_"), list(product([*D, None], Request)))
+@pytest.mark.parametrize(("state", "request_"), list(product(D, Request)))
 def test_only_ready_is_committed_and_only_undecided_is_withdrawn(
-    state: DestinationState | None, request_: Request
+    state: DestinationState, request_: Request
 ) -> None:
     expected = {
         (D.READY, Request.COMMIT): DE.COMMITTED,
@@ -120,8 +128,8 @@ def test_only_ready_is_committed_and_only_undecided_is_withdrawn(
         (D.RECEIVING, Request.ABORT): DE.WITHDRAWN,
     }
     event = on_request(state, request_)
-    assert event is (expected.get((state, request_)) if state else None)
-    if event and state:
+    assert event is expected.get((state, request_))
+    if event:
         advance_destination(state, event)  # and it is legal
 
 
@@ -133,14 +141,67 @@ def test_a_request_may_be_repeated_without_another_effect() -> None:
             assert on_request(after, request) is None
 
 
-@pytest.mark.parametrize(
-    ("asked", "outcome"),
-    [("", Outcome.REFUSED), ("ours", Outcome.REFUSED), ("another", Outcome.UNKNOWN)],
-)
-def test_an_unknown_id_is_refused_only_by_the_journal_that_would_know(
-    asked: str, outcome: Outcome
+@pytest.mark.parametrize("request_", [Request.ABORT, Request.QUERY])
+@pytest.mark.parametrize("asked", ["", "ours"])
+def test_an_unknown_id_is_refused_and_written_down_by_the_journal_that_would_know(
+    request_: Request, asked: str
 ) -> None:
-    assert on_unknown(asked, "ours") is outcome
+    assert on_unknown(request_, asked, "ours") == Verdict(Outcome.REFUSED, journalled=True)
+
+
+@pytest.mark.parametrize("request_", Request)
+def test_another_journal_says_nothing_of_an_unknown_id(request_: Request) -> None:
+    assert on_unknown(request_, "another", "ours") == Verdict(Outcome.UNKNOWN, journalled=False)
+
+
+@pytest.mark.parametrize("asked", ["", "ours", "another"])
+def test_a_commit_of_an_unknown_id_is_never_refused_because_it_was_ready_once(asked: str) -> None:
+    assert on_unknown(Request.COMMIT, asked, "ours").outcome is Outcome.UNKNOWN
+
+
+def test_a_question_is_for_the_journal_that_it_names_or_for_any_if_it_names_none() -> None:
+    assert is_for("ours", "ours")
+    assert is_for("", "ours")
+    assert not is_for("another", "ours")
+
+
+def test_a_lease_ends_only_what_nobody_committed() -> None:
+    assert {state for state in D if on_lease_over(state)} == {D.RECEIVING, D.READY}
+
+
+def test_a_guest_is_let_go_only_to_a_node_with_equal_memory() -> None:
+    assert may_let_go(b"root", b"root")
+    assert not may_let_go(b"root", b"other")
+    assert not may_let_go(b"root", None)
+
+
+@pytest.mark.parametrize(("state", "outcome"), list(product(S, [*Outcome, None])))
+def test_an_operator_decides_only_in_doubt_and_where_nobody_else_can_tell(
+    state: SourceState, outcome: Outcome | None
+) -> None:
+    refused = why_not_resolve(state, outcome)
+    if state is not S.LET_GO:
+        assert refused == "NOT_IN_DOUBT"
+    elif outcome in (Outcome.UNKNOWN, None):
+        assert not refused
+    else:
+        assert refused == "PEER_ANSWERS"
+
+
+@pytest.mark.parametrize(
+    ("kept", "refused"),
+    [
+        (Mark("ours", 7), ""),
+        (Mark("ours", 6), ""),  # the last write had not reached the mark: it allowed nothing yet
+        (Mark("ours", 8), "JOURNAL_OLD"),
+        (Mark("another", 7), "JOURNAL_FOREIGN"),
+        (None, "JOURNAL_FOREIGN"),
+    ],
+)
+def test_a_journal_that_has_forgotten_something_is_not_opened(
+    kept: Mark | None, refused: str
+) -> None:
+    assert why_not_open(Mark("ours", 7), kept) == refused
 
 
 @pytest.mark.parametrize("commits", range(MAX_COMMITS + 2))
@@ -174,6 +235,10 @@ def test_a_guest_that_was_being_started_goes_back_only_if_its_supervisor_saw_tha
     found: Evidence,
 ) -> None:
     event = after_restart(D.STARTED, found)
+    assert event is after_execution(found)
+    if found.starting and not found.runs:
+        assert event is None  # look again
+        return
     proved = found.supervisor and not found.runs and (found.never_ran or not found.executed)
     assert event is (DE.NEVER_RAN if proved else DE.GUEST_RUNS)
 

@@ -27,20 +27,18 @@ from bmigd.migration.recorder import Recorder
 
 
 class Saved:
-    """What was written to history."""
+    """What was given to be kept."""
 
     def __init__(self) -> None:
-        self.events: list[dict[str, Any]] = []
+        self.events: list[Event] = []
         self.pictures: list[dict[str, Any]] = []
 
-    def __call__(self, method: str, *arguments: Any) -> None:
-        match method:
-            case "add_event":
-                self.events.append(arguments[2])
-            case "save":
-                self.pictures.append(arguments[2])
-            case _:
-                raise AssertionError(method)
+    def keep_event(self, migration_id: str, event: Event) -> None:
+        assert migration_id == "m1"
+        self.events.append(event)
+
+    def keep_picture(self, picture: Picture) -> None:
+        self.pictures.append(to_json(picture))
 
 
 def picture() -> Picture:
@@ -55,7 +53,7 @@ def saved() -> Saved:
 
 @pytest.fixture
 def recorder(saved: Saved) -> Recorder:
-    return Recorder(picture(), saved)
+    return Recorder(picture(), saved, [])
 
 
 def told(events: list[Event]) -> list[tuple[int, str]]:
@@ -126,7 +124,7 @@ async def test_samples_are_told_and_not_kept(recorder: Recorder, saved: Saved) -
     assert (sample.sequence, sample.kind) == (0, "progress")
     assert sample.progress
     assert sample.progress.sent_bytes == 4096  # as it was then
-    assert [event["sequence"] for event in saved.events] == [over.sequence] == [1]
+    assert [event.sequence for event in saved.events] == [over.sequence] == [1]
     assert told(await all_of(recorder)) == [(1, "over")]
 
 
@@ -153,7 +151,7 @@ async def test_a_watcher_who_leaves_is_forgotten(recorder: Recorder) -> None:
 
 def test_phases_are_recorded_in_their_order(recorder: Recorder, saved: Saved) -> None:
     recorder.enter(Phase.PREPARING, "making room")
-    assert saved.events[0]["phase"] == Phase.PREPARING
+    assert saved.events[0].phase == Phase.PREPARING
     assert recorder.picture.progress.phase is Phase.PREPARING
     with pytest.raises(AssertionError):
         recorder.enter(Phase.COMPLETED, "too early")

@@ -1,0 +1,99 @@
+"""A guest on this node, beside what its driver does: watch it, look what became of it, start it.
+
+A look is evidence for handoff.py and decides nothing by itself.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Coroutine
+from typing import Any
+
+import structlog
+
+from bmigd.drivers.base import IncomingGuest, OutgoingGuest
+from bmigd.errors import BmigError, LocalFault, NotPossible
+from bmigd.guests.definition import Definition
+from bmigd.migration.handoff import Evidence, after_execution
+from bmigd.migration.node import Node
+from bmigd.migration.picture import failure_of
+from bmigd.migration.recorder import Recorder
+
+log = structlog.get_logger()
+
+LOOK_AGAIN_S = 0.1
+LONGEST_START_S = 120.0  # a hypervisor that has not signalled by then may have run the guest
+RESTARTED = (
+    "GUEST_RESTARTED: it may have run before its hypervisor or the host ended:"
+    " it was started again from its disk and its memory is lost"
+)
+
+
+async def look(incoming: IncomingGuest) -> Evidence:
+    """What is to be found of a guest that came; waits while its hypervisor is starting."""
+    until = time.monotonic() + LONGEST_START_S
+    try:
+        await incoming.check()
+        has_state = True
+    except BmigError:
+        has_state = False
+    while True:
+        found = Evidence(has_state, **vars(await incoming.witness()))
+        if after_execution(found):
+            return found
+        if time.monotonic() > until:
+            return found._replace(starting=False)
+        await asyncio.sleep(LOOK_AGAIN_S)
+
+
+async def unless_unwritten(recorder: Recorder, node: str, work: Awaitable[None]) -> None:
+    """Do work of after LET_GO. What could not be journalled may be durable all the same, so
+    nothing is undone: it is told, and the next start of the daemon reads what the journal says.
+    """
+    try:
+        await work
+    except LocalFault as error:
+        side = recorder.picture.side
+        log.error("stuck", migration=recorder.picture.id, side=side, error=str(error))
+        failure = failure_of(error, side, f"not known on {node}")
+        recorder.doubt(f"the journal of {node} to be mended and its daemon restarted", failure)
+
+
+async def unless_it_stops(
+    outgoing: OutgoingGuest, name: str, work: Coroutine[Any, Any, None]
+) -> None:
+    """Do the work; NotPossible (GUEST_STOPPED) as soon as the guest stops or reboots by itself."""
+    working = asyncio.ensure_future(work)
+    watching = asyncio.ensure_future(outgoing.watch())
+    try:
+        await asyncio.wait({working, watching}, return_when=asyncio.FIRST_COMPLETED)
+        if watching.done():
+            raise NotPossible(
+                "GUEST_STOPPED",
+                f"guest {name} is no longer the one that was being copied: {watching.result()}",
+                "migrate it again when it runs",
+            )
+        await working
+    finally:
+        for task in (working, watching):
+            task.cancel()
+        await asyncio.gather(working, watching, return_exceptions=True)
+
+
+async def start_afresh(node: Node, definition: Definition) -> str:
+    """Start a guest from its firmware unless it runs; where it is then, in words."""
+    driver = node.driver(definition)
+    try:
+        if not (await driver.power(definition.name)).is_running:
+            await driver.start(definition)
+    except BmigError as error:
+        log.error("guest is down", guest=definition.name, error=str(error))
+        return f"down on {node.name}: {error}"
+    return f"on {node.name}, started afresh"
+
+
+async def keep_definition(node: Node, definition: Definition) -> None:
+    """Define a guest that has come here for good."""
+    try:
+        await asyncio.to_thread(node.store.add, definition)
+    except BmigError as error:  # it runs: that is what must be recorded
+        log.error("definition not kept", guest=definition.name, error=str(error))

@@ -1,0 +1,113 @@
+"""The way back of a source that has not let go: the guest runs here again, then everybody is told.
+
+The order is that of steps.py: the guest goes on before the journal is written, and before the other
+node is told anything. What fails on the way back is logged, and the next step is taken.
+"""
+
+import asyncio
+from dataclasses import dataclass
+
+import structlog
+
+from bmigd.crashpoints import reach
+from bmigd.drivers.base import OutgoingGuest
+from bmigd.errors import BmigError, NotPossible, PeerLost
+from bmigd.guests.definition import Definition
+from bmigd.journal import Record
+from bmigd.migration.handoff import SourceEvent
+from bmigd.migration.ledger import Ledger
+from bmigd.migration.node import Node
+from bmigd.migration.onsite import start_afresh
+from bmigd.migration.phases import Phase
+from bmigd.migration.picture import SOURCE, failure_of
+from bmigd.migration.ports import Peer
+from bmigd.migration.recorder import Recorder, us_since
+from bmigd.migration.settlement import tell_abort
+from bmigd.migration.steps import END, SOURCE_STEPS, Step
+
+log = structlog.get_logger()
+
+
+@dataclass
+class Retreat:
+    """One way back. Run it once."""
+
+    definition: Definition
+    node: Node
+    peer: Peer
+    ledger: Ledger
+    recorder: Recorder
+    outgoing: OutgoingGuest
+    record: Record
+    down_since: float  # by the monotonic clock; 0.0: the guest was never stopped
+
+    async def run(self, error: BaseException) -> None:
+        """Bring the guest back because of this error, and record it as the reason."""
+        recorder, name = self.recorder, self.node.name
+        if isinstance(error, asyncio.CancelledError):
+            error = NotPossible("CANCELLED", "cancelled by an operator")
+        recorder.enter(Phase.ABORTING, f"the guest goes on here: {error}")
+        location = f"on {name}, never stopped"
+        for step in SOURCE_STEPS[SourceEvent.FAILED]:
+            reach(SOURCE, SourceEvent.FAILED.name, step.name)
+            match step:
+                case Step.BRING_BACK:
+                    location, error = await self._bring_back(location, error)
+                case Step.JOURNAL:
+                    await self._journal_abort(str(error))
+                case Step.TELL:
+                    await tell_abort(self.peer, self.record, str(error))
+                case Step.CLOSE:
+                    await self._close_abort()
+                case _:
+                    raise AssertionError(f"a failed source does not {step.value}")
+        reach(SOURCE, SourceEvent.FAILED.name, END)
+        self.node.claims.release(self.definition.name, self.record.id)
+        failure = failure_of(error, SOURCE, location)
+        if isinstance(error, PeerLost):
+            failure = failure_of(await self._explained(error), SOURCE, location)
+        recorder.end(Phase.ABORTED, f"{failure.reason}: {failure.message}", failure)
+
+    async def _journal_abort(self, why: str) -> None:
+        try:
+            self.record = await self.ledger.source(self.record, SourceEvent.FAILED, why)
+            self.recorder.picture.ownership = self.record.state
+        except BmigError as unwritten:  # a restart aborts it again
+            log.error("journal", migration=self.record.id, error=str(unwritten))
+
+    async def _close_abort(self) -> None:
+        if self.record.pending:
+            try:
+                self.record = await self.ledger.close(self.record)
+            except BmigError as unwritten:  # a restart tells the peer again
+                log.error("journal", migration=self.record.id, error=str(unwritten))
+
+    async def _bring_back(self, location: str, error: BaseException) -> tuple[str, BaseException]:
+        """Whatever was done to the guest is undone; where it is then, and what to tell."""
+        if self.down_since:
+            return await self._resume(error)
+        if isinstance(error, BmigError) and error.reason == "GUEST_STOPPED":
+            location = await self._power()
+        return location, error
+
+    async def _resume(self, error: BaseException) -> tuple[str, BaseException]:
+        name, definition = self.node.name, self.definition
+        try:
+            await self.outgoing.resume()
+        except BmigError as worse:
+            log.error("resume failed", guest=definition.name, error=str(worse))
+            if worse.reason == "GUEST_RESTARTED":
+                return f"on {name}, started afresh", worse
+            return await start_afresh(self.node, definition), worse
+        self.recorder.picture.report.downtime_us = us_since(self.down_since)
+        return await self._power(), error
+
+    async def _power(self) -> str:
+        """Whether the guest runs here, in words."""
+        power = await self.node.driver(self.definition).power(self.definition.name)
+        state = "running" if power.is_running else "stopped"
+        return f"{state} on {self.node.name}" + (f": {power.failed}" if power.failed else "")
+
+    async def _explained(self, error: PeerLost) -> PeerLost:
+        words = await self.peer.explain(error)
+        return PeerLost(error.reason, f"{error.message}: {words}", error.advice)

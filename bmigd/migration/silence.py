@@ -1,0 +1,143 @@
+"""When the other node was silent, what was waited for and how long: into events and the report.
+
+One silence at a time: what is noticed while one goes on belongs to it.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import structlog
+
+from bmigd.errors import BmigError, PeerLost
+from bmigd.migration.picture import Interruption
+from bmigd.migration.recorder import Recorder, us_since
+
+log = structlog.get_logger()
+T = TypeVar("T")
+PULSE_S = 0.25  # between two questions while something is waited for
+LOOK_S = 0.1  # between two looks for an answer
+AGAIN_S = 0.1  # before a question whose answer was lost is asked again
+
+
+@dataclass
+class Silences:
+    """The interruptions of one migration."""
+
+    recorder: Recorder
+    guest_down: bool = False
+    _waited_for: str = ""
+    _since_s: float = 0.0
+
+    def lost(self, waited_for: str, since_s: float) -> None:
+        """Something that is due does not come, and nothing has since then."""
+        if self._waited_for:
+            return
+        self._waited_for, self._since_s = waited_for, since_s
+        words = f"no {waited_for} for {time.monotonic() - since_s:.1f} s"
+        log.warning("interrupted", migration=self.recorder.picture.id, detail=words)
+        self.recorder.event("interrupted", words)
+
+    def heard(self) -> None:
+        """It came."""
+        if not self._waited_for:
+            return
+        self._end(heard_again=True)
+        report = self.recorder.picture.report
+        report.reconnects += 1
+        lasted_s = report.interruptions[-1].duration_us / 1e6
+        self.recorder.event("reconnect", f"taken up again after {lasted_s:.1f} s")
+
+    def given_up(self) -> None:
+        """It did not come, and is not waited for any more."""
+        if self._waited_for:
+            self._end(heard_again=False)
+
+    def _end(self, *, heard_again: bool) -> None:
+        lasted_us = us_since(self._since_s)
+        self.recorder.picture.report.interruptions.append(
+            Interruption(self._waited_for, lasted_us, self.guest_down, heard_again)
+        )
+        self._waited_for = ""
+
+
+async def unless_silent(
+    work: Coroutine[Any, Any, T],
+    ask: Callable[[], Awaitable[object]],
+    limit_s: float,
+    lost: Callable[[float], PeerLost],
+) -> T:
+    """Do the work; what `lost` makes of it as soon as nobody has answered `ask` for so long.
+
+    The other node may take its time for the work as long as it answers: that is how work and
+    silence are told apart. `lost` is given the time of the last answer.
+    """
+    working = asyncio.ensure_future(work)
+    asking = asyncio.ensure_future(_until_silent(ask, limit_s))
+    try:
+        await asyncio.wait({working, asking}, return_when=asyncio.FIRST_COMPLETED)
+        if not working.done():
+            raise lost(asking.result())
+        return working.result()
+    finally:
+        for task in (working, asking):
+            task.cancel()
+        await asyncio.gather(working, asking, return_exceptions=True)
+
+
+async def _until_silent(ask: Callable[[], Awaitable[object]], limit_s: float) -> float:
+    """Return when there was no answer for so long: the time of the last one.
+
+    Time in which this daemon itself stood still is not held against the other node.
+    """
+    heard_at, silent_s = time.monotonic(), 0.0
+    pause_s = min(PULSE_S, limit_s / 4)
+    asking = asyncio.ensure_future(ask())
+    try:
+        while silent_s < limit_s:
+            looked_at = time.monotonic()
+            await asyncio.wait({asking}, timeout=LOOK_S)
+            silent_s += min(time.monotonic() - looked_at, 2 * LOOK_S)
+            if not asking.done():
+                continue
+            if not isinstance(asking.exception(), PeerLost):  # any other error is an answer
+                heard_at, silent_s = time.monotonic(), pause_s
+                await asyncio.sleep(pause_s)
+            else:
+                await asyncio.sleep(LOOK_S)
+                silent_s += LOOK_S
+            asking = asyncio.ensure_future(ask())
+        return heard_at
+    finally:
+        asking.cancel()
+        await asyncio.gather(asking, return_exceptions=True)
+
+
+async def keep_lease(ask: Callable[[], Awaitable[object]], every_s: float) -> None:
+    """Give signs of life until cancelled; whoever sends memory notices that there is no answer."""
+    while True:
+        await asyncio.sleep(every_s)
+        try:
+            await ask()
+        except BmigError:
+            continue
+
+
+async def again_while_lost(
+    ask: Callable[[], Awaitable[T]], silences: Silences, waited_for: str, limit_s: float
+) -> T:
+    """An answer to a request that may be repeated; PeerLost when none came for so long."""
+    began = time.monotonic()
+    while True:
+        try:
+            answer = await ask()
+        except PeerLost:
+            silences.lost(waited_for, began)
+            if time.monotonic() - began >= limit_s:
+                raise
+            await asyncio.sleep(AGAIN_S)
+        else:
+            silences.heard()
+            return answer

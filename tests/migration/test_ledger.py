@@ -1,0 +1,59 @@
+"""The journal with its laws: only legal moves, only from the state that is there, and a change
+whose steps are not all done stays pending until it is closed.
+"""
+
+from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from bmigd import journal
+from bmigd.journal import Journal, Record
+from bmigd.migration.handoff import DestinationEvent, IllegalMove, SourceEvent
+from bmigd.migration.ledger import Ledger
+
+SOURCE = Record("m1", "source", "web1", "host2", 3, "MIGRATING")
+DESTINATION = Record("m2", "destination", "web2", "host2", 1, "READY")
+
+
+@pytest.fixture
+async def ledger(tmp_path: Path) -> AsyncIterator[Ledger]:
+    """A ledger on a new journal."""
+    path = tmp_path / "journal"
+    journal.create(path)
+    opened = Journal(path)
+    with ThreadPoolExecutor(1) as thread:
+        yield Ledger(opened, thread)
+    opened.close()
+
+
+async def test_a_change_is_pending_until_it_is_closed(ledger: Ledger) -> None:
+    aborted = await ledger.source(await ledger.open(SOURCE), SourceEvent.FAILED, "why")
+    assert (aborted.state, aborted.pending) == ("ABORTED", SourceEvent.FAILED)
+    closed = await ledger.close(aborted)
+    assert (closed.state, closed.pending, closed.why) == ("ABORTED", "", "why")
+    assert await ledger.get("m1") == closed
+
+
+async def test_a_change_with_nothing_left_to_do_is_never_pending(ledger: Ledger) -> None:
+    taken = await ledger.destination(await ledger.open(DESTINATION), DestinationEvent.COMMITTED)
+    assert (taken.state, taken.pending) == ("TAKEN", "")
+
+
+async def test_a_move_from_a_state_that_is_not_there_any_more_is_not_written(
+    ledger: Ledger,
+) -> None:
+    record = await ledger.open(SOURCE)
+    let_go = await ledger.source(record, SourceEvent.PEER_READY)
+    resolved = await ledger.source(let_go, SourceEvent.RESOLVED)
+    with pytest.raises(IllegalMove):
+        await ledger.source(let_go, SourceEvent.PEER_RUNS_IT)  # an answer that came too late
+    assert await ledger.get("m1") == resolved
+
+
+async def test_an_illegal_move_is_not_written(ledger: Ledger) -> None:
+    record = await ledger.open(DESTINATION)
+    with pytest.raises(IllegalMove):
+        await ledger.destination(record, DestinationEvent.GUEST_RUNS)
+    assert await ledger.get("m2") == record
