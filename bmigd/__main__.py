@@ -16,9 +16,10 @@ import click
 import structlog
 
 from bmigd import config as configuration
-from bmigd import journal
+from bmigd import host, journal
 from bmigd.daemon import Daemon, journal_path, load_credentials, make_policy
 from bmigd.errors import BmigError, Invalid
+from bmigd.words import short
 
 DEFAULT_CONFIG = "/usr/local/etc/bmigd.toml"
 
@@ -52,6 +53,7 @@ def command(context: click.Context, path: Path, check_config: bool) -> None:
         return
     _set_up_logging(config.log)
     os.umask(0o077)
+    host.keep_freed_memory()
     asyncio.run(Daemon(config).run())
 
 
@@ -71,6 +73,7 @@ def _set_up_logging(wanted: configuration.Log) -> None:
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(name)s: %(message)s")
     structlog.configure(
         processors=[
+            bounded,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.format_exc_info,
@@ -81,6 +84,16 @@ def _set_up_logging(wanted: configuration.Log) -> None:
         ),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )
+
+
+def bounded(
+    logger: object, method: str, facts: structlog.typing.EventDict
+) -> structlog.typing.EventDict:
+    """No value of a caller makes a line long or steers a terminal; what is raised is ours."""
+    for key, value in facts.items():
+        if value is not None and not isinstance(value, int | float | BaseException):
+            facts[key] = short(str(value))
+    return facts
 
 
 def main() -> None:

@@ -55,6 +55,15 @@ class Node(Section):
         default=Path("/var/run/bmig"),
         description="sockets of the guests' supervisors; a short path, at most 60 bytes",
     )
+    firmware_dirs: tuple[Path, ...] = Field(
+        default=(Path("/usr/local/share/uefi-firmware"),),
+        description="directories with boot ROMs; guests boot from nothing else",
+    )
+    variables_dirs: tuple[Path, ...] = Field(
+        default=(),
+        description="directories with guests' variable stores, which guests write: never those of"
+        " boot ROMs",
+    )
 
 
 class Tls(Section):
@@ -109,16 +118,33 @@ class Migration(Section):
     """Limits of migrations."""
 
     lease_s: float = Field(
-        default=60.0, gt=0, le=86400, description="seconds a received guest waits for its source"
+        default=120.0,
+        gt=0,
+        le=86400,
+        description="seconds a received guest waits for a sign of life of its source",
     )
     window_chunks: int = Field(
         default=16, ge=1, le=256, description="chunks of 1 MiB under way without acknowledgement"
     )
     peer_timeout_s: float = Field(
-        default=10.0, gt=0, description="seconds without an answer after which a node is lost"
+        default=6.0, gt=0, description="seconds without an answer after which a node is lost"
     )
     reconnect_s: float = Field(
-        default=30.0, ge=0, description="seconds to take a broken pre-copy up again before aborting"
+        default=90.0,
+        ge=0,
+        description="seconds of silence before a pre-copy is given up; at most three quarters of"
+        " the destination's lease_s",
+    )
+    blackout_silence_s: float = Field(
+        default=1.5,
+        gt=0,
+        description="seconds of the destination's silence, the guest being down, before the guest"
+        " goes on here",
+    )
+    blackout_limit_s: float = Field(
+        default=60.0,
+        gt=0,
+        description="seconds for a destination that does answer to take over memory and state",
     )
     memory_reserve_mib: int = Field(
         default=256, ge=0, description="MiB of host memory never promised to guests"
@@ -172,7 +198,7 @@ def parse(text: str, path: Path) -> Config:
     """Check the text of a file at `path`; relative paths in it start at its directory."""
     try:
         config = Config.model_validate(tomllib.loads(text))
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise Invalid("CONFIG_INVALID", f"{path}: not TOML: {error}") from error
     except ValidationError as error:
         raise Invalid("CONFIG_INVALID", f"{path}: " + "; ".join(_complaints(error))) from error
@@ -201,7 +227,8 @@ def _anchored(config: Config, base: Path) -> Config:
 
     def fix(section: AnySection) -> AnySection:
         paths = {k: base / v for k, v in section if isinstance(v, Path)}
-        return section.model_copy(update=paths)
+        lists = {k: tuple(base / path for path in v) for k, v in section if k.endswith("_dirs")}
+        return section.model_copy(update={**paths, **lists})
 
     return config.model_copy(
         update={

@@ -9,19 +9,22 @@ from pathlib import Path
 
 import structlog
 
+from bmigd.announce import Announcer
 from bmigd.config import Config
 from bmigd.drivers import DRIVERS
 from bmigd.errors import Invalid
 from bmigd.guests.store import GuestStore
 from bmigd.history import History
 from bmigd.journal import Journal
+from bmigd.migration.archive import Archive
 from bmigd.migration.claims import Claims
 from bmigd.migration.destination import Destination
 from bmigd.migration.inventory import Inventory
 from bmigd.migration.ledger import Ledger
-from bmigd.migration.node import Node, Room
+from bmigd.migration.node import Node
 from bmigd.migration.ports import Peer
 from bmigd.migration.recovery import recover
+from bmigd.migration.room import Room
 from bmigd.migration.running import Migrations
 from bmigd.rpc.access import Access
 from bmigd.rpc.dial import GrpcPeer
@@ -71,6 +74,7 @@ class Daemon:
         state_dir = config.node.state_dir
         self._journal = Journal(state_dir / JOURNAL)
         self._history = History(state_dir / HISTORY)
+        self._history_thread = ThreadPoolExecutor(1, "history")
         for directory in (config.node.spool_dir, config.node.run_dir):
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         # One thread for the journal keeps its writes in order; the others hash, encode and write.
@@ -78,12 +82,11 @@ class Daemon:
         self._workers = ThreadPoolExecutor(4, "memory")
         self._node = self._make_node()
         self._ledger = Ledger(self._journal, self._journal_thread)
+        self._archive = Archive(self._node.name, self._history, self._history_thread)
         self._migrations = Migrations(
-            self._node, self._ledger, self._history, self._dial, self._workers
+            self._node, self._ledger, self._archive, self._dial, self._workers
         )
-        self._destination = Destination(
-            self._node, self._ledger, self._migrations.record, self._workers
-        )
+        self._destination = Destination(self._node, self._ledger, self._archive, self._workers)
         self._inventory = Inventory(self._node, self._ledger)
 
     async def run(self) -> None:
@@ -91,14 +94,16 @@ class Daemon:
         stop = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
-        await recover(self._ledger, self._migrations, self._destination)
+        await recover(self._ledger, self._archive, self._migrations, self._destination)
         server = self._make_server()
         port = await server.start(self._config.node.listen, self._credentials)
         log.info("serving", node=self._node.name, port=port, version=self._node.version)
         leases = asyncio.create_task(self._destination.keep_leases())
+        forgetting = asyncio.create_task(self._ledger.keep_short())
         await stop.wait()
         log.info("stopping", node=self._node.name)
         leases.cancel()
+        forgetting.cancel()
         await server.stop_accepting()
         await self._migrations.close()
         await self._destination.close()
@@ -110,6 +115,7 @@ class Daemon:
         self._workers.shutdown()
         self._journal_thread.shutdown()
         self._journal.close()
+        self._history_thread.shutdown()
         self._history.close()
 
     def _make_node(self) -> Node:
@@ -124,16 +130,17 @@ class Daemon:
             store=GuestStore(config.node.state_dir / GUESTS),
             claims=Claims(),
             room=Room(config.node.spool_dir, config.migration.memory_reserve_mib << 20),
+            announcer=Announcer(config.networks),
         )
 
     def _make_server(self) -> Server:
-        access = Access(self._node.policy)
+        access = Access(self._node.policy, self._node.name)
         peer = PeerServicer(self._node, self._destination, access)
         return Server(
             self._credentials.identity.cluster,
             NodeServicer(self._node, self._inventory, access),
             GuestServicer(self._node, self._inventory, access),
-            MigrationServicer(self._migrations, access),
+            MigrationServicer(self._migrations, self._destination, self._archive, access),
             lambda server: add_to_server(peer, server),
         )
 

@@ -1,22 +1,25 @@
 """Who is calling and what they may do: the policy applied to the caller of this very request."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import structlog
 
-from bmigd.errors import Denied
+from bmigd.errors import Denied, Invalid
 from bmigd.rpc.server import CALLER
 from bmigd.security.identity import Identity, Kind
 from bmigd.security.policy import Action, Policy, decide, visible
 
 log = structlog.get_logger()
 
+LONGEST_NAME = 64
+
 
 class Access:
     """The policy of this node, for servicers."""
 
-    def __init__(self, policy: Policy) -> None:
+    def __init__(self, policy: Policy, node: str) -> None:
         self._policy = policy
+        self._node = node
 
     def operator(self, action: Action, guest: str | None) -> Identity:
         """The calling operator; Denied unless the policy allows it."""
@@ -34,16 +37,31 @@ class Access:
         """Those of the guests that the caller may see."""
         return set(visible(self._policy, CALLER.get(), names))
 
+    def may_see(self, action: Action = Action.READ) -> Callable[[str], bool]:
+        """Whether the caller may see a guest, or do that with it; to be asked in any thread."""
+        caller, actions = CALLER.get(), {Action.READ, action}
+
+        def may(guest: str) -> bool:
+            return any(decide(self._policy, caller, one, guest).allowed for one in actions)
+
+        return may
+
     def _require(self, kind: Kind, action: Action, guest: str | None) -> Identity:
         caller = CALLER.get()
+        if guest is not None and len(guest) > LONGEST_NAME:
+            raise Invalid(
+                "REQUEST_INVALID", f"a guest's name has at most {LONGEST_NAME} characters"
+            )
         decision = decide(self._policy, caller, action, guest)
         if caller.kind is kind and decision.allowed:
             return caller
-        why = decision.why if caller.kind is kind else f"this is for {kind}s only"
+        why = decision.why
+        if caller.kind is not kind:
+            why = f"{caller} may not do this: it is for {kind}s only"
         log.warning("denied", caller=str(caller), action=action, guest=guest, why=why)
         raise Denied(
             "DENIED",
-            f"{caller} may not do this: {why}",
-            "an administrator can allow it in the node's configuration",
+            why,
+            f"an administrator can allow it in the configuration of {self._node}",
             guest=guest or "",
         )

@@ -6,6 +6,8 @@ identifiers. Invalid (REQUEST_INVALID) names the field.
 
 import re
 from collections.abc import Iterable
+from itertools import islice
+from typing import TypeVar
 from uuid import UUID
 
 from bmig.v1 import guest_pb2, migration_pb2, peer_pb2
@@ -17,7 +19,9 @@ from bmigd.guests.definition import Definition, make
 from bmigd.host import Cpu
 from bmigd.migration.inventory import GuestView
 from bmigd.migration.picture import Event, Failure, Options, Part, Picture, Progress, Report
-from bmigd.prechecks.facts import DiskFacts, Facts, Finding
+from bmigd.migration.state_files import StateHeader
+from bmigd.prechecks.facts import DiskFacts, Facts, FileState, Finding, FirmwareFacts
+from bmigd.words import short
 
 ACTIONS = {
     migration_pb2.TIMEOUT_ACTION_UNSPECIFIED: "abort",
@@ -28,7 +32,15 @@ ACTIONS = {
 SIDES = {"source": migration_pb2.SIDE_SOURCE, "destination": migration_pb2.SIDE_DESTINATION}
 SIDE_NAMES = {number: name for name, number in SIDES.items()}
 MAX_REGIONS = 8
+MAX_DEFINITION_BYTES = 64 << 10
+MAX_LIST_BYTES, MAX_TAG_BYTES = 1 << 20, 8  # of a list in one answer
+MAX_EPOCH = (1 << 63) - 1  # what the journal's integers hold
+MAX_STATE_FILES = 16
+HASH_BYTES = 32
 MAX_LIST = 4096
+MAX_VERSIONS = 64
+AnyMessage = TypeVar("AnyMessage", guest_pb2.Guest, migration_pb2.Migration)
+FILE_STATES = frozenset(map(int, FileState))
 HASH_SEED_LIMIT = 1 << 64
 
 
@@ -45,8 +57,30 @@ def migration_id(text: str) -> str:
         raise invalid("migration id", f"{text[:64]!r} is not a UUID") from error
 
 
+def epoch(number: int) -> int:
+    """An epoch that a journal can hold."""
+    if number > MAX_EPOCH:
+        raise invalid("epoch", "has more than 63 bits")
+    return number
+
+
+def state_header_from(message: peer_pb2.StateHeader) -> StateHeader:
+    """What a peer announces of device state."""
+    files = tuple(
+        (short(one.name, 64), one.size_bytes, one.sha256)
+        for one in message.files[: MAX_STATE_FILES + 1]
+    )
+    if len(files) > MAX_STATE_FILES:
+        raise invalid("files", f"more than {MAX_STATE_FILES} of them")
+    if {len(message.memory_root), *(len(sha256) for _, _, sha256 in files)} != {HASH_BYTES}:
+        raise invalid("memory_root", f"it and every sha256 has {HASH_BYTES} bytes")
+    return StateHeader(message.memory_root, files, message.verify)
+
+
 def definition_from(message: guest_pb2.GuestDefinition) -> Definition:
     """A checked definition."""
+    if message.ByteSize() > MAX_DEFINITION_BYTES:
+        raise invalid("definition", f"is larger than {MAX_DEFINITION_BYTES} bytes")
     devices = [
         {
             "slot": one.slot,
@@ -111,6 +145,18 @@ def definition_to(definition: Definition) -> guest_pb2.GuestDefinition:
     return message
 
 
+def fitting(messages: Iterable[AnyMessage]) -> tuple[list[AnyMessage], bool]:
+    """The first ones, as many as one answer has room for, and whether there are more."""
+    chosen: list[AnyMessage] = []
+    left = MAX_LIST_BYTES
+    for message in messages:
+        left -= message.ByteSize() + MAX_TAG_BYTES
+        if left < 0 and chosen:
+            return chosen, True
+        chosen.append(message)
+    return chosen, False
+
+
 def guest_to(view: GuestView) -> guest_pb2.Guest:
     """A guest as a node sees it."""
     return guest_pb2.Guest(
@@ -171,11 +217,11 @@ def failure_to(failure: Failure) -> migration_pb2.Failure:
 def failure_from(message: migration_pb2.Failure) -> Failure:
     """A peer's failure, bounded."""
     return Failure(
-        message.reason[:64],
-        message.message[:1000],
+        short(message.reason, 64),
+        short(message.message),
         SIDE_NAMES.get(message.side, ""),
-        message.location[:200],
-        message.advice[:500],
+        short(message.location, 200),
+        short(message.advice, 500),
     )
 
 
@@ -192,18 +238,18 @@ def parts_to(parts: Iterable[Part]) -> list[migration_pb2.DowntimePart]:
 def parts_from(messages: Iterable[migration_pb2.DowntimePart]) -> tuple[Part, ...]:
     """A peer's parts, bounded."""
     return tuple(
-        Part(one.name[:64], SIDE_NAMES.get(one.side, "destination"), one.duration_us)
+        Part(short(one.name, 64), SIDE_NAMES.get(one.side, "destination"), one.duration_us)
         for one in list(messages)[:16]
     )
 
 
 def report_to(report: Report) -> migration_pb2.Report:
     """What it took."""
-    simple = {
-        key: value for key, value in vars(report).items() if key not in ("rounds", "downtime_parts")
-    }
+    lists = ("rounds", "downtime_parts", "interruptions")
+    simple = {key: value for key, value in vars(report).items() if key not in lists}
     return migration_pb2.Report(
         rounds=[migration_pb2.Round(**vars(one)) for one in report.rounds],
+        interruptions=[migration_pb2.Interruption(**vars(one)) for one in report.interruptions],
         downtime_parts=parts_to(report.downtime_parts),
         **simple,
     )
@@ -299,8 +345,15 @@ def facts_to(facts: Facts) -> peer_pb2.NodeFacts:
             devices=facts.driver.devices,
         ),
         networks=facts.networks,
+        silent_networks=[
+            peer_pb2.NetworkObstacle(network=network, problem=problem)
+            for network, problem in facts.silent_networks
+        ],
         disks=[peer_pb2.DiskFacts(**vars(disk)) for disk in facts.disks],
-        firmware=[peer_pb2.FileFacts(path=path, sha256=sha) for path, sha in facts.firmware],
+        firmware=[
+            peer_pb2.FileFacts(path=one.path, state=int(one.state))  # type: ignore[arg-type]
+            for one in facts.firmware
+        ],
         name_taken_by=facts.name_taken_by,
         denied=facts.denied,
     )
@@ -310,28 +363,53 @@ def facts_from(message: peer_pb2.NodeFacts) -> Facts:
     """A peer's facts, bounded."""
     cpu, driver = message.cpu, message.driver
     return Facts(
-        name=message.name[:64],
-        protocol_versions=tuple(message.protocol_versions)[:MAX_LIST],
-        version=message.version[:64],
+        name=short(message.name, 64),
+        protocol_versions=tuple(message.protocol_versions[:MAX_VERSIONS]),
+        version=short(message.version, 64),
         clock_ms=message.clock_ms,
         certificate_expires_at_s=message.certificate_expires_at_s,
         memory_available_bytes=message.memory_available_bytes,
         spool_available_bytes=message.spool_available_bytes,
         spool_in_memory=message.spool_in_memory,
-        cpu=Cpu(cpu.vendor[:64], cpu.model[:128], tuple(cpu.features)[:MAX_LIST], cpu.count),
+        cpu=Cpu(short(cpu.vendor, 64), short(cpu.model, 128), _names(cpu.features), cpu.count),
         driver=DriverFacts(
-            name=driver.name[:32],
-            build=driver.build[:200],
+            name=short(driver.name, 32),
+            build=short(driver.build, 200),
             can_snapshot=driver.can_snapshot,
-            problem=driver.problem[:500],
-            devices=tuple(driver.devices)[:MAX_LIST],
+            problem=short(driver.problem, 500),
+            devices=_names(driver.devices),
         ),
-        networks=tuple(message.networks)[:MAX_LIST],
+        networks=_names(message.networks),
+        silent_networks=tuple(
+            (short(one.network, 64), short(one.problem, 200))
+            for one in message.silent_networks[:MAX_LIST]
+        ),
         disks=tuple(
-            DiskFacts(one.storage[:64], one.image[:256], one.size_bytes, one.probe[:64])
-            for one in list(message.disks)[:MAX_LIST]
+            DiskFacts(
+                short(one.storage, 64), short(one.image, 256), one.size_bytes, short(one.probe, 64)
+            )
+            for one in message.disks[:MAX_LIST]
         ),
-        firmware=tuple((one.path[:1024], one.sha256[:64]) for one in list(message.firmware)[:8]),
-        name_taken_by=message.name_taken_by[:200],
-        denied=message.denied[:500],
+        firmware=tuple(
+            FirmwareFacts(short(one.path), FileState(one.state))
+            for one in message.firmware[:8]
+            if one.state in FILE_STATES  # what we do not know tells us nothing
+        ),
+        name_taken_by=short(message.name_taken_by, 200),
+        denied=short(message.denied, 500),
     )
+
+
+def _names(names: Iterable[str]) -> tuple[str, ...]:
+    """A peer's list of names."""
+    return tuple(short(one, 64) for one in islice(names, MAX_LIST))
+
+
+def firmware_to(firmware: Iterable[tuple[str, str]]) -> list[peer_pb2.FileFacts]:
+    """The source's firmware files, for the destination to compare."""
+    return [peer_pb2.FileFacts(path=path, sha256=sha256) for path, sha256 in firmware]
+
+
+def firmware_from(messages: Iterable[peer_pb2.FileFacts]) -> dict[str, str]:
+    """The inverse: path and SHA-256."""
+    return {one.path: one.sha256 for one in islice(messages, 8)}

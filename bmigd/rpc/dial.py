@@ -18,15 +18,15 @@ from bmigd.migration.handoff import Outcome
 from bmigd.migration.ports import Answer, Delivery, Inquiry, Invitation, Receipt, Welcome
 from bmigd.prechecks.facts import Facts
 from bmigd.rpc import convert, frame
-from bmigd.rpc.server import MAX_MESSAGE_BYTES
+from bmigd.rpc.server import LARGE_MESSAGES, MAX_MESSAGE_BYTES
 from bmigd.rpc.status import from_rpc_error
 from bmigd.security.certificates import Credentials
 from bmigd.security.probe import explain
 from bmigd.transfer.sender import ChunkStream
+from bmigd.words import short
 
 T = TypeVar("T")
 STREAM_METHOD = "/bmig.v1.PeerService/StreamMemory"
-PREPARE_S = 30.0  # the other node starts a supervisor and makes files
 COMMIT_S = 45.0
 DELIVER_S = 120.0
 
@@ -52,10 +52,15 @@ class GrpcPeer:
                 ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
                 ("grpc.keepalive_time_ms", keepalive_ms),
                 ("grpc.keepalive_timeout_ms", keepalive_ms),
+                # Without it a keepalive that is not answered is waited for a minute.
+                ("grpc.http2.ping_timeout_ms", keepalive_ms),
                 ("grpc.http2.max_pings_without_data", 0),
                 ("grpc.initial_reconnect_backoff_ms", 100),
+                # Its name is misleading: how long connecting, handshake included, may take.
+                ("grpc.min_reconnect_backoff_ms", keepalive_ms),
                 ("grpc.max_reconnect_backoff_ms", 2000),
                 ("grpc.enable_http_proxy", 0),
+                *LARGE_MESSAGES,
                 # Not shared with other channels to the same node: one broken one breaks no other.
                 ("grpc.use_local_subchannel_pool", 1),
             ],
@@ -71,6 +76,7 @@ class GrpcPeer:
                 requested_by=inquiry.requested_by,
                 protocol_versions=inquiry.protocol_versions,
                 probe_name=inquiry.probe_name,
+                firmware=convert.firmware_to(inquiry.firmware),
             ),
             self._timeout_s,
         )
@@ -98,10 +104,12 @@ class GrpcPeer:
                 hash_seed=invitation.hash_seed,
                 driver_build=invitation.driver_build,
             ),
-            PREPARE_S,
+            self._timeout_s,
         )
         window_chunks = min(max(response.window_chunks, 1), 256)
-        return Welcome(response.journal_incarnation[:64], response.lease_ms / 1000, window_chunks)
+        return Welcome(
+            short(response.journal_incarnation, 64), response.lease_ms / 1000, window_chunks
+        )
 
     async def open_stream(self) -> ChunkStream:
         """A stream for chunks."""
@@ -117,9 +125,11 @@ class GrpcPeer:
         response = await self._call(self._stub.DeliverState, _state(delivery), DELIVER_S)
         return Receipt(response.memory_root, convert.parts_from(response.parts))
 
-    async def commit(self, migration_id: str, epoch: int) -> Answer:
+    async def commit(self, migration_id: str, epoch: int, incarnation: str) -> Answer:
         """Hand over."""
-        request = peer_pb2.CommitRequest(migration_id=migration_id, epoch=epoch)
+        request = peer_pb2.CommitRequest(
+            migration_id=migration_id, epoch=epoch, journal_incarnation=incarnation
+        )
         return _answer(await self._call(self._stub.Commit, request, COMMIT_S))
 
     async def abort(self, migration_id: str, epoch: int, incarnation: str, why: str) -> Answer:

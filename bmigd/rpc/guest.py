@@ -11,6 +11,7 @@ from bmigd.migration.inventory import GuestState, Inventory
 from bmigd.migration.node import Node
 from bmigd.rpc.access import Access
 from bmigd.rpc.convert import definition_from, guest_to, invalid
+from bmigd.rpc.load import first_of
 from bmigd.rpc.server import Context
 from bmigd.security.policy import Action
 
@@ -67,7 +68,8 @@ class GuestServicer(guest_pb2_grpc.GuestServiceServicer):
         self, request_iterator: AsyncIterator[guest_pb2.AttachConsoleRequest], context: Context
     ) -> AsyncIterator[guest_pb2.AttachConsoleResponse]:
         """Recent output, then both ways until either side ends."""
-        first = await anext(aiter(request_iterator), None)
+        self._access.operator(Action.CONSOLE, None)  # before anything is waited for
+        first = await first_of(request_iterator)
         if first is None:
             raise invalid("name", "the first message must name the guest")
         self._access.operator(Action.CONSOLE, first.name)

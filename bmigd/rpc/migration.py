@@ -5,7 +5,9 @@ from collections.abc import AsyncIterator
 from bmig.v1 import migration_pb2, migration_pb2_grpc
 
 from bmigd import prechecks
-from bmigd.migration.picture import Picture
+from bmigd.migration.archive import Archive
+from bmigd.migration.destination import Destination
+from bmigd.migration.picture import DESTINATION, IN_DOUBT, Picture
 from bmigd.migration.running import Migrations
 from bmigd.rpc import convert
 from bmigd.rpc.access import Access
@@ -18,8 +20,12 @@ DEFAULT_LIMIT, LIMIT = 100, 1000
 class MigrationServicer(migration_pb2_grpc.MigrationServiceServicer):
     """For operators."""
 
-    def __init__(self, migrations: Migrations, access: Access) -> None:
+    def __init__(
+        self, migrations: Migrations, destination: Destination, archive: Archive, access: Access
+    ) -> None:
         self._migrations = migrations
+        self._destination = destination
+        self._archive = archive
         self._access = access
 
     async def CheckMigration(  # noqa: N802
@@ -54,7 +60,7 @@ class MigrationServicer(migration_pb2_grpc.MigrationServiceServicer):
         self, request: migration_pb2.GetMigrationRequest, context: Context
     ) -> migration_pb2.GetMigrationResponse:
         """One migration."""
-        picture = self._get(request.id, Action.READ)
+        picture = await self._get(request.id, Action.READ)
         return migration_pb2.GetMigrationResponse(migration=convert.picture_to(picture))
 
     async def ListMigrations(  # noqa: N802
@@ -62,34 +68,37 @@ class MigrationServicer(migration_pb2_grpc.MigrationServiceServicer):
     ) -> migration_pb2.ListMigrationsResponse:
         """Those that the caller may see, newest first."""
         self._access.operator(Action.READ, None)
-        pictures = self._migrations.all()
-        seen = self._access.visible({picture.guest for picture in pictures})
-        wanted = [
-            picture
-            for picture in pictures
-            if picture.guest in seen and request.guest in ("", picture.guest)
-        ]
-        limit = min(request.limit or DEFAULT_LIMIT, LIMIT)
-        return migration_pb2.ListMigrationsResponse(
-            migrations=[convert.picture_to(picture) for picture in wanted[:limit]]
+        may_see = self._access.may_see()
+        pictures = await self._archive.newest(
+            lambda guest: request.guest in ("", guest) and may_see(guest),
+            min(request.limit or DEFAULT_LIMIT, LIMIT),
         )
+        migrations, left_out = convert.fitting(convert.picture_to(one) for one in pictures)
+        return migration_pb2.ListMigrationsResponse(migrations=migrations, left_out=left_out)
 
     async def WatchMigration(  # noqa: N802
         self, request: migration_pb2.WatchMigrationRequest, context: Context
     ) -> AsyncIterator[migration_pb2.WatchMigrationResponse]:
         """Events until it has ended, then the migration."""
-        picture = self._get(request.id, Action.READ)
-        async for event in self._migrations.watch(picture.id, request.after_sequence):
-            yield migration_pb2.WatchMigrationResponse(event=convert.event_to(event))
-        ended = self._migrations.get(picture.id)
+        picture = await self._get(request.id, Action.READ)
+        async for event in self._archive.watch(picture.id, request.after_sequence):
+            response = migration_pb2.WatchMigrationResponse(event=convert.event_to(event))
+            if event.kind == IN_DOUBT:
+                response.migration.CopyFrom(convert.picture_to(picture))
+            yield response
+        ended = await self._archive.find(picture.id)
         yield migration_pb2.WatchMigrationResponse(migration=convert.picture_to(ended))
 
     async def CancelMigration(  # noqa: N802
         self, request: migration_pb2.CancelMigrationRequest, context: Context
     ) -> migration_pb2.CancelMigrationResponse:
         """End it where the guest was."""
-        picture = self._get(request.id, Action.MIGRATE)
-        picture = await self._migrations.cancel(picture.id)
+        picture = await self._get(request.id, Action.MIGRATE)
+        if picture.side == DESTINATION:
+            operator = self._access.operator(Action.MIGRATE, picture.guest)
+            await self._destination.cancel(picture, str(operator))
+        else:
+            picture = await self._migrations.cancel(picture.id)
         return migration_pb2.CancelMigrationResponse(migration=convert.picture_to(picture))
 
     async def ResolveMigration(  # noqa: N802
@@ -97,13 +106,13 @@ class MigrationServicer(migration_pb2_grpc.MigrationServiceServicer):
     ) -> migration_pb2.ResolveMigrationResponse:
         """Cut the knot."""
         whole = convert.migration_id(request.id)
-        picture = self._get(whole, Action.RESOLVE)
+        picture = await self._get(whole, Action.RESOLVE)
         operator = self._access.operator(Action.RESOLVE, picture.guest)
         picture = await self._migrations.resolve(whole, request.confirm_guest, str(operator))
         return migration_pb2.ResolveMigrationResponse(migration=convert.picture_to(picture))
 
-    def _get(self, migration_id: str, action: Action) -> Picture:
+    async def _get(self, migration_id: str, action: Action) -> Picture:
         self._access.operator(action, None)
-        picture = self._migrations.get(migration_id)
+        picture = await self._archive.find(migration_id, self._access.may_see(action))
         self._access.operator(action, picture.guest)
         return picture

@@ -10,7 +10,7 @@ from bmigd.migration.inventory import Inventory
 from bmigd.migration.node import Node
 from bmigd.migration.ports import PROTOCOL_VERSIONS
 from bmigd.rpc.access import Access
-from bmigd.rpc.convert import guest_to
+from bmigd.rpc.convert import fitting, guest_to
 from bmigd.rpc.server import Context
 
 
@@ -58,9 +58,12 @@ class NodeServicer(node_pb2_grpc.NodeServiceServicer):
         self._access.reader(None)
         views = await self._inventory.all()
         seen = self._access.visible(view.definition.name for view in views)
-        return node_pb2.ListGuestsResponse(
-            guests=[guest_to(view) for view in views if view.definition.name in seen]
+        guests, has_more = fitting(
+            guest_to(view)
+            for view in views
+            if view.definition.name in seen and view.definition.name > request.after
         )
+        return node_pb2.ListGuestsResponse(guests=guests, has_more=has_more)
 
     async def GetGuest(  # noqa: N802
         self, request: node_pb2.GetGuestRequest, context: Context

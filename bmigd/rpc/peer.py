@@ -3,7 +3,9 @@
 Registered by hand and not by the generated code, for one reason: StreamMemory is read by frame.py.
 """
 
+import contextlib
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import TypeVar
 
 import grpc
@@ -14,16 +16,18 @@ from bmigd.errors import Denied
 from bmigd.migration.destination import Destination
 from bmigd.migration.node import Node
 from bmigd.migration.ports import Answer, Invitation
-from bmigd.migration.reception import StateHeader
 from bmigd.rpc import convert, frame
 from bmigd.rpc.access import Access
+from bmigd.rpc.batches import in_batches
 from bmigd.rpc.convert import invalid, migration_id
+from bmigd.rpc.load import ALL_PARTS_S, NEXT_PART_S, begun_in_time, first_of, in_time
 from bmigd.rpc.server import CALLER, Context
 from bmigd.security.identity import IdentityError, parse_spiffe_id
 from bmigd.security.policy import Action, decide
+from bmigd.words import short
 
 SERVICE = "bmig.v1.PeerService"
-MAX_STATE_FILES = 16
+BATCH_CHUNKS = 4  # written and acknowledged together
 AnyAnswer = TypeVar("AnyAnswer", peer_pb2.CommitResponse, peer_pb2.QueryOutcomeResponse)
 
 
@@ -43,7 +47,10 @@ class PeerServicer(peer_pb2_grpc.PeerServiceServicer):
         definition = convert.definition_from(request.definition)
         denied = self._denied(definition.name, request.requested_by)
         probe = convert.probe_name(request.probe_name)
-        facts = await self._node.facts(definition, probe, denied)
+        theirs = convert.firmware_from(request.firmware)
+        facts = await self._node.facts(definition, probe, denied, theirs)
+        if self._destination.earlier(definition.name, CALLER.get().name):
+            facts = replace(facts, name_taken_by="")
         return peer_pb2.ExchangeCapabilitiesResponse(facts=convert.facts_to(facts))
 
     async def ReceiveGuest(  # noqa: N802
@@ -57,11 +64,11 @@ class PeerServicer(peer_pb2_grpc.PeerServiceServicer):
         welcome = await self._destination.receive(
             Invitation(
                 migration_id=migration_id(request.migration_id),
-                epoch=request.epoch,
+                epoch=convert.epoch(request.epoch),
                 definition=definition,
                 regions=convert.regions_from(request.regions),
                 protocol_version=request.protocol_version,
-                journal_incarnation=request.journal_incarnation[:64],
+                journal_incarnation=short(request.journal_incarnation, 64),
                 requested_by=request.requested_by,
                 hash_seed=request.hash_seed,
                 driver_build=request.driver_build,
@@ -80,31 +87,31 @@ class PeerServicer(peer_pb2_grpc.PeerServiceServicer):
         """Chunks in, as frames; acknowledgements out."""
         source = self._access.node(Action.RECEIVE, None).name
         stream, attached = object(), ""
-        async for one in frames:
-            chunk = frame.read(one)
-            reception = self._destination.reception(chunk.migration_id, chunk.epoch, source)
-            if attached != chunk.migration_id:
-                reception.attach(stream)
-                attached = chunk.migration_id
-            await reception.apply(stream, chunk)
-            yield peer_pb2.StreamMemoryResponse(sequence=chunk.sequence)
+        async with contextlib.aclosing(in_batches(begun_in_time(frames), BATCH_CHUNKS)) as batches:
+            async for batch in batches:
+                chunks = [frame.read(one) for one in batch]
+                first = chunks[0]
+                reception = await self._destination.reception(
+                    first.migration_id, first.epoch, source
+                )
+                if attached != first.migration_id:
+                    reception.attach(stream)
+                    attached = first.migration_id
+                await reception.apply(stream, chunks)
+                yield peer_pb2.StreamMemoryResponse(sequence=chunks[-1].sequence)
 
     async def DeliverState(  # noqa: N802
         self, request_iterator: AsyncIterator[peer_pb2.DeliverStateRequest], context: Context
     ) -> peer_pb2.DeliverStateResponse:
         """Device state and root in, READY out."""
         source = self._access.node(Action.RECEIVE, None).name
-        first = await anext(aiter(request_iterator), None)
+        first = await first_of(request_iterator)
         if first is None or first.WhichOneof("message") != "header":
             raise invalid("header", "the first message must be the header")
-        header = first.header
-        if len(header.files) > MAX_STATE_FILES:
-            raise invalid("files", f"{len(header.files)} of them")
-        reception = self._destination.reception(header.migration_id, header.epoch, source)
-        files = tuple((one.name, one.size_bytes, one.sha256) for one in header.files)
-        receipt = await reception.deliver(
-            StateHeader(header.memory_root, files, header.verify), _parts(request_iterator)
-        )
+        header = convert.state_header_from(first.header)
+        whole = migration_id(first.header.migration_id)
+        reception = await self._destination.reception(whole, first.header.epoch, source)
+        receipt = await reception.deliver(header, _parts(request_iterator))
         return peer_pb2.DeliverStateResponse(
             memory_root=receipt.memory_root, parts=convert.parts_to(receipt.parts)
         )
@@ -115,7 +122,8 @@ class PeerServicer(peer_pb2_grpc.PeerServiceServicer):
         """Take the guest."""
         source = self._access.node(Action.RECEIVE, None).name
         answer = await self._destination.commit(
-            migration_id(request.migration_id), request.epoch, source
+            *(migration_id(request.migration_id), convert.epoch(request.epoch), source),
+            request.journal_incarnation,
         )
         return _fill(peer_pb2.CommitResponse(), answer)
 
@@ -125,8 +133,8 @@ class PeerServicer(peer_pb2_grpc.PeerServiceServicer):
         """Withdraw it."""
         source = self._access.node(Action.RECEIVE, None).name
         answer = await self._destination.abort(
-            *(migration_id(request.migration_id), request.epoch, source),
-            *(request.journal_incarnation, request.reason),
+            *(migration_id(request.migration_id), convert.epoch(request.epoch), source),
+            *(request.journal_incarnation, short(request.reason, 500)),
         )
         return peer_pb2.AbortResponse(outcome=int(answer.outcome))  # type: ignore[arg-type]
 
@@ -136,7 +144,7 @@ class PeerServicer(peer_pb2_grpc.PeerServiceServicer):
         """What became of it."""
         source = self._access.node(Action.RECEIVE, None).name
         answer = await self._destination.query(
-            *(migration_id(request.migration_id), request.epoch, source),
+            *(migration_id(request.migration_id), convert.epoch(request.epoch), source),
             request.journal_incarnation,
         )
         return _fill(peer_pb2.QueryOutcomeResponse(), answer)
@@ -157,7 +165,7 @@ class PeerServicer(peer_pb2_grpc.PeerServiceServicer):
 async def _parts(
     requests: AsyncIterator[peer_pb2.DeliverStateRequest],
 ) -> AsyncIterator[tuple[int, bytes]]:
-    async for request in requests:
+    async for request in in_time(requests, NEXT_PART_S, ALL_PARTS_S):
         yield request.part.file, request.part.data
 
 

@@ -1,5 +1,6 @@
 """Errors on the wire: the only table of gRPC codes, and google.rpc details both ways."""
 
+import structlog
 from google.protobuf import any_pb2
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 from grpc import StatusCode, aio
@@ -20,6 +21,9 @@ from bmigd.errors import (
     Unknown,
     Violation,
 )
+from bmigd.words import short
+
+log = structlog.get_logger()
 
 DOMAIN = "bmig"
 # The most precise class wins; every leaf of errors.py has a row.
@@ -40,8 +44,13 @@ _REASON_CODES = {
     "MEMORY_DIFFERS": StatusCode.DATA_LOSS,
     "STATE_INVALID": StatusCode.DATA_LOSS,
     "STOP_TIMEOUT": StatusCode.DEADLINE_EXCEEDED,
+    "TOO_MANY_CALLS": StatusCode.RESOURCE_EXHAUSTED,
+    "TOO_MANY_RECEPTIONS": StatusCode.RESOURCE_EXHAUSTED,
+    "TOO_MANY_QUESTIONS": StatusCode.RESOURCE_EXHAUSTED,
 }
 _NO_CONNECTION = frozenset({StatusCode.UNAVAILABLE, StatusCode.DEADLINE_EXCEEDED})
+# grpcio's own word for a write to a call that has just ended, in place of what the peer said.
+_WRITE_FAILED = (StatusCode.INTERNAL, "Internal error from Core")
 
 
 def to_status(error: BmigError) -> status_pb2.Status:
@@ -84,16 +93,21 @@ def from_rpc_error(error: aio.AioRpcError, peer: str) -> BmigError:
     status = rpc_status.from_call(error)  # type: ignore[arg-type]
     info = _info(status) if status else None
     if info is None:
-        if code in _NO_CONNECTION:
-            return PeerLost("PEER_LOST", f"{peer} does not answer ({code.name}: {words[:300]})")
-        return PeerSaidNo("PEER_FAILED", f"{peer} answered {code.name}: {words[:300]}")
+        if code in _NO_CONNECTION or (code, words) == _WRITE_FAILED:
+            log.info("no answer", peer=peer, code=code.name, words=short(words, 300))
+            return PeerLost(
+                "PEER_LOST",
+                f"{peer} does not answer",
+                f"start bmigd on {peer}, or mend the way to it",
+            )
+        return PeerSaidNo("PEER_FAILED", f"{peer} answered {code.name}: {short(words, 300)}")
     kind = Denied if code is StatusCode.PERMISSION_DENIED else PeerSaidNo
     facts = info.metadata
     return kind(
-        _short(info.reason),
-        _short(facts.get("message", words)),
-        _short(facts.get("advice", "")),
-        guest=_short(facts.get("guest", "")),
+        short(info.reason, 64),
+        short(facts.get("message", words)),
+        short(facts.get("advice", "")),
+        guest=short(facts.get("guest", ""), 64),
         side="destination",
         violations=tuple(_violations(status)) if status else (),
     )
@@ -111,13 +125,10 @@ def _violations(status: status_pb2.Status) -> list[Violation]:
     failure = error_details_pb2.PreconditionFailure()
     for detail in status.details:
         if detail.Is(failure.DESCRIPTOR) and detail.Unpack(failure):
-            return [Violation(_short(v.type), _short(v.description)) for v in failure.violations]
+            return [
+                Violation(short(v.type, 64), short(v.description)) for v in failure.violations[:32]
+            ]
     return []
-
-
-def _short(text: str) -> str:
-    """A peer's words, bounded and printable."""
-    return "".join(c if c.isprintable() else " " for c in text[:1000])
 
 
 def _pack(

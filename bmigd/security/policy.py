@@ -72,13 +72,20 @@ class Decision:
     why: str
 
 
+# Actions of peers are named from this node's side: to receive is to receive from that node.
+_WORDS = {
+    (Kind.NODE, Action.RECEIVE): "hand over %s to this node",
+    (Kind.NODE, Action.SEND): "be sent %s",
+}
+
+
 def decide(policy: Policy, identity: Identity, action: Action, guest: str | None) -> Decision:
     """May this caller do this with this guest; no guest means an action about none in particular.
 
     What is about no particular guest is allowed to whoever may do it with some guest.
     """
     rules_for, rules = _rules(policy, identity.kind)
-    asked = f"{action} {_of(guest)}"
+    asked = _WORDS.get((identity.kind, action), f"{action} %s") % _of(guest)
     named = [
         (number, rule)
         for number, rule in enumerate(rules, start=1)

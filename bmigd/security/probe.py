@@ -158,9 +158,9 @@ def _no_handshake(target: _Target, error: Exception, credentials: Credentials) -
         case ssl.SSLCertVerificationError():
             return _not_believed(target, error)
         case ssl.SSLEOFError() | ConnectionError():
-            return Explanation(
-                Reason.PEER_NOT_TLS, f"{target} closed the connection instead of answering in TLS"
-            )
+            return _closed(target)
+        case ssl.SSLError() if not getattr(error, "reason", None):
+            return _closed(target)  # a close in the middle of a read has no reason in OpenSSL
         case ssl.SSLError(reason=str(reason)) if "ALERT" in reason:
             if any(word in reason for word in _ABOUT_OUR_CERTIFICATE):
                 return _rejected(target, credentials, f"answered {_words(reason)}")
@@ -180,6 +180,12 @@ def _no_handshake(target: _Target, error: Exception, credentials: Credentials) -
             return Explanation(
                 Reason.PEER_UNEXPLAINED, f"{target}: {type(error).__name__} in the handshake"
             )
+
+
+def _closed(target: _Target) -> Explanation:
+    return Explanation(
+        Reason.PEER_NOT_TLS, f"{target} closed the connection instead of answering in TLS"
+    )
 
 
 def _not_believed(target: _Target, error: ssl.SSLCertVerificationError) -> Explanation:

@@ -92,24 +92,32 @@ def test_an_error_comes_over_with_reason_words_and_facts(
 
 
 @pytest.mark.parametrize(
-    ("code", "kind"),
-    [
-        (StatusCode.UNAVAILABLE, PeerLost),
-        (StatusCode.DEADLINE_EXCEEDED, PeerLost),
-        (StatusCode.UNIMPLEMENTED, PeerSaidNo),
-        (StatusCode.INTERNAL, PeerSaidNo),
-        (StatusCode.PERMISSION_DENIED, PeerSaidNo),
-    ],
+    "code", [StatusCode.UNIMPLEMENTED, StatusCode.INTERNAL, StatusCode.PERMISSION_DENIED]
 )
-def test_an_answer_that_is_not_ours_is_told_with_its_code(
-    code: StatusCode, kind: type[BmigError]
-) -> None:
+def test_an_answer_that_is_not_ours_is_told_with_its_code(code: StatusCode) -> None:
     bare = AioRpcError(code, Metadata(), Metadata(), "socket closed", None)
     heard = from_rpc_error(bare, "host2")
-    assert type(heard) is kind
+    assert type(heard) is PeerSaidNo
     assert "host2" in heard.message
     assert code.name in heard.message
     assert "socket closed" in heard.message
+
+
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        (StatusCode.UNAVAILABLE, "socket closed"),
+        (StatusCode.DEADLINE_EXCEEDED, "Deadline Exceeded"),
+        (StatusCode.INTERNAL, "Internal error from Core"),  # a write to a call that had ended
+    ],
+)
+def test_no_answer_is_a_lost_peer_whatever_the_transport_calls_it(
+    code: StatusCode, words: str
+) -> None:
+    heard = from_rpc_error(AioRpcError(code, Metadata(), Metadata(), words, None), "host2")
+    assert (type(heard), heard.reason) == (PeerLost, "PEER_LOST")
+    assert heard.message == "host2 does not answer"
+    assert "host2" in heard.advice
 
 
 def test_error_details_of_another_domain_are_not_ours() -> None:

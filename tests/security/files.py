@@ -18,7 +18,7 @@ from cryptography.x509.oid import NameOID
 
 from bmigd.security.certificates import CertificateError, Credentials, load
 
-NOW = datetime.now(UTC)
+DAY = timedelta(days=1)
 
 
 class Files:
@@ -35,10 +35,11 @@ class Files:
         shutil.copy(holder.with_name(holder.name + ".pem"), self.certificate)
         shutil.copy(holder.with_name(holder.name + ".key"), self.key)
 
-    def load(self, node: str = "host1", now: datetime = NOW) -> Credentials:
+    def load(self, node: str = "host1", now: datetime | None = None) -> Credentials:
+        now = now or datetime.now(UTC)
         return load(self.ca, self.certificate, self.key, node=node, now=now)
 
-    def refusal(self, node: str = "host1", now: datetime = NOW) -> CertificateError:
+    def refusal(self, node: str = "host1", now: datetime | None = None) -> CertificateError:
         with pytest.raises(CertificateError) as caught:
             self.load(node, now)
         error = caught.value
@@ -77,8 +78,8 @@ class HomeMade:
             subject,
             key.public_key(),
             7,
-            NOW - timedelta(days=1),
-            NOW + timedelta(days=1),
+            datetime.now(UTC) - DAY,
+            datetime.now(UTC) + DAY,
         )
         for extension in extensions:
             builder = builder.add_extension(extension, critical=False)

@@ -3,7 +3,7 @@
 import os
 import shutil
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -19,7 +19,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 from bmigd.security.certificates import seconds_left
 from bmigd.security.identity import Identity, Kind
 from certs.authority import Validity, issue_node, make_ca
-from tests.security.files import NOW, Files, HomeMade
+from tests.security.files import Files, HomeMade
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ def test_good_files_are_loaded_as_they_are(files: Files) -> None:
     assert credentials.ca_pem == files.ca.read_bytes()
     assert credentials.certificate_pem == files.certificate.read_bytes()
     assert credentials.key_pem == files.key.read_bytes()
-    assert credentials.not_before < NOW < credentials.expires_at
+    assert credentials.not_before < datetime.now(UTC) < credentials.expires_at
 
 
 def test_seconds_left_count_down_and_go_below_zero(files: Files) -> None:
@@ -168,8 +168,9 @@ def test_validity_ends_with_its_last_second(files: Files) -> None:
 def test_an_expired_ca_is_named_itself(files: Files, tmp_path: Path) -> None:
     out = tmp_path / "old"
     day = timedelta(days=1)
-    make_ca(out, "lab", Validity(NOW - 9 * day, NOW - day))
-    issue_node(out, "host1", Validity(NOW - 9 * day, NOW + day))
+    now = datetime.now(UTC)
+    make_ca(out, "lab", Validity(now - 9 * day, now - day))
+    issue_node(out, "host1", Validity(now - 9 * day, now + day))
     shutil.copy(out / "ca.pem", files.ca)
     files.take(out / "nodes" / "host1")
     assert files.refusal().file == files.ca

@@ -1,0 +1,90 @@
+"""What a peer sends is bounded before it is used: its words, its lists, its numbers."""
+
+import pytest
+from bmig.v1 import guest_pb2, migration_pb2, peer_pb2
+
+from bmigd.errors import Invalid
+from bmigd.rpc import convert
+
+HOSTILE = "\x1b[2J\n" * 100_000
+
+
+def test_a_peers_failure_and_parts_are_bounded_and_printable() -> None:
+    failure = convert.failure_from(
+        migration_pb2.Failure(reason=HOSTILE, message=HOSTILE, location=HOSTILE, advice=HOSTILE)
+    )
+    (part,) = convert.parts_from([migration_pb2.DowntimePart(name=HOSTILE)])
+    for words in (failure.reason, failure.message, failure.location, failure.advice, part.name):
+        assert words.isprintable()
+        assert len(words) <= 1000
+
+
+def test_a_peers_facts_are_bounded_and_printable() -> None:
+    facts = convert.facts_from(
+        peer_pb2.NodeFacts(
+            name=HOSTILE,
+            version=HOSTILE,
+            cpu=peer_pb2.CpuFacts(vendor=HOSTILE, model=HOSTILE, features=[HOSTILE] * 5000),
+            driver=peer_pb2.DriverFacts(name=HOSTILE, build=HOSTILE, problem=HOSTILE),
+            networks=[HOSTILE],
+            silent_networks=[peer_pb2.NetworkObstacle(network=HOSTILE, problem=HOSTILE)],
+            disks=[peer_pb2.DiskFacts(storage=HOSTILE, image=HOSTILE, probe=HOSTILE)],
+            firmware=[peer_pb2.FileFacts(path=HOSTILE, state=peer_pb2.FILE_STATE_SAME)],
+            name_taken_by=HOSTILE,
+            denied=HOSTILE,
+        )
+    )
+    assert "\\x1b" not in repr(facts)
+    assert "\\n" not in repr(facts)
+    assert len(facts.cpu.features) == 4096
+    assert max(map(len, facts.cpu.features)) == 64
+
+
+def test_a_state_of_firmware_that_nobody_knows_tells_nothing() -> None:
+    message = peer_pb2.FileFacts.FromString(
+        peer_pb2.FileFacts(path="/a").SerializeToString() + bytes([3 << 3, 99])
+    )
+    assert convert.facts_from(peer_pb2.NodeFacts(firmware=[message])).firmware == ()
+
+
+@pytest.mark.parametrize("number", [1 << 63, (1 << 64) - 1])
+def test_an_epoch_that_the_journal_cannot_hold_is_refused(number: int) -> None:
+    with pytest.raises(Invalid, match="epoch"):
+        convert.epoch(number)
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        peer_pb2.StateHeader(memory_root=b"short"),
+        peer_pb2.StateHeader(memory_root=bytes(32), files=[peer_pb2.StateFile(sha256=b"short")]),
+        peer_pb2.StateHeader(
+            memory_root=bytes(32), files=[peer_pb2.StateFile(sha256=bytes(32))] * 17
+        ),
+    ],
+    ids=["root", "digest", "files"],
+)
+def test_an_announcement_of_another_form_is_refused(header: peer_pb2.StateHeader) -> None:
+    with pytest.raises(Invalid):
+        convert.state_header_from(header)
+
+
+def test_a_name_of_a_state_file_is_bounded() -> None:
+    file = peer_pb2.StateFile(name=HOSTILE, sha256=bytes(32))
+    header = convert.state_header_from(peer_pb2.StateHeader(memory_root=bytes(32), files=[file]))
+    assert len(header.files[0][0]) <= 64
+
+
+def test_a_definition_that_is_too_large_is_refused_before_it_is_read() -> None:
+    with pytest.raises(Invalid, match="larger than"):
+        convert.definition_from(guest_pb2.GuestDefinition(options=["o" * 200] * 5600))
+
+
+def test_a_list_has_what_fits_into_one_answer_and_says_so() -> None:
+    guests = [guest_pb2.Guest(detail="d" * 60_000, pid=number) for number in range(40)]
+    first, has_more = convert.fitting(guests)
+    assert has_more
+    assert 10 < len(first) < 20
+    assert [one.pid for one in first] == list(range(len(first)))
+    assert convert.fitting(guests[:10]) == (guests[:10], False)
+    assert convert.fitting([]) == ([], False)
