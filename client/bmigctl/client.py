@@ -112,12 +112,16 @@ class Client(Guests):
         except BmigctlError as error:
             raise error.about(guest=found.migration.guest) from error
 
-    async def migrations(self, guest: str = "") -> Survey[list[migration_pb2.Migration]]:
-        """Every migration by node."""
+    async def migrations(
+        self, guest: str = "", left_out: list[str] | None = None
+    ) -> Survey[list[migration_pb2.Migration]]:
+        """Every migration by node; `left_out` is given the nodes that have older ones besides."""
 
         async def ask(node: Node) -> list[migration_pb2.Migration]:
             request = migration_pb2.ListMigrationsRequest(guest=guest, limit=1000)
             answer = await node.answer(node.migrations.ListMigrations(request, timeout=SURVEY_S))
+            if answer.left_out and left_out is not None:
+                left_out.append(node.name)
             return list(answer.migrations)
 
         return await self.survey(ask)
@@ -156,6 +160,9 @@ class Client(Guests):
                         advice=f"bmigctl show {request.id} tells whether it started",
                     ) from error
             except BmigctlError as error:
+                if len(error.violations) > 1:
+                    each = f"bmigctl check {request.guest} {request.destination}"
+                    error.advice = f"{each} tells what to do about each"
                 raise error.about(guest=request.guest, location=whereabouts(found)) from error
             attempt += 1
             await asyncio.sleep(_START_PAUSE_S)

@@ -222,9 +222,14 @@ class Cluster:
 
 
 async def _list_guests(node: Node) -> list[guest_pb2.Guest]:
-    request = node_pb2.ListGuestsRequest()
-    answer = await node.answer(node.nodes.ListGuests(request, timeout=SURVEY_S))
-    return list(answer.guests)
+    guests: list[guest_pb2.Guest] = []
+    while True:
+        after = guests[-1].definition.name if guests else ""
+        request = node_pb2.ListGuestsRequest(after=after)
+        answer = await node.answer(node.nodes.ListGuests(request, timeout=SURVEY_S))
+        guests += answer.guests
+        if not (answer.has_more and answer.guests):
+            return guests
 
 
 def _presence(guest: guest_pb2.Guest) -> int:
@@ -252,7 +257,8 @@ def _nowhere(reason: str, what: str, survey: Survey[T]) -> BmigctlError:
     """Nowhere it was looked for; unknown rather than missing if a node could not be asked."""
     if not survey.failures:
         names = ", ".join(sorted(survey.answers))
-        return Refused(reason, f"{what} is on none of the nodes {names}")
+        nowhere = "not on" if len(survey.answers) == 1 else "on none of the nodes"
+        return Refused(reason, f"{what} is {nowhere} {names}")
     if not survey.answers:
         return _nobody(survey.failures)
     names = ", ".join(sorted(survey.failures))

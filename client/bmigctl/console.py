@@ -25,8 +25,8 @@ from bmigctl.dial import CONSOLE_S
 DETACH = b"\x1d"  # Ctrl-]
 _ENDINGS = (signal.SIGTERM, signal.SIGHUP)
 _INPUT_LIMIT = 4096  # of the contract
-_QUIET_S = 0.5  # the recent output is over when nothing came for so long
-_HISTORY_S = 3.0  # for guests that never pause
+_QUIET_S = 0.3  # the recent output is over when nothing came for so long
+_HISTORY_S = 0.6  # for guests that never pause
 _FIRST_S = 10.0  # until the node has answered at all
 
 

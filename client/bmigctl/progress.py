@@ -1,7 +1,8 @@
 """How a migration is told while it goes on: live on a terminal, lines elsewhere, or JSON.
 
 Rule 1: the percentage shown never falls, and 100 is shown only for a completed migration.
-Rule 2: kept events are all told; only progress samples are thinned.
+Rule 2: kept events are all told; only progress samples are thinned. People read the reason of an
+abort in the report only.
 """
 
 from typing import Protocol
@@ -74,6 +75,11 @@ class Shown:
         return parts
 
 
+def is_told_at_the_end(event: migration_pb2.Event) -> bool:
+    """Whether the report, which comes next, says the same: why a migration was aborted."""
+    return event.kind == "ended" and event.phase == migration_pb2.PHASE_ABORTED
+
+
 def event_line(event: migration_pb2.Event, shown: Shown) -> str:
     """One event as a line."""
     at = units.clock_ms(event.at_ms)
@@ -122,7 +128,7 @@ class LineTeller:
         match update:
             case migration_pb2.Event():
                 self._shown.take(update)
-                if self._shown.is_due(update):
+                if self._shown.is_due(update) and not is_told_at_the_end(update):
                     click.echo(event_line(update, self._shown))
             case migration_pb2.Migration():
                 click.echo("\n".join(report.summary(update)))
@@ -147,7 +153,7 @@ class LiveTeller:
         match update:
             case migration_pb2.Event():
                 self._shown.take(update)
-                if update.kind != "progress":
+                if update.kind != "progress" and not is_told_at_the_end(update):
                     self._print(event_line(update, self._shown))
                 self._live.update(picture(self._migration, self._shown))
             case migration_pb2.Migration():

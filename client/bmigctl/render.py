@@ -40,17 +40,28 @@ def fields(pairs: Iterable[tuple[str, str]], indent: str = "") -> list[str]:
 
 
 def error(failure: BmigctlError) -> list[str]:
-    """What happened, to which guest, where it is now and what to do."""
-    guest = ", ".join(part for part in (failure.guest, failure.location) if part)
+    """What happened, to which guest, where it is now and what to do; no sentence twice."""
+    message, causes = _causes(failure)
     # a fault of the operator's own needs no code to look up
-    head = failure.message if isinstance(failure, UsageFault) else str(failure)
+    head = message if isinstance(failure, UsageFault) else f"{failure.reason}: {message}"
+    guest = ", ".join(part for part in (failure.guest, failure.location) if part)
     pairs = [
-        *(("because", violation) for violation in failure.violations if violation not in head),
+        *(("because", cause) for cause in causes),
         ("guest", guest),
         ("side", failure.side),
         ("do next", failure.advice),
     ]
     return [f"error: {head}", *(f"  {name + ':':<9} {value}" for name, value in pairs if value)]
+
+
+def _causes(failure: BmigctlError) -> tuple[str, tuple[str, ...]]:
+    """The message, and a line for each cause: those of several stand in their lines only."""
+    message = words.plain(failure.message)
+    causes = tuple(words.plain(violation) for violation in failure.violations)
+    sentences = [cause.partition(": ")[2] or cause for cause in causes]
+    if len(causes) == 1 and (sentences[0] in message or causes[0] in message):
+        return message, ()
+    return message.removesuffix("; ".join(sentences)).removesuffix(": "), causes
 
 
 def findings(answer: migration_pb2.CheckMigrationResponse, guest: str, target: str) -> list[str]:
@@ -61,7 +72,8 @@ def findings(answer: migration_pb2.CheckMigrationResponse, guest: str, target: s
     for finding in ordered:
         verdict = _VERDICTS.get(finding.verdict, "unknown")
         reason = f"{finding.reason}: " if finding.reason else ""
-        lines.append(f"{verdict:<8} {finding.check:<{width}}  {reason}{finding.message}".rstrip())
+        message = words.plain(finding.message)
+        lines.append(f"{verdict:<8} {finding.check:<{width}}  {reason}{message}".rstrip())
         if finding.advice:
             lines.append(f"{'':<8} {'':<{width}}  do next: {finding.advice}")
     may = "can" if answer.allowed else "cannot"
@@ -171,8 +183,8 @@ def _devices(devices: Iterable[guest_pb2.Device]) -> list[str]:
     return table(("SLOT", "DEVICE", "ATTACHED TO", "OPTIONS"), rows) if rows else []
 
 
-def migration_rows(migrations: Iterable[migration_pb2.Migration]) -> list[str]:
-    """A line a migration, newest first."""
+def migration_rows(migrations: Sequence[migration_pb2.Migration]) -> list[str]:
+    """A line a migration, newest first; then what each that is in doubt waits for."""
     rows = [
         (
             each.id[:ID_WIDTH],
@@ -185,7 +197,13 @@ def migration_rows(migrations: Iterable[migration_pb2.Migration]) -> list[str]:
         )
         for each in sorted(migrations, key=lambda each: each.started_at_ms, reverse=True)
     ]
-    return table(("ID", "GUEST", "FROM", "TO", "PHASE", "STARTED", "DOWN"), rows)
+    doubts = [
+        f"{each.id[:ID_WIDTH]}: in doubt since {units.moment_ms(each.in_doubt_since_ms)},"
+        f" waiting for {each.waiting_for}"
+        for each in migrations
+        if each.in_doubt_since_ms
+    ]
+    return [*table(("ID", "GUEST", "FROM", "TO", "PHASE", "STARTED", "DOWN"), rows), *doubts]
 
 
 def merged(found: Iterable[tuple[str, migration_pb2.Migration]]) -> list[migration_pb2.Migration]:

@@ -50,6 +50,8 @@ def where_now(migration: migration_pb2.Migration) -> list[str]:
     guest, source, target = migration.guest, migration.source, migration.destination
     if migration.in_doubt_since_ms:
         since = units.moment_ms(migration.in_doubt_since_ms)
+        if migration.failure.reason:
+            return [f"IN DOUBT since {since}: guest {guest}", *_failure(migration)]
         return [
             f"IN DOUBT since {since}: guest {guest} was let go by {source} and",
             f"  {target} has not said what became of it; {source} keeps its state and asks on.",
@@ -57,7 +59,8 @@ def where_now(migration: migration_pb2.Migration) -> list[str]:
             f"           bmigctl resolve {migration.id} --run-here",
         ]
     if migration.phase == migration_pb2.PHASE_COMPLETED:
-        return [f"guest {guest} runs on {target} now"]
+        words_of_loss = _failure(migration) if migration.failure.reason else []
+        return [f"guest {guest} runs on {target} now", *words_of_loss]
     if migration.phase == migration_pb2.PHASE_ABORTED:
         return _failure(migration)
     return [f"guest {guest}: the migration from {source} to {target} goes on"]
@@ -95,8 +98,23 @@ def _figures(migration: migration_pb2.Migration) -> list[str]:
         lines.append(f"  sent      {sent} of guest memory, {wire} on the wire")
     if report.source_memory_root or report.destination_memory_root:
         lines.append(f"  memory    {_equal(report)}")
-    if report.reconnects:
-        lines.append(f"  reconnects {report.reconnects}")
+    return lines + _interruptions(report)
+
+
+def _interruptions(report: migration_pb2.Report) -> list[str]:
+    if not report.interruptions:
+        return []
+    total_us = sum(one.duration_us for one in report.interruptions)
+    again = f", {units.size(report.resent_bytes)} sent again" if report.resent_bytes else ""
+    lines = [
+        f"  interrupted {len(report.interruptions)} times,"
+        f" {units.duration_us(total_us)} in all{again}"
+    ]
+    for one in report.interruptions:
+        down = ", the guest being down" if one.guest_down else ""
+        end = "heard again" if one.heard_again else "given up"
+        lasted = units.duration_us(one.duration_us)
+        lines.append(f"    no {one.waited_for} for {lasted}{down}: {end}")
     return lines
 
 

@@ -49,6 +49,14 @@ class Session:
             else:
                 click.echo(f"not asked: {failure.message}", err=True)
 
+    def warn_left_out(self, nodes: list[str]) -> None:
+        """Names the nodes that have older migrations than they could tell at once."""
+        for node in sorted(nodes):
+            if self.json:
+                click.echo(jsonlines.line("left_out", message=f"older migrations of {node}"))
+            else:
+                click.echo(f"left out: older migrations of {node}; see --guest", err=True)
+
     def tell_error(self, error: BmigctlError) -> None:
         """Programs read errors where they read the rest, people on standard error."""
         if self.json:

@@ -17,7 +17,8 @@ from grpc.aio import AioRpcError
 from bmigctl.dial import CALL_S, STREAM_S, Node
 from bmigctl.errors import BmigctlError, Refused, Unreachable
 
-_POLL_S = 2.0  # how often a handoff is asked whether it is in doubt
+_POLL_S = 2.0  # how often the patience with a migration in doubt is looked at
+_IN_DOUBT = "in doubt"  # kind of the event that carries the migration as it is
 _BACKOFF_S = (0.2, 0.5, 1.0, 2.0, 5.0)
 
 
@@ -63,11 +64,9 @@ class Watch:
         self._id = migration_id
         self._patience = patience
         self._after = 0
-        self._phase = migration_pb2.PHASE_UNSPECIFIED
         self._breaks = 0
         self._broken_since: float | None = None
         self._doubt_since: float | None = None
-        self._polled_at = 0.0
 
     async def updates(self) -> AsyncGenerator[Update, None]:
         """Raises Unreachable when the node stays away for longer than the patience."""
@@ -104,8 +103,8 @@ class Watch:
                         yield update
                 elif self._broken_since is not None and self._node.is_connected():
                     yield self._resumed()
-                async for update in self._doubts():
-                    yield update
+                if migration := await self._still_in_doubt():
+                    yield migration
         finally:
             call.cancel()
             if reading is not None:
@@ -119,9 +118,11 @@ class Watch:
         event = answer.event
         if answer.HasField("event") and not 0 < event.sequence <= self._after:
             self._after = max(self._after, event.sequence)
-            self._phase = event.phase or self._phase
             updates.append(event)
-        if answer.HasField("migration"):
+        if event.kind == _IN_DOUBT and answer.migration.in_doubt_since_ms:
+            self._doubt_since = self._doubt_since or asyncio.get_running_loop().time()
+            updates.append(InDoubt(answer.migration))
+        elif event.kind != _IN_DOUBT and answer.HasField("migration"):
             updates.append(answer.migration)
         return updates
 
@@ -129,22 +130,18 @@ class Watch:
         self._broken_since, self._breaks = None, 0
         return StreamResumed(self._node.name)
 
-    async def _doubts(self) -> AsyncGenerator[Update, None]:
+    async def _still_in_doubt(self) -> migration_pb2.Migration | None:
+        """The migration, if it is in doubt for longer than the patience."""
         now = asyncio.get_running_loop().time()
-        if self._phase != migration_pb2.PHASE_HANDOFF or now - self._polled_at < _POLL_S:
-            return
-        self._polled_at = now
+        if self._doubt_since is None or now - self._doubt_since < self._patience.in_doubt_s:
+            return None
         request = migration_pb2.GetMigrationRequest(id=self._id)
         call = self._node.migrations.GetMigration(request, timeout=CALL_S)
         migration = (await self._node.answer(call)).migration
-        if not migration.in_doubt_since_ms:
-            self._doubt_since = None
-            return
-        if self._doubt_since is None:
-            self._doubt_since = now
-            yield InDoubt(migration)
-        if now - self._doubt_since >= self._patience.in_doubt_s:
-            yield migration
+        if migration.in_doubt_since_ms:
+            return migration
+        self._doubt_since = None
+        return None
 
     def _ended(self) -> Unreachable:
         name = self._node.name

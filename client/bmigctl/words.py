@@ -3,9 +3,12 @@
 Rule: a value that a newer daemon knows and we do not is shown as its number, never an error.
 """
 
+import re
 from typing import Protocol
 
 from bmig.v1 import guest_pb2, migration_pb2
+
+_IDENTITY = re.compile(r"spiffe://[^/\s]+/(node|operator)/([A-Za-z0-9._-]*[A-Za-z0-9_-])")
 
 
 class _Enum(Protocol):
@@ -44,3 +47,8 @@ def timeout_action(number: int) -> str:
 def codec(number: int) -> str:
     """The encoding: "zstd"; "auto" when the source chooses."""
     return _word(migration_pb2.Codec, number, "CODEC_") if number else "auto"
+
+
+def plain(sentence: str) -> str:
+    """A node's sentence with "operator alice" for her SPIFFE id."""
+    return _IDENTITY.sub(r"\1 \2", sentence)

@@ -103,33 +103,6 @@ async def test_json_is_one_object_a_line_with_the_contracts_keys(
 
 
 @pytest.mark.usefixtures("vm1")
-async def test_a_failed_precheck_is_refused_with_what_to_do(
-    alice: Operator, host1: FakeNode
-) -> None:
-    host1.answers["StartMigration"] = Refusal(
-        "FAILED_PRECONDITION",
-        "guest vm1 cannot go to host2: not enough memory: needs 512 MiB, has 100 MiB",
-        "PRECHECK_FAILED",
-        (("NO_MEMORY", "needs 512 MiB, has 100 MiB"), ("NO_SPOOL_ROOM", "no room on host2")),
-        {
-            "guest": "vm1",
-            "location": "running on host1 (nothing was changed)",
-            "advice": "free memory on host2 or choose another node",
-        },
-    )
-    ended = await alice.run("migrate", "vm1", "host2")
-    assert ended.code == 3
-    assert ended.err.splitlines() == [
-        "error: PRECHECK_FAILED: guest vm1 cannot go to host2: not enough memory: "
-        "needs 512 MiB, has 100 MiB",
-        "  because:  NO_MEMORY: needs 512 MiB, has 100 MiB",
-        "  because:  NO_SPOOL_ROOM: no room on host2",
-        "  guest:    vm1, running on host1 (nothing was changed)",
-        "  do next:  free memory on host2 or choose another node",
-    ]
-
-
-@pytest.mark.usefixtures("vm1")
 async def test_a_refusal_is_an_object_with_json(alice: Operator, host1: FakeNode) -> None:
     host1.answers["StartMigration"] = Refusal("ABORTED", "GUEST_BUSY: vm1 is busy", "GUEST_BUSY")
     ended = await alice.run("migrate", "vm1", "host2", "--json")
@@ -169,12 +142,28 @@ async def test_a_lasting_doubt_is_told_and_has_its_own_code(
 ) -> None:
     doubtful = migration(migration_pb2.PHASE_HANDOFF, in_doubt_since_ms=1_700_000_003_000)
     never = asyncio.Event()
-    host1.streams = [[event(1, "phase", "let go", migration_pb2.PHASE_HANDOFF), never]]
+    doubt = event(2, "in doubt", "waiting for host2", migration_pb2.PHASE_HANDOFF)
+    doubt.migration.CopyFrom(doubtful)
+    host1.streams = [[event(1, "phase", "let go", migration_pb2.PHASE_HANDOFF), doubt, never]]
     host1.answers["GetMigration"] = migration_pb2.GetMigrationResponse(migration=doubtful)
     ended = await alice.run("migrate", "vm1", "host2", "--doubt-wait", "0")
     assert ended.code == 5
     assert "IN DOUBT since" in ended.out
     assert "resolve" in ended.out
+
+
+@pytest.mark.usefixtures("vm1")
+async def test_a_doubt_that_is_over_is_followed_to_the_end(
+    alice: Operator, host1: FakeNode
+) -> None:
+    doubtful = migration(migration_pb2.PHASE_HANDOFF, in_doubt_since_ms=1_700_000_003_000)
+    doubt = event(1, "in doubt", "waiting for host2", migration_pb2.PHASE_HANDOFF)
+    doubt.migration.CopyFrom(doubtful)
+    host1.streams = [[doubt, event(2, "ended", "it runs there"), last(completed())]]
+    host1.answers["GetMigration"] = migration_pb2.GetMigrationResponse(migration=completed())
+    ended = await alice.run("migrate", "vm1", "host2", "--doubt-wait", "0")
+    assert ended.code == 0, ended
+    assert "in doubt: host2" in ended.err
 
 
 @pytest.mark.usefixtures("vm1")

@@ -54,6 +54,39 @@ async def test_a_list_names_the_nodes_that_are_missing_in_it(
     )
 
 
+async def test_a_list_names_the_nodes_that_have_more_than_they_could_tell(
+    alice: Operator, host1: FakeNode
+) -> None:
+    host1.answers["ListMigrations"] = migration_pb2.ListMigrationsResponse(
+        migrations=[completed()], left_out=True
+    )
+    ended = await alice.run("list")
+    assert ended.code == 0
+    assert ended.err == "left out: older migrations of host1; see --guest\n"
+
+
+async def test_a_list_says_since_when_one_is_in_doubt_and_what_it_waits_for(
+    alice: Operator, host1: FakeNode
+) -> None:
+    host1.migrations[ID] = in_doubt()
+    host1.migrations[ID].waiting_for = "host2 to say what became of the guest (refused)"
+    ended = await alice.run("list")
+    *_, told = ended.out.splitlines()
+    assert told.startswith("7f3a0000: in doubt since 2023-11-14 ")
+    assert told.endswith("waiting for host2 to say what became of the guest (refused)")
+
+
+async def test_show_says_that_a_guest_arrived_without_its_memory(
+    alice: Operator, host1: FakeNode
+) -> None:
+    moved = completed()
+    moved.failure.reason, moved.failure.location = "GUEST_RESTARTED", "on host2, started afresh"
+    host1.migrations[ID] = moved
+    ended = await alice.run("show", "7f3a")
+    assert "guest vm1 runs on host2 now" in ended.out
+    assert "on host2, started afresh" in ended.out
+
+
 async def test_show_tells_both_sides_the_rounds_and_the_downtime(
     alice: Operator, host1: FakeNode, host2: FakeNode
 ) -> None:

@@ -88,6 +88,18 @@ def test_a_live_picture_ends_with_the_summary(capsys: pytest.CaptureFixture[str]
     assert told.endswith("guest vm1 runs on host2 now\n")
 
 
+def test_why_a_migration_was_aborted_is_told_once(capsys: pytest.CaptureFixture[str]) -> None:
+    migration = migration_pb2.Migration(guest="vm1", source="host1", destination="host2")
+    migration.phase = migration_pb2.PHASE_ABORTED
+    migration.failure.reason, migration.failure.message = "SPOOL_FULL", "no room on host2"
+    why = "SPOOL_FULL: no room on host2"
+    for voice in (LineTeller(300), LiveTeller(migration)):
+        voice.tell(event(3, "ended", why, migration_pb2.PHASE_ABORTED).event)
+        voice.tell(migration)
+        voice.close()
+        assert capsys.readouterr().out.count(why) == 1
+
+
 def test_the_live_picture_is_three_lines_of_80_columns() -> None:
     migration = migration_pb2.Migration(guest="vm1", source="host1", destination="host2")
     shown = Shown(300)

@@ -41,7 +41,8 @@ def list_migrations(session: Session, guest: str) -> int:
     """
 
     async def action(client: Client) -> int:
-        survey = (await client.migrations(guest)).require_any()
+        left_out: list[str] = []
+        survey = (await client.migrations(guest, left_out)).require_any()
         records = render.merged(
             (node, each) for node, there in survey.answers.items() for each in there
         )
@@ -51,6 +52,7 @@ def list_migrations(session: Session, guest: str) -> int:
         else:
             click.echo("\n".join(render.migration_rows(records)))
         session.warn(survey.failures)
+        session.warn_left_out(left_out)
         return exits.DONE
 
     return session.run(action)
