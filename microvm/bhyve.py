@@ -63,6 +63,8 @@ def _run(line: CommandLine) -> int:
     control.take_signals()
     loading.finish(machine, config)
     _set_title(config.name)
+    if node.is_destroyed():
+        return exits.FATAL
     control.open(socket_path)
     status = machine.run()
     if status == exits.POWEROFF and config.is_destroyed_on_poweroff:

@@ -89,8 +89,10 @@ class Control:
         self._machine.board.serial.flush()
         try:
             snapshot.save(self._machine, self._config, directory, str(request.get("filename", "")))
-        except (snapshot.SnapshotError, StateError, ram.RamError, OSError) as error:
+        except (snapshot.SnapshotError, StateError, ram.RamError) as error:
             complain(f"{error}")
+        except OSError as error:
+            complain(f"could not write the checkpoint: {error}")
         else:
             if request.get("suspend") is True:
                 self._machine.node.destroy()

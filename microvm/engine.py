@@ -2,7 +2,9 @@
 
 Rule 1: one processor per process; the library is not trusted with two.
 Rule 2: a run is ended by stop() or by the guest, never by a timeout or a count:
-mixing the two makes the library hang, and either costs speed.
+mixing the two makes the library hang, and either costs speed. stop() takes effect
+where the guest reads a port, in its own thread: the library loses work of the guest
+when another thread ends a run in the middle of anything.
 Rule 3: state leaves this file as architectural registers, never as the library's
 own context, which is bound to its build.
 
@@ -78,6 +80,7 @@ class Processor:
             ctypes.c_size_t,
         ]
         self._uc = ctypes.c_void_p()
+        self._is_stop_wanted = False
         self._keep: list[object] = []
         self._check(self._library.uc_open(_ARCH_X86, _MODE_64, ctypes.byref(self._uc)))
 
@@ -103,7 +106,14 @@ class Processor:
 
     def on_ports(self, read: Callable[[int], int], write: Callable[[int, int], None]) -> None:
         """Have every IN and OUT answered by these; they must not raise."""
-        reader = _IN(lambda _uc, port, _size, _data: read(port))
+
+        def answer(_uc: int, port: int, _size: int, _data: int) -> int:
+            value = read(port)
+            if self._is_stop_wanted:
+                self._library.uc_emu_stop(self._uc)
+            return value
+
+        reader = _IN(answer)
         writer = _OUT(lambda _uc, port, _size, value, _data: write(port, value))
         for instruction, callback in ((_INS_IN, reader), (_INS_OUT, writer)):
             hook = ctypes.c_size_t()
@@ -124,11 +134,12 @@ class Processor:
     def run(self, rip: int) -> int:
         """Run until the guest halts, fails or is stopped; returns the library's error or 0."""
         status: int = self._start(self._uc, rip, 0, 0, 0)
+        self._is_stop_wanted = False
         return status
 
     def stop(self) -> None:
-        """End a run from any thread; lost if the run is only just starting."""
-        self._library.uc_emu_stop(self._uc)
+        """End a run from any thread, when the guest next reads a port."""
+        self._is_stop_wanted = True
 
     def read(self, register: int) -> int:
         value = ctypes.c_uint64()

@@ -124,6 +124,11 @@ boot:
 fill_page:
     cmp r12, [rip + fill_pages]
     jae filled
+    test r12d, 255              # a guest can only be stopped where it reads a port
+    jnz 1f
+    mov edx, PORT_BUTTON
+    in eax, dx
+1:
     mov rdi, r12
     xor esi, esi
     call page_hash

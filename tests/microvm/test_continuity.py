@@ -114,3 +114,14 @@ def test_lost_memory_is_noticed(host: Host, tmp_path: Path) -> None:
     assert restored.heartbeats()[-1].bad > 100
     with pytest.raises(AssertionError, match="chain should be"):
         check_heartbeats(host.params, restored.heartbeats())
+
+
+def test_a_guest_that_is_paused_again_and_again_loses_nothing(host: Host, tmp_path: Path) -> None:
+    guest = host.start()
+    index = tmp_path / "s.meta"
+    for _ in range(120):
+        index.unlink(missing_ok=True)
+        host.control("--vm=g", f"--checkpoint={tmp_path / 's'}")
+        wait_for(lambda: index.exists() and index.read_bytes().endswith(b"}\n"), "a checkpoint")
+    guest.wait_beats(len(guest.heartbeats()) + 3)
+    check_heartbeats(host.params, guest.heartbeats())
