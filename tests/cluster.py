@@ -54,6 +54,7 @@ class Node:
     port: int
     process: subprocess.Popen[bytes] | None = None
     starts: int = 0
+    environment: dict[str, str] = field(default_factory=dict)  # beside our own
 
     @property
     def config_path(self) -> Path:
@@ -72,6 +73,12 @@ class Node:
 
     def start(self) -> None:
         """Start the daemon and wait until it serves."""
+        self.launch()
+        self.starts += 1
+        eventually(self._serves, what=f"start of {self.name}")
+
+    def launch(self) -> None:
+        """Start the daemon, whatever becomes of it."""
         with (self.directory / "log").open("ab") as log:
             self.process = subprocess.Popen(
                 [BIN / "bmigd", "--config", self.config_path],
@@ -79,9 +86,8 @@ class Node:
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
+                env={**os.environ, **self.environment},
             )
-        self.starts += 1
-        eventually(self._serves, what=f"start of {self.name}")
 
     def _serves(self) -> bool:
         assert self.process
@@ -96,6 +102,13 @@ class Node:
         status = self.process.wait(30)
         self.process = None
         return status
+
+
+def _patient(options: tuple[str, ...]) -> tuple[str, ...]:
+    """On a busy machine a guest may be down for longer than by default, unless a test says."""
+    if "--downtime-limit" in options or "--on-timeout" in options:
+        return options
+    return ("--downtime-limit", "5000", *options)
 
 
 @dataclass
@@ -115,7 +128,7 @@ class Cluster:
         """The shared storage."""
         return self.directory / "shared"
 
-    def make(self, names: list[str], **changes: dict[str, Any]) -> None:
+    def make(self, names: list[str], **changes: Any) -> None:
         """Certificates, configurations, journals; `changes` are merged into each node's file."""
         authority.make_ca(self.certs, "test")
         authority.issue_operator(self.certs, "alice")
@@ -135,7 +148,7 @@ class Cluster:
             )
         self.write_client("alice")
 
-    def configure(self, node: Node, **changes: dict[str, Any]) -> None:
+    def configure(self, node: Node, **changes: Any) -> None:
         """Write a node's configuration file."""
         others = {n.name: f"127.0.0.1:{n.port}" for n in self.nodes.values() if n is not node}
         content: dict[str, Any] = {
@@ -145,6 +158,7 @@ class Cluster:
                 "state_dir": "state",
                 "spool_dir": "spool",
                 "run_dir": "run",
+                "firmware_dirs": [str(self.storage)],
             },
             "tls": {
                 "ca": str(self.certs / "ca.pem"),
@@ -164,7 +178,8 @@ class Cluster:
             },
         }
         for table, values in changes.items():
-            content[table] = {**content.get(table, {}), **values}
+            is_table = isinstance(values, dict)
+            content[table] = {**content.get(table, {}), **values} if is_table else values
         node.config_path.write_text(tomli_w.dumps(content))
 
     def write_client(self, operator: str) -> Path:
@@ -204,8 +219,10 @@ class Cluster:
             )
         return done
 
-    def make_guest(self, name: str, node: str, memory: str = "64M", *rom: str) -> Path:
-        """Build a ROM, define and start a guest; the ROM's path."""
+    def make_guest(
+        self, name: str, node: str, memory: str = "64M", *rom: str, card: str = ""
+    ) -> Path:
+        """Build a ROM, define and start a guest; a MAC gives it a network card. The ROM's path."""
         rom_path = self.storage / f"{name}.rom"
         options = rom or ("--rate", "5", "--working-set", "16M", "--heartbeat-ms", "50", "--disk")
         subprocess.run([sys.executable, "-m", "microvm", "rom", rom_path, *options], check=True)
@@ -221,6 +238,8 @@ class Cluster:
             },
             {"slot": "31", "emulation": "lpc"},
         ]
+        if card:
+            devices.append({"slot": "5", "emulation": "virtio-net", "network": "lan", "mac": card})
         definition = {
             "name": name,
             "driver": "bhyve",
@@ -239,6 +258,7 @@ class Cluster:
         self, guest: str, destination: str, *options: str, expect: int = 0
     ) -> dict[str, Any]:
         """Run `bmigctl migrate --json` to its end; the migration that it reports."""
+        options = _patient(options)
         done = self.ctl("migrate", guest, destination, "--json", *options, check=False)
         lines = [json.loads(line) for line in done.stdout.splitlines()]
         assert done.returncode == expect, f"{done.returncode}\n{done.stdout}\n{done.stderr}"
@@ -249,6 +269,7 @@ class Cluster:
 
     def start_migration(self, guest: str, destination: str, *options: str) -> str:
         """Start one and leave it; its id."""
+        options = _patient(options)
         return self.ctl("migrate", guest, destination, "--detach", *options).stdout.split()[-1]
 
     def guests(self, name: str) -> dict[str, dict[str, Any]]:
@@ -359,7 +380,7 @@ def _pids_below(directory: Path) -> list[int]:
 
 
 @contextmanager
-def cluster(names: list[str], **changes: dict[str, Any]) -> Iterator[Cluster]:
+def cluster(names: list[str], **changes: Any) -> Iterator[Cluster]:
     """A running cluster, gone afterwards."""
     base = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
     made = Cluster(Path(mkdtemp(prefix="bmig-", dir=base)))

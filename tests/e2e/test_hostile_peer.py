@@ -3,23 +3,21 @@ that it lies about is not kept.
 """
 
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import grpc
 import pytest
-import xxhash
-import zstandard
 from bmig.v1 import guest_pb2, migration_pb2, node_pb2_grpc, peer_pb2, peer_pb2_grpc
 from bmig.v1 import node_pb2 as node
 
 from certs import authority
 from tests.cluster import Cluster, cluster
+from tests.e2e.damage import FLAWS, MIB, PAGE, Chunk, Flaw, digest
+from tests.e2e.way import Way
 
 pytestmark = pytest.mark.e2e
 
-PAGE = 4096
 SEED = 7
-MIB = 1 << 20
 
 
 @pytest.fixture(name="world", scope="module")
@@ -96,80 +94,58 @@ def build_of(world: Cluster) -> str:
         return str(response.facts.driver.build)
 
 
-def good_chunk(asked: peer_pb2.ReceiveGuestRequest) -> peer_pb2.StreamMemoryRequest:
-    """A chunk that would be accepted."""
+def good_chunk(asked: peer_pb2.ReceiveGuestRequest) -> Chunk:
+    """A chunk that is accepted."""
     content = b"x" * PAGE
-    hashes = xxhash.xxh3_64_intdigest(content, SEED).to_bytes(8, "little")
-    return peer_pb2.StreamMemoryRequest(
+    return Chunk(
         migration_id=asked.migration_id,
         epoch=1,
         sequence=1,
         region=0,
         codec=migration_pb2.CODEC_RAW,
         extents=[peer_pb2.Extent(offset_bytes=0, length_bytes=PAGE)],
-        digest=xxhash.xxh3_128_digest(hashes),
+        digest=digest(content, SEED),
         payload=content,
     )
 
 
-def out_of_range(chunk: peer_pb2.StreamMemoryRequest) -> None:
-    chunk.extents[0].offset_bytes = 64 * MIB
-
-
-def overlapping(chunk: peer_pb2.StreamMemoryRequest) -> None:
-    chunk.extents.append(peer_pb2.Extent(offset_bytes=0, length_bytes=PAGE))
-    chunk.payload += chunk.payload
-
-
-def misaligned(chunk: peer_pb2.StreamMemoryRequest) -> None:
-    chunk.extents[0].offset_bytes = 17
-
-
-def oversized(chunk: peer_pb2.StreamMemoryRequest) -> None:
-    chunk.extents[0].length_bytes = 8 * MIB
-
-
-def wrong_digest(chunk: peer_pb2.StreamMemoryRequest) -> None:
-    chunk.digest = bytes(16)
-
-
-def unknown_codec(chunk: peer_pb2.StreamMemoryRequest) -> None:
-    chunk.codec = 99  # type: ignore[assignment]
-
-
-def zstd_bomb(chunk: peer_pb2.StreamMemoryRequest) -> None:
-    chunk.codec = migration_pb2.CODEC_ZSTD
-    chunk.payload = zstandard.ZstdCompressor().compress(bytes(256 * MIB))
-
-
-def no_such_region(chunk: peer_pb2.StreamMemoryRequest) -> None:
-    chunk.region = 5
-
-
-@pytest.mark.parametrize(
-    "damage",
-    [
-        *(out_of_range, overlapping, misaligned, oversized),
-        *(wrong_digest, unknown_codec, zstd_bomb, no_such_region),
-    ],
-)
+@pytest.mark.parametrize(("flaw", "words"), FLAWS.items(), ids=[f.__name__ for f in FLAWS])
 def test_a_bad_chunk_ends_the_reception_and_leaves_nothing(
-    world: Cluster, damage: Callable[[peer_pb2.StreamMemoryRequest], None]
+    world: Cluster, flaw: Flaw, words: str
 ) -> None:
-    asked = invitation(world, "victim")
+    asked = invitation(world, "vm1")  # of the guest that runs on host1
     with channel(world, "host1") as attacking:
         stub = peer_pb2_grpc.PeerServiceStub(attacking)
         stub.ReceiveGuest(asked, timeout=20)
-        bad = good_chunk(asked)
-        damage(bad)
+        good, bad = good_chunk(asked), good_chunk(asked)
+        bad.sequence = 2
+        flaw(bad, SEED)
         with pytest.raises(grpc.RpcError) as refused:
-            list(stub.StreamMemory(iter([good_chunk(asked), bad]), timeout=20))
+            list(stub.StreamMemory(iter([good, bad]), timeout=20))
         assert "CHUNK_INVALID" in str(refused.value.details())
+        assert words in str(refused.value.details())
         outcome = stub.QueryOutcome(
             peer_pb2.QueryOutcomeRequest(migration_id=asked.migration_id, epoch=1), timeout=10
         )
+        assert "CHUNK_INVALID" in refusal_of_another(stub, asked)
     assert outcome.outcome == peer_pb2.OUTCOME_REFUSED
     world.require_clean("host2")
+
+
+def refusal_of_another(
+    stub: peer_pb2_grpc.PeerServiceStub, asked: peer_pb2.ReceiveGuestRequest
+) -> str:
+    """What a second stream is told of a migration that was refused."""
+    with pytest.raises(grpc.RpcError) as refused:
+        list(stub.StreamMemory(iter([good_chunk(asked)]), timeout=20))
+    return str(refused.value.details())
+
+
+def test_what_was_sent_in_its_name_does_not_keep_a_guest_from_moving(world: Cluster) -> None:
+    way = Way.of(world)
+    world.require_clean(way.destination)
+    way.next_one_works()
+    Way.of(world).next_one_works()
 
 
 def test_a_migration_belongs_to_the_node_that_opened_it(world: Cluster) -> None:

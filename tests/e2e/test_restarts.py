@@ -24,7 +24,7 @@ def make_world() -> Iterator[Cluster]:
     ("victim", "reasons"),
     [
         ("host1", {"DAEMON_RESTARTED"}),
-        ("host2", {"MIGRATION_OVER"}),
+        ("host2", {"DESTINATION_RESTARTED"}),
     ],
 )
 def test_a_daemon_killed_while_memory_is_copied_leaves_the_guest_at_home(

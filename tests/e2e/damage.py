@@ -1,0 +1,126 @@
+"""What can be wrong with a chunk. Each is right in everything else, its digest included."""
+
+from collections.abc import Callable
+
+import xxhash
+import zstandard
+from bmig.v1 import migration_pb2, peer_pb2
+
+PAGE = 4096
+MIB = 1 << 20
+MEMORY = 64 * MIB
+
+Chunk = peer_pb2.StreamMemoryRequest
+Flaw = Callable[[Chunk, int], None]
+
+
+def digest(content: bytes, seed: int) -> bytes:
+    """Of a chunk with this content."""
+    pages = range(0, len(content), PAGE)
+    hashes = [xxhash.xxh3_64_intdigest(content[at : at + PAGE], seed) for at in pages]
+    return xxhash.xxh3_128_digest(b"".join(one.to_bytes(8, "little") for one in hashes))
+
+
+def _say(chunk: Chunk, seed: int, content: bytes, *extents: tuple[int, int]) -> None:
+    """Make it a good raw chunk of this content."""
+    del chunk.extents[:]
+    for offset, length in extents:
+        chunk.extents.add(offset_bytes=offset, length_bytes=length)
+    chunk.codec, chunk.payload = migration_pb2.CODEC_RAW, content
+    chunk.digest = digest(content, seed)
+
+
+def out_of_range(chunk: Chunk, seed: int) -> None:
+    _say(chunk, seed, bytes(range(256)) * 16, (MEMORY, PAGE))
+
+
+def far_out_of_range(chunk: Chunk, seed: int) -> None:
+    _say(chunk, seed, bytes(range(256)) * 16, ((1 << 64) - PAGE, PAGE))
+
+
+def across_the_end(chunk: Chunk, seed: int) -> None:
+    _say(chunk, seed, bytes(range(256)) * 32, (MEMORY - PAGE, 2 * PAGE))
+
+
+def overlapping(chunk: Chunk, seed: int) -> None:
+    _say(chunk, seed, bytes(range(256)) * 48, (0, 2 * PAGE), (PAGE, PAGE))
+
+
+def misaligned(chunk: Chunk, seed: int) -> None:
+    _say(chunk, seed, bytes(range(256)) * 16, (17, PAGE))
+
+
+def empty_extent(chunk: Chunk, seed: int) -> None:
+    _say(chunk, seed, bytes(range(256)) * 16, (0, PAGE), (PAGE, 0))
+
+
+def no_extents(chunk: Chunk, seed: int) -> None:
+    _say(chunk, seed, b"")
+
+
+def oversized(chunk: Chunk, seed: int) -> None:
+    content = bytes(range(256)) * (MIB // 256) + bytes(PAGE)
+    _say(chunk, seed, content, (0, len(content)))
+
+
+def too_short(chunk: Chunk, seed: int) -> None:
+    _say(chunk, seed, bytes(range(256)) * 16, (0, PAGE))
+    chunk.payload = chunk.payload[:-1]
+
+
+def wrong_digest(chunk: Chunk, seed: int) -> None:
+    chunk.digest = bytes(16)
+
+
+def short_digest(chunk: Chunk, seed: int) -> None:
+    chunk.digest = chunk.digest[:8]
+
+
+def flipped_bit(chunk: Chunk, seed: int) -> None:
+    _say(chunk, seed, bytes(range(256)) * 16, (0, PAGE))
+    chunk.payload = b"\x01" + chunk.payload[1:]
+
+
+def unknown_codec(chunk: Chunk, seed: int) -> None:
+    chunk.codec = 99  # type: ignore[assignment]
+
+
+def no_such_region(chunk: Chunk, seed: int) -> None:
+    chunk.region = 5
+
+
+def honest_zstd_bomb(chunk: Chunk, seed: int) -> None:
+    """States how large it is."""
+    _say(chunk, seed, bytes(PAGE), (0, PAGE))
+    chunk.codec = migration_pb2.CODEC_ZSTD
+    chunk.payload = zstandard.ZstdCompressor().compress(bytes(256 * MIB))
+
+
+def lying_zstd_bomb(chunk: Chunk, seed: int) -> None:
+    """States one page and holds 256 MiB."""
+    _say(chunk, seed, bytes(PAGE), (0, PAGE))
+    chunk.codec = migration_pb2.CODEC_ZSTD
+    bomb = bytearray(zstandard.ZstdCompressor().compress(bytes(256 * MIB)))
+    bomb[6:10] = PAGE.to_bytes(4, "little")  # behind magic number, descriptor and window
+    chunk.payload = bytes(bomb)
+    assert zstandard.frame_content_size(chunk.payload) == PAGE
+
+
+FLAWS: dict[Flaw, str] = {
+    out_of_range: "the region at",
+    far_out_of_range: "the region at",
+    across_the_end: "the region at",
+    overlapping: "overlaps",
+    misaligned: "not page-aligned",
+    empty_extent: "is empty",
+    no_extents: "no extents",
+    oversized: "payload of",
+    too_short: "",
+    wrong_digest: "digest",
+    short_digest: "digest",
+    flipped_bit: "digest",
+    unknown_codec: "codec 99",
+    no_such_region: "region 5",
+    honest_zstd_bomb: "states 268435456 bytes",
+    lying_zstd_bomb: "zstd",
+}
