@@ -7,7 +7,7 @@ READY := .venv/ready
 STUBS := proto/gen/python
 
 help: ## what there is
-	@awk -F':.*## ' '/^[a-z][a-z-]*:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z][a-z0-9-]*:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(READY) ## the virtual environment, from the lock
 $(READY): requirements/lock.txt pyproject.toml
@@ -16,17 +16,24 @@ $(READY): requirements/lock.txt pyproject.toml
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	touch $(READY)
 
+BUF := ../tests/interop/node_modules/.bin/buf
 node_modules := tests/interop/node_modules/.package-lock.json
 $(node_modules): tests/interop/package-lock.json
 	cd tests/interop && npm install --silent --no-progress --no-save
 
+PROTOC := PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m grpc_tools.protoc -Iproto
 proto: $(READY) ## regenerate the committed stubs
-	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m grpc_tools.protoc -Iproto --python_out=$(STUBS) \
-	  --pyi_out=$(STUBS) --grpc_python_out=$(STUBS) --mypy_grpc_out=quiet:$(STUBS) proto/bmig/v1/*.proto
+	$(PROTOC) --python_out=$(STUBS) --pyi_out=$(STUBS) --grpc_python_out=$(STUBS) \
+	  --mypy_grpc_out=quiet:$(STUBS) proto/bmig/v1/*.proto
 
-proto-check: proto $(node_modules) ## the stubs are current, the contract is clean
-	git diff --exit-code --stat -- $(STUBS)
-	cd proto && ../tests/interop/node_modules/.bin/buf lint
+proto-check: $(READY) $(node_modules) ## the stubs are current, the contract is clean and breaks nothing
+	rm -rf .stubs && cp -r $(STUBS) .stubs && find .stubs -name '*_pb2*' -delete
+	$(MAKE) --no-print-directory proto STUBS=.stubs
+	diff -r --exclude=__pycache__ $(STUBS) .stubs && rm -rf .stubs
+	cd proto && $(BUF) lint && $(BUF) breaking --against baseline.txtpb
+
+proto-baseline: $(node_modules) ## take the contract as it is for the one to keep to; see proto/README.md
+	cd proto && $(BUF) build --exclude-source-info --output baseline.txtpb
 
 certs: $(READY) ## a CA and certificates for trying, in certs/out
 	test -e certs/out/ca.pem || $(BIN)/python -m certs.issue ca --cluster trial
@@ -40,11 +47,24 @@ types: $(READY) ## mypy, strict
 	$(BIN)/mypy
 
 test: $(READY) ## unit, contract and process tests
+	$(BIN)/coverage erase
 	$(BIN)/coverage run -m pytest tests --ignore=tests/e2e --ignore=tests/interop
+	$(BIN)/coverage combine --quiet 2>/dev/null # a process that was killed leaves half a file
 	$(BIN)/coverage report --skip-covered | tail -n 40
 
 e2e: $(READY) $(node_modules) ## real daemons, real certificates, real guests, another language
 	$(BIN)/python -m pytest tests/e2e tests/interop
+
+sim: $(READY) ## every interleaving of the handoff; `python -m tests.sim --random` goes on at random
+	$(BIN)/python -m tests.sim
+
+soak: $(READY) ## 200 migrations under random faults; SOAK="--seed 7 --minutes 8"
+	$(BIN)/python -m tests.soak $(SOAK)
+
+faults: $(READY) ## the fault matrix; its results become a table of docs/FAILURES.md
+	rm -f docs/faults.json
+	BMIG_FAULT_RESULTS=docs/faults.json $(BIN)/python -m pytest tests/e2e/faults
+	$(BIN)/python -m docs.faults
 
 demo: $(READY) ## a running guest moves from host1 to host2 and back
 	$(BIN)/python -m tests.demo
@@ -54,10 +74,11 @@ bench: $(READY) ## throughput beside a bare stream; see bench/
 
 docs: $(READY) ## redraw what the documents take from the code
 	$(BIN)/python -m docs.diagrams
+	$(BIN)/python -m docs.configuration
 
-check: lint types proto-check test e2e demo ## everything that CI runs
+check: lint types proto-check test sim e2e demo ## everything that CI runs
 
 clean: ## remove what was made here
-	rm -rf .venv .demo tests/interop/node_modules certs/out .coverage .mypy_cache .ruff_cache .pytest_cache
+	rm -rf .venv .demo .stubs tests/interop/node_modules certs/out .coverage .mypy_cache .ruff_cache .pytest_cache
 
-.PHONY: help setup proto proto-check certs lint types test e2e demo bench docs check clean
+.PHONY: soak faults sim help setup proto proto-check proto-baseline certs lint types test e2e demo bench docs check clean
