@@ -21,7 +21,7 @@ from pathlib import Path
 from bmigd.crashpoints import MARK, reach
 from bmigd.errors import LocalFault
 
-SCHEMA = 2
+SCHEMA = 3
 Progress = tuple[str, int]  # incarnation, and how many writes it has seen
 _TABLES = """
 CREATE TABLE journal (
@@ -44,7 +44,7 @@ CREATE TABLE migrations (
     changed_at REAL NOT NULL,
     pending TEXT NOT NULL
 ) STRICT;
-CREATE TABLE epochs (guest TEXT PRIMARY KEY, epoch INTEGER NOT NULL) STRICT;
+CREATE TABLE epochs (uuid TEXT PRIMARY KEY, epoch INTEGER NOT NULL) STRICT;
 CREATE TABLE resolutions (id TEXT NOT NULL, operator TEXT NOT NULL, at REAL NOT NULL) STRICT;
 """
 
@@ -202,22 +202,29 @@ class Journal:
             )
         )
 
-    def epoch(self, guest: str) -> int:
-        """How often the guest has been handed over, as far as this node knows."""
+    def epoch(self, uuid: str) -> int:
+        """How often the guest has been handed over, as far as this node knows.
+
+        By UUID: a name is given again to a new guest, which has no past.
+        """
         row = self._connection.execute(
-            "SELECT epoch FROM epochs WHERE guest = ?", (guest,)
+            "SELECT epoch FROM epochs WHERE uuid = ?", (uuid,)
         ).fetchone()
         return int(row[0]) if row else 0
 
-    def raise_epoch(self, guest: str, epoch: int) -> None:
+    def raise_epoch(self, uuid: str, epoch: int) -> None:
         """Remember an epoch; it never falls."""
         self._write(
             lambda: self._connection.execute(
-                "INSERT INTO epochs VALUES (?, ?) ON CONFLICT (guest)"
+                "INSERT INTO epochs VALUES (?, ?) ON CONFLICT (uuid)"
                 " DO UPDATE SET epoch = max(epoch, excluded.epoch)",
-                (guest, epoch),
+                (uuid, epoch),
             )
         )
+
+    def probe(self) -> None:
+        """Write nothing but that there was a write; LocalFault as long as that cannot be done."""
+        self._write(lambda: None)
 
     def note_resolution(self, migration_id: str, operator: str) -> None:
         """Record who settled a migration in doubt."""
@@ -247,7 +254,7 @@ class Journal:
             raise LocalFault(
                 "JOURNAL_UNWRITABLE",
                 f"cannot write {self._path}: {error}",
-                "free space on its disk or mend the disk, then restart the daemon",
+                "free space on its disk or mend the disk; what waits for it goes on by itself",
             ) from error
 
     def _count(self) -> int:

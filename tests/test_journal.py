@@ -249,7 +249,7 @@ def test_a_journal_of_another_schema_is_left_alone(path: Path) -> None:
     connection.execute("UPDATE journal SET schema = 99")
     connection.commit()
     connection.close()
-    with pytest.raises(LocalFault, match="has schema 99, this daemon needs 2") as fault:
+    with pytest.raises(LocalFault, match="has schema 99, this daemon needs 3") as fault:
         Journal(path)
     assert fault.value.reason == "JOURNAL_SCHEMA"
 

@@ -6,7 +6,7 @@ A definition in this directory means that the guest belongs to this node; nothin
 import os
 from pathlib import Path
 
-from bmigd.errors import LocalFault, Taken, Unknown
+from bmigd.errors import Invalid, LocalFault, Taken, Unknown
 from bmigd.guests.definition import Definition, parse_toml, render_toml
 
 
@@ -33,8 +33,13 @@ class GuestStore:
         path = self._path(name)
         try:
             return parse_toml(path.read_text(encoding="utf-8"))
-        except OSError as error:
-            raise LocalFault("DEFINITION_UNREADABLE", f"cannot read {path}: {error}") from error
+        except (OSError, UnicodeDecodeError, Invalid) as error:
+            raise LocalFault(
+                "DEFINITION_UNREADABLE",
+                f"cannot read {path}: {error}",
+                "mend or replace that file; the guest itself is as it was",
+                guest=name,
+            ) from error
 
     def add(self, definition: Definition) -> None:
         """Keep a definition, durably; Taken (NAME_TAKEN) for a different guest of that name."""

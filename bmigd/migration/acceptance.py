@@ -27,7 +27,7 @@ async def require_acceptable(node: Node, ledger: Ledger, invitation: Invitation)
         wrong.append(("GUEST_NOT_MIGRATABLE", "; ".join(objections)))
     if invitation.regions != driver.regions(definition):
         wrong.append(("DEFINITION_INVALID", "its regions are not those of its memory"))
-    if invitation.epoch <= await ledger.epoch(definition.name):
+    if invitation.epoch <= await ledger.epoch(definition):
         wrong.append(("STALE_EPOCH", f"epoch {invitation.epoch} has been here already"))
     if wrong:
         reason, message = wrong[0]

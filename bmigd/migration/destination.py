@@ -173,8 +173,9 @@ class Destination:
 
     async def close(self) -> None:
         """Wait for guests that are being started; leave the rest to the next start's recovery."""
-        starting = [one.starting for one in self._receptions.values() if one.starting]
-        await asyncio.gather(*starting, return_exceptions=True)
+        receptions = self._receptions.values()
+        while starting := [one.starting for one in receptions if one.starting and one.is_starting]:
+            await asyncio.wait(starting, timeout=1.0)  # one that comes to wait is not waited for
 
     async def adopt(self, record: Record) -> Reception:
         """A reception of the journal, after a restart."""

@@ -204,6 +204,15 @@ def why_not_resolve(state: SourceState, outcome: Outcome | None) -> str:
     return ""
 
 
+def is_withdrawn(outcome: Outcome | None) -> bool:
+    """Whether a source that could not write LET_GO, and never committed, may run the guest again.
+
+    What could not be written may be durable all the same, and would be committed after a restart:
+    so the destination must have said that it never will run it.
+    """
+    return outcome in (Outcome.REFUSED, Outcome.RETURNED)
+
+
 class Mark(NamedTuple):
     """How far a journal has come; kept in it, and once more outside of it."""
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from weakref import WeakValueDictionary
 
-from bmigd.errors import NotPossible
+from bmigd.errors import BmigError, NotPossible
 from bmigd.guests.definition import Definition, parse_toml
 from bmigd.journal import Record
 from bmigd.migration.handoff import SourceState
@@ -33,9 +33,10 @@ class GuestState(IntEnum):
 
 @dataclass(frozen=True)
 class GuestView:
-    """A guest of this node."""
+    """A guest of this node; without a definition where that cannot be read."""
 
-    definition: Definition
+    name: str
+    definition: Definition | None
     state: GuestState
     epoch: int
     migration_id: str = ""
@@ -55,14 +56,21 @@ class Inventory:
     async def all(self) -> list[GuestView]:
         """Every guest that is defined or being received here, by name."""
         records = {record.id: record for record in await self._ledger.all()}
-        views = [await self.get(name) for name in self._node.store.names()]
-        names = {view.definition.name for view in views}
+        views = [await self._seen(name) for name in self._node.store.names()]
+        names = {view.name for view in views}
         incoming = [
             await self._view_incoming(record)
             for record in records.values()
             if self._node.claims.holder(record.guest) == record.id and record.guest not in names
         ]
-        return sorted([*views, *incoming], key=lambda view: view.definition.name)
+        return sorted([*views, *incoming], key=lambda view: view.name)
+
+    async def _seen(self, name: str) -> GuestView:
+        """A guest whose file cannot be read is one too, and hides no other."""
+        try:
+            return await self.get(name)
+        except BmigError as error:
+            return GuestView(name, None, GuestState.FAILED, 0, detail=str(error))
 
     async def get(self, name: str) -> GuestView:
         """One guest that is defined here; Unknown (GUEST_UNKNOWN)."""
@@ -71,8 +79,8 @@ class Inventory:
         held = self._node.claims.holder(name)
         record = await self._ledger.get(held) if held else None
         state, detail = _state(record, power.is_running, power.failed)
-        epoch = await self._ledger.epoch(name)
-        return GuestView(definition, state, epoch, held, power.pid, detail)
+        epoch = await self._ledger.epoch(definition)
+        return GuestView(name, definition, state, epoch, held, power.pid, detail)
 
     async def define(self, definition: Definition) -> GuestView:
         """Keep a new guest; idempotent for an equal one."""
@@ -95,6 +103,7 @@ class Inventory:
                         guest=name,
                         location=f"running on {self._node.name}",
                     )
+                assert view.definition
                 await self._node.driver(view.definition).stop(view.definition, True, 0)
                 await asyncio.to_thread(self._node.store.remove, name)
 
@@ -144,9 +153,8 @@ class Inventory:
     async def _view_incoming(self, record: Record) -> GuestView:
         definition = parse_toml(record.definition)
         detail = f"being received from {record.peer}"
-        return GuestView(
-            definition, GuestState.MIGRATING_IN, record.epoch, record.id, detail=detail
-        )
+        view = (definition.name, definition, GuestState.MIGRATING_IN)
+        return GuestView(*view, record.epoch, record.id, detail=detail)
 
     def _lock(self, name: str) -> asyncio.Lock:
         return self._changing.setdefault(name, asyncio.Lock())

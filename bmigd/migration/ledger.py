@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import TypeVar
 
 from bmigd.errors import LocalFault
+from bmigd.guests.definition import Definition
 from bmigd.journal import Journal, Record
 from bmigd.migration.handoff import (
     DestinationEvent,
@@ -42,6 +43,7 @@ class Ledger:
         _require_current(journal)
         self._journal = journal
         self._thread = thread
+        self._unsure: set[str] = set()  # whose last move raised: it may have been written
         self.incarnation = journal.incarnation
 
     async def get(self, migration_id: str) -> Record | None:
@@ -52,13 +54,17 @@ class Ledger:
         """Every migration, oldest first."""
         return await self._do(self._journal.all)
 
-    async def epoch(self, guest: str) -> int:
+    async def epoch(self, guest: Definition) -> int:
         """How often the guest has been handed over."""
-        return await self._do(self._journal.epoch, guest)
+        return await self._do(self._journal.epoch, str(guest.uuid))
 
-    async def raise_epoch(self, guest: str, epoch: int) -> None:
+    async def raise_epoch(self, guest: Definition, epoch: int) -> None:
         """Remember an epoch; it never falls."""
-        await self._do(self._journal.raise_epoch, guest, epoch)
+        await self._do(self._journal.raise_epoch, str(guest.uuid), epoch)
+
+    async def probe(self) -> None:
+        """Whether anything can be written: LocalFault as long as not."""
+        await self._do(self._journal.probe)
 
     async def note_resolution(self, migration_id: str, operator: str) -> None:
         """Record who settled a migration in doubt."""
@@ -97,11 +103,15 @@ class Ledger:
     def _move(self, record: Record, state: str, pending: str, why: str) -> Record:
         """In the journal's thread, so that nothing comes between looking and writing."""
         there = self._journal.get(record.id)
-        if there is None or there.state != record.state:
+        is_again = there is not None and there.state == state and record.id in self._unsure
+        if not is_again and (there is None or there.state != record.state):
             raise IllegalMove(f"{record.id} is {there and there.state}, not {record.state}")
-        return self._journal.put(
+        self._unsure.add(record.id)
+        written = self._journal.put(
             replace(record, state=state, pending=pending, why=short(why or record.why))
         )
+        self._unsure.discard(record.id)
+        return written
 
     async def _do(self, function: Callable[..., T], *args: object) -> T:
         # Shielded: a cancelled caller must not leave a write half-awaited.

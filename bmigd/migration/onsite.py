@@ -5,18 +5,16 @@ A look is evidence for handoff.py and decides nothing by itself.
 
 import asyncio
 import time
-from collections.abc import Awaitable, Coroutine
+from collections.abc import Coroutine
 from typing import Any
 
 import structlog
 
 from bmigd.drivers.base import IncomingGuest, OutgoingGuest
-from bmigd.errors import BmigError, LocalFault, NotPossible
+from bmigd.errors import BmigError, NotPossible
 from bmigd.guests.definition import Definition
 from bmigd.migration.handoff import Evidence, after_execution
 from bmigd.migration.node import Node
-from bmigd.migration.picture import failure_of
-from bmigd.migration.recorder import Recorder
 
 log = structlog.get_logger()
 
@@ -43,19 +41,6 @@ async def look(incoming: IncomingGuest) -> Evidence:
         if time.monotonic() > until:
             return found._replace(starting=False)
         await asyncio.sleep(LOOK_AGAIN_S)
-
-
-async def unless_unwritten(recorder: Recorder, node: str, work: Awaitable[None]) -> None:
-    """Do work of after LET_GO. What could not be journalled may be durable all the same, so
-    nothing is undone: it is told, and the next start of the daemon reads what the journal says.
-    """
-    try:
-        await work
-    except LocalFault as error:
-        side = recorder.picture.side
-        log.error("stuck", migration=recorder.picture.id, side=side, error=str(error))
-        failure = failure_of(error, side, f"not known on {node}")
-        recorder.doubt(f"the journal of {node} to be mended and its daemon restarted", failure)
 
 
 async def unless_it_stops(

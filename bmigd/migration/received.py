@@ -61,7 +61,7 @@ class Received:
                 case Step.KEEP:
                     await keep_definition(self.node, self.definition)
                 case Step.START:
-                    await self.ledger.raise_epoch(self.definition.name, self.record.epoch)
+                    await self.ledger.raise_epoch(self.definition, self.record.epoch)
                     if not runs:
                         await start_afresh(self.node, self.definition)
                     await self.incoming.accept()
@@ -74,7 +74,11 @@ class Received:
         reach(DESTINATION, event.name, END)
 
     async def _enter(self, event: DestinationEvent, why: str = "") -> None:
-        self.record = await self.ledger.destination(self.record, event, why)
+        try:
+            self.record = await self.ledger.destination(self.record, event, why)
+        except LocalFault:  # it may have been written all the same
+            self.record = await self.ledger.get(self.record.id) or self.record
+            raise
         self.recorder.picture.ownership = self.record.state
 
     async def _discard(self) -> None:

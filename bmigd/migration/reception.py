@@ -21,21 +21,20 @@ from bmigd.migration.handoff import (
     DestinationState,
     Request,
     after_execution,
+    after_restart,
     on_lease_over,
     on_request,
 )
-from bmigd.migration.onsite import (
-    RESTARTED,
-    look,
-    unless_unwritten,
-)
+from bmigd.migration.launched import launched
+from bmigd.migration.onsite import RESTARTED, look
 from bmigd.migration.phases import Phase
 from bmigd.migration.picture import DESTINATION, Failure, Part, failure_of
 from bmigd.migration.ports import Receipt
 from bmigd.migration.received import Received
 from bmigd.migration.recorder import us_since
 from bmigd.migration.state_files import Arrived, StateHeader, StateParts, gather_state
-from bmigd.migration.steps import DESTINATION_STEPS, left
+from bmigd.migration.steps import DESTINATION_STEPS, ENDED_BY, left
+from bmigd.migration.unwritten import Unwritten
 from bmigd.transfer.unbroken import unbroken
 
 log = structlog.get_logger()
@@ -53,6 +52,10 @@ class Reception(Received):
     _stream: object = None
     _receipt: Receipt | None = None
     _lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._unwritten = Unwritten(self.recorder, self.ledger, self.node.name, self._mended)
 
     @property
     def is_lease_over(self) -> bool:
@@ -109,9 +112,7 @@ class Reception(Received):
         async with self._lock:
             event = on_request(self.state, Request.COMMIT)
             if event is DestinationEvent.COMMITTED:
-                await self._do(event)
-                self.recorder.enter(Phase.HANDOFF, "the source let the guest go; it is ours now")
-                await self.start()
+                await self._take()
             elif event is DestinationEvent.WITHDRAWN:
                 await self._withdraw(BadBytes("NOT_READY", "committed before its delivery"))
 
@@ -129,30 +130,65 @@ class Reception(Received):
 
     async def start(self) -> None:
         """Go on from TAKEN, perhaps after a restart of the daemon."""
-        starting = unless_unwritten(self.recorder, self.node.name, self._start())
-        self.starting = asyncio.create_task(starting)
+        if self.recorder.picture.phase is not Phase.HANDOFF:
+            self.recorder.enter(Phase.HANDOFF, "the source let the guest go; it is ours now")
+        self.starting = launched(self._unwritten.through(self._start()), self.record.id)
 
-    async def settle(self, event: DestinationEvent, runs: bool, error: BmigError) -> None:
+    @property
+    def is_starting(self) -> bool:
+        """Whether its guest is being started; not when that waits for the journal."""
+        is_done = self.starting is None or self.starting.done()
+        return not (is_done or self._unwritten.is_waiting)
+
+    async def take_up(self, why: str) -> None:
+        """Go on from what the journal says; nothing else is known any more."""
+        if self.state in ENDED_BY:
+            await self._finish()
+            return
+        found = await look(self.incoming)
+        event = after_restart(self.state, found)
+        if event is DestinationEvent.WITHDRAWN:
+            async with self._lock:
+                await self._withdraw(LocalFault("DESTINATION_RESTARTED", why))
+        elif event is not None:
+            await self._settle(event, found.runs, LocalFault("START_FAILED", why))
+        elif self.state is DestinationState.TAKEN:
+            await self.start()
+
+    async def _take(self) -> None:
+        """COMMITTED, or once the journal can be written again whatever it says then."""
+        if self._unwritten.is_waiting:
+            raise LocalFault("JOURNAL_UNWRITABLE", f"{self.node.name} waits for its journal")
+        try:
+            await self._do(DestinationEvent.COMMITTED)
+        except LocalFault as error:
+            self.starting = launched(self._unwritten.after(error), self.record.id)
+            raise
+        await self.start()
+
+    async def _mended(self) -> None:
+        await self.ledger.probe()
+        self.record = await self.ledger.get(self.record.id) or self.record
+        if not self.recorder.picture.has_ended:
+            await self.take_up(f"the journal of {self.node.name} could not be written")
+
+    async def _settle(self, event: DestinationEvent, runs: bool, error: BmigError) -> None:
         """What was found out about a guest in TAKEN or STARTED."""
         if event is DestinationEvent.GUEST_RUNS:
             await self._keep(runs)
         else:
             await self._give_back(error)
 
-    async def finish(self) -> None:
-        """After a restart: do what is left of a change that was journalled."""
-        event = DestinationEvent(self.record.pending)
-        await self._do(event, steps=left(DESTINATION_STEPS[event]))
+    async def _finish(self) -> None:
+        """Do what is left of a change that was journalled."""
+        event = ENDED_BY[self.state]
+        if self.record.pending:
+            await self._do(event, steps=left(DESTINATION_STEPS[event]))
         self.failure = failure_in(self.record, self.node.name)
         if event is DestinationEvent.GUEST_RUNS:
             self._over(Phase.COMPLETED, "the guest runs here", self.failure)
         else:
             self._abort_picture(LocalFault("DESTINATION_RESTARTED", self.record.why))
-
-    async def refuse_after_restart(self, why: str) -> None:
-        """The daemon was restarted while receiving: what was known of memory is gone."""
-        async with self._lock:
-            await self._withdraw(LocalFault("DESTINATION_RESTARTED", why))
 
     @contextlib.asynccontextmanager
     async def _refusing(self) -> AsyncIterator[None]:
@@ -221,7 +257,7 @@ class Reception(Received):
         event = after_execution(found := await look(self.incoming))
         assert event
         log.error("start", guest=self.definition.name, error=str(error), verdict=event.value)
-        await self.settle(event, found.runs, error)
+        await self._settle(event, found.runs, error)
 
     async def _keep(self, runs: bool) -> None:
         """The guest is this node's, for good; started from its firmware if it does not run."""

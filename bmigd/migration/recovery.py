@@ -6,7 +6,6 @@ at what its guests' supervisors saw, and lets handoff.py judge.
 
 import structlog
 
-from bmigd.errors import LocalFault
 from bmigd.journal import Record
 from bmigd.migration.archive import Archive
 from bmigd.migration.destination import Destination
@@ -15,12 +14,9 @@ from bmigd.migration.handoff import (
     DestinationState,
     SourceEvent,
     SourceState,
-    after_restart,
 )
 from bmigd.migration.ledger import Ledger
-from bmigd.migration.onsite import look
 from bmigd.migration.picture import SOURCE
-from bmigd.migration.reception import Reception
 from bmigd.migration.running import Migrations
 
 log = structlog.get_logger()
@@ -30,7 +26,7 @@ UNSETTLED = (
     *(DestinationState.RECEIVING, DestinationState.READY),
     *(DestinationState.TAKEN, DestinationState.STARTED),
 )
-
+RESTARTED = "the destination's daemon was restarted"
 
 UNDECIDED = (
     SourceState.MIGRATING,
@@ -55,7 +51,7 @@ async def recover(
             elif record.side == SOURCE:
                 await _recover_source(record, migrations)
             else:
-                await _recover_destination(await destination.adopt(record))
+                await (await destination.adopt(record)).take_up(RESTARTED)
         except Exception as error:
             log.error("recovery", migration=record.id, guest=record.guest, exc_info=error)
     await archive.close_settled(await ledger.all())
@@ -78,18 +74,3 @@ async def _recover_source(record: Record, migrations: Migrations) -> None:
         await migrations.settle_later(record)
     else:
         await migrations.finish_after_restart(record)
-
-
-async def _recover_destination(reception: Reception) -> None:
-    if reception.state not in UNSETTLED:
-        await reception.finish()
-        return
-    found = await look(reception.incoming)
-    event = after_restart(reception.state, found)
-    why = "the destination's daemon was restarted"
-    if event is DestinationEvent.WITHDRAWN:
-        await reception.refuse_after_restart(why)
-    elif event is not None:
-        await reception.settle(event, found.runs, LocalFault("START_FAILED", why))
-    elif reception.state is DestinationState.TAKEN:
-        await reception.start()

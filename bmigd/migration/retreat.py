@@ -1,10 +1,12 @@
 """The way back of a source that has not let go: the guest runs here again, then everybody is told.
 
 The order is that of steps.py: the guest goes on before the journal is written, and before the other
-node is told anything. What fails on the way back is logged, and the next step is taken.
+node is told anything.
 """
 
 import asyncio
+import functools
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 import structlog
@@ -24,6 +26,7 @@ from bmigd.migration.ports import Peer
 from bmigd.migration.recorder import Recorder, us_since
 from bmigd.migration.settlement import tell_abort
 from bmigd.migration.steps import END, SOURCE_STEPS, Step
+from bmigd.migration.unwritten import Unwritten
 
 log = structlog.get_logger()
 
@@ -54,11 +57,12 @@ class Retreat:
                 case Step.BRING_BACK:
                     location, error = await self._bring_back(location, error)
                 case Step.JOURNAL:
-                    await self._journal_abort(str(error))
+                    write = functools.partial(self._journal_abort, str(error))
+                    await self._until_written(location, write)
                 case Step.TELL:
                     await tell_abort(self.peer, self.record, str(error))
                 case Step.CLOSE:
-                    await self._close_abort()
+                    await self._until_written(location, self._close_abort)
                 case _:
                     raise AssertionError(f"a failed source does not {step.value}")
         reach(SOURCE, SourceEvent.FAILED.name, END)
@@ -69,18 +73,16 @@ class Retreat:
         recorder.end(Phase.ABORTED, f"{failure.reason}: {failure.message}", failure)
 
     async def _journal_abort(self, why: str) -> None:
-        try:
-            self.record = await self.ledger.source(self.record, SourceEvent.FAILED, why)
-            self.recorder.picture.ownership = self.record.state
-        except BmigError as unwritten:  # a restart aborts it again
-            log.error("journal", migration=self.record.id, error=str(unwritten))
+        self.record = await self.ledger.source(self.record, SourceEvent.FAILED, why)
+        self.recorder.picture.ownership = self.record.state
 
     async def _close_abort(self) -> None:
-        if self.record.pending:
-            try:
-                self.record = await self.ledger.close(self.record)
-            except BmigError as unwritten:  # a restart tells the peer again
-                log.error("journal", migration=self.record.id, error=str(unwritten))
+        self.record = await self.ledger.close(self.record)
+
+    async def _until_written(self, location: str, write: Callable[[], Awaitable[None]]) -> None:
+        """The guest is back; until that is written, a restart would bring it back once more."""
+        unwritten = Unwritten(self.recorder, self.ledger, self.node.name, write, location)
+        await unwritten.through(write())
 
     async def _bring_back(self, location: str, error: BaseException) -> tuple[str, BaseException]:
         """Whatever was done to the guest is undone; where it is then, and what to tell."""
@@ -99,7 +101,8 @@ class Retreat:
             if worse.reason == "GUEST_RESTARTED":
                 return f"on {name}, started afresh", worse
             return await start_afresh(self.node, definition), worse
-        self.recorder.picture.report.downtime_us = us_since(self.down_since)
+        report = self.recorder.picture.report
+        report.downtime_us = report.downtime_us or us_since(self.down_since)
         return await self._power(), error
 
     async def _power(self) -> str:

@@ -4,6 +4,7 @@ A migration belongs to the daemon, not to the call that began it: whoever asked 
 """
 
 import asyncio
+import functools
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Executor
 from typing import Any
@@ -11,22 +12,24 @@ from typing import Any
 import structlog
 
 from bmigd.crashpoints import reach
-from bmigd.errors import BmigError, Denied, Invalid, NotPossible, PeerLost, Taken, Unknown
+from bmigd.errors import BmigError, Denied, Invalid, NotPossible, Taken, Unknown
 from bmigd.guests.definition import Definition, parse_toml, render_toml
 from bmigd.journal import Record
 from bmigd.migration.archive import Archive
 from bmigd.migration.check import Checked, check, require_allowed
-from bmigd.migration.handoff import SourceState, why_not_resolve
+from bmigd.migration.handoff import SourceState
+from bmigd.migration.launched import launched
 from bmigd.migration.ledger import Ledger
 from bmigd.migration.node import Node
-from bmigd.migration.onsite import unless_unwritten
 from bmigd.migration.phases import Phase
 from bmigd.migration.picture import DESTINATION, SOURCE, Options, Picture
 from bmigd.migration.ports import Peer
 from bmigd.migration.recorder import Recorder
+from bmigd.migration.resolution import Resolution
 from bmigd.migration.settlement import Settlement
 from bmigd.migration.source import Plan, SourceMigration
 from bmigd.migration.steps import source_after_restart
+from bmigd.migration.unwritten import Unwritten
 
 log = structlog.get_logger()
 
@@ -106,37 +109,17 @@ class Migrations:
         """Run the guest here by an operator's word: the other host is gone for good."""
         picture = await self._archive.find(migration_id)
         self._require_source(picture)
-        if confirm_guest == picture.guest and await self._was_resolved(picture.id):
+        resolution = Resolution(self._ledger, self._dial, picture, operator)
+        if confirm_guest == picture.guest and await resolution.was_taken():
             return picture
-        record = await self._in_doubt(picture)
-        if confirm_guest != record.guest:
-            raise Invalid(
-                "CONFIRMATION_WRONG", f"the guest of migration {picture.id} has another name"
-            )
-        await self._require_silent(record)
+        await resolution.require_possible(confirm_guest)
         await self._end_task(picture.id)
-        record = await self._in_doubt(picture)  # it may have been answered meanwhile
-        await self._ledger.note_resolution(picture.id, operator)
+        record = await resolution.taken()  # it may have been answered meanwhile
         recorder = self._archive.recorder(picture.id)
         recorder.enter(Phase.ABORTING, f"{operator} decided that the guest runs here")
         settlement, definition = self._settlement(record, recorder)
         await settlement.resolve(record, definition, operator)
         return recorder.picture
-
-    async def _was_resolved(self, migration_id: str) -> bool:
-        record = await self._ledger.get(migration_id)
-        return record is not None and record.why.startswith("RESOLVED: ")
-
-    async def _in_doubt(self, picture: Picture) -> Record:
-        """Its record; NotPossible (NOT_IN_DOUBT) if the journal knows what became of it."""
-        record = await self._ledger.get(picture.id)
-        if record is None or why_not_resolve(SourceState(record.state), None):
-            raise NotPossible(
-                "NOT_IN_DOUBT",
-                f"migration {picture.id} is {picture.ownership} here: there is nothing to resolve",
-                guest=picture.guest,
-            )
-        return record
 
     async def settle_later(self, record: Record) -> None:
         """After a restart: go on asking about a guest that was let go."""
@@ -144,8 +127,10 @@ class Migrations:
         recorder = await self._archive.recall(record, Phase.HANDOFF)
         settlement, definition = self._settlement(record, recorder)
 
+        again = functools.partial(settlement.take_up, record, definition)
+        unwritten = Unwritten(recorder, self._ledger, self._node.name, again)
         settling = settlement.settle(record, definition, None)
-        self._keep_task(record, unless_unwritten(recorder, self._node.name, settling))
+        self._keep_task(record, unwritten.through(settling))
 
     async def finish_after_restart(self, record: Record) -> None:
         """After a restart: end what had not let go, and do what is left of what is decided."""
@@ -156,7 +141,7 @@ class Migrations:
         if source_after_restart(SourceState(record.state)):
             await settlement.abort_after_restart(record, definition)
         else:
-            await settlement.finish_after_restart(record, definition)
+            await settlement.finish(record, definition, "the source's daemon was restarted")
 
     async def close(self) -> None:
         """End every migration that may still be ended; leave the others to the journal."""
@@ -175,16 +160,9 @@ class Migrations:
             await asyncio.wait({task})
 
     def _keep_task(self, record: Record, work: Coroutine[Any, Any, None]) -> None:
-        """Run it as the migration's task; an error that nobody handles is a bug, and is told."""
-        task = asyncio.create_task(work, name=f"migration {record.id}")
-        self._tasks[record.id] = task
-
-        def done(task: asyncio.Task[None]) -> None:
-            self._tasks.pop(record.id, None)
-            if not task.cancelled() and (error := task.exception()):
-                log.error("bug", migration=record.id, guest=record.guest, exc_info=error)
-
-        task.add_done_callback(done)
+        """Run it as the migration's task."""
+        task = self._tasks[record.id] = launched(work, record.id)
+        task.add_done_callback(lambda _: self._tasks.pop(record.id, None))
 
     def _launch(self, plan: Plan, destination: str) -> Picture:
         record = plan.record
@@ -207,7 +185,7 @@ class Migrations:
         return picture
 
     async def _open(self, migration_id: str, definition: Definition, destination: str) -> Record:
-        epoch = await self._ledger.epoch(definition.name) + 1
+        epoch = await self._ledger.epoch(definition) + 1
         reach("source.open")
         record = await self._ledger.open(
             Record(
@@ -261,31 +239,6 @@ class Migrations:
                 f"add it to [nodes] in the configuration of {self._node.name}",
             )
         return self._dial(destination)
-
-    async def _require_silent(self, record: Record) -> None:
-        """NotPossible (PEER_ANSWERS) if the other host can be asked: then it must be."""
-        peer = self._dial(record.peer)
-        try:
-            answer = await peer.query(record.id, record.epoch, record.peer_incarnation)
-        except PeerLost:
-            return
-        except BmigError as error:  # whoever answers, whatever it is, is not gone
-            raise NotPossible(
-                "PEER_ANSWERS",
-                f"{record.peer} answers: {error}",
-                f"mend that; the migration settles itself when {record.peer} can tell what became"
-                " of the guest",
-                guest=record.guest,
-            ) from error
-        finally:
-            await peer.close()
-        if why_not_resolve(SourceState(record.state), answer.outcome):
-            raise NotPossible(
-                "PEER_ANSWERS",
-                f"{record.peer} answers ({answer.outcome.name}): it will be settled without you",
-                "wait; bmigctl show tells when it is settled",
-                guest=record.guest,
-            )
 
     def _settlement(self, record: Record, recorder: Recorder) -> tuple[Settlement, Definition]:
         definition = parse_toml(record.definition)

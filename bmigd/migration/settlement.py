@@ -216,7 +216,7 @@ class Settlement:
 
     async def _drop(self, record: Record, definition: Definition, event: SourceEvent) -> None:
         """What was kept; and the guest itself, if it is the destination's."""
-        await self._ledger.raise_epoch(definition.name, record.epoch)
+        await self._ledger.raise_epoch(definition, record.epoch)
         if event is SourceEvent.PEER_RUNS_IT:
             await asyncio.to_thread(self._node.store.remove, definition.name)
             reach("source.forgotten")
@@ -239,19 +239,29 @@ class Settlement:
         )
         self._finish(record, Phase.ABORTED, failure.message, failure)
 
-    async def finish_after_restart(self, record: Record, definition: Definition) -> None:
-        """The daemon was restarted before everything was done that the journal's state allows."""
-        event = SourceEvent(record.pending)
-        why = "the source's daemon was restarted"
-        record, location = await self._do(
-            *(record, definition, event, left(SOURCE_STEPS[event]), why)
-        )
-        if event is SourceEvent.PEER_RUNS_IT:
+    async def finish(self, record: Record, definition: Definition, why: str) -> None:
+        """The daemon was cut off before everything was done that the journal's state allows."""
+        location = f"on {self._node.name}"
+        if record.pending:
+            event = SourceEvent(record.pending)
+            record, location = await self._do(
+                *(record, definition, event, left(SOURCE_STEPS[event]), why)
+            )
+        if record.state == SourceState.RELEASED:
             self._finish(record, Phase.COMPLETED, f"the guest runs on {self._peer.name}", None)
             return
         reason, _, message = record.why.partition(": ")
         failure = Failure(reason, message, SOURCE, location, "migrate the guest again")
         self._finish(record, Phase.ABORTED, message, failure)
+
+    async def take_up(self, record: Record, definition: Definition) -> None:
+        """Go on from what the journal says; LocalFault while it still cannot be written."""
+        await self._ledger.probe()
+        record = await self._ledger.get(record.id) or record
+        if record.state == SourceState.LET_GO:
+            await self.settle(record, definition, None)
+        else:
+            await self.finish(record, definition, "its journal could not be written")
 
     async def resolve(self, record: Record, definition: Definition, operator: str) -> None:
         """An operator has decided."""

@@ -23,19 +23,18 @@ from bmigd.errors import LocalFault, PeerLost
 from bmigd.guests.definition import Definition
 from bmigd.journal import Record
 from bmigd.migration.check import Checked
-from bmigd.migration.handoff import SourceEvent, may_let_go
+from bmigd.migration.handoff import may_let_go
+from bmigd.migration.handover import Handover
 from bmigd.migration.ledger import Ledger
 from bmigd.migration.node import Node
-from bmigd.migration.onsite import unless_it_stops, unless_unwritten
+from bmigd.migration.onsite import unless_it_stops
 from bmigd.migration.phases import Phase
 from bmigd.migration.picture import SOURCE, Options, Part
 from bmigd.migration.ports import Answer, Delivery, Invitation, Peer, Receipt
 from bmigd.migration.recorder import Recorder, us_since
 from bmigd.migration.retreat import Retreat
 from bmigd.migration.rounds import Rounds
-from bmigd.migration.settlement import Settlement
 from bmigd.migration.silence import Silences, again_while_lost, keep_lease, unless_silent
-from bmigd.migration.steps import END, Step
 from bmigd.transfer.encoding import Encoder
 from bmigd.transfer.pacing import Pacer
 from bmigd.transfer.pages import PageTable
@@ -90,11 +89,8 @@ class SourceMigration:
         """Migrate the guest, or leave it running here and record why."""
         try:
             if await self._until_ready():
-                # Outside its try: the record may be durable even if writing it raises, so from
-                # here on no failure may resume the guest.
-                self.has_let_go = True
-                name = self.node.name
-                await asyncio.shield(unless_unwritten(self.recorder, name, self._hand_off()))
+                self.has_let_go = True  # from here on no failure may resume the guest
+                await asyncio.shield(self._handover().run())
         finally:
             await asyncio.shield(self._close())
 
@@ -204,18 +200,11 @@ class SourceMigration:
         if not may_let_go(root, receipt.memory_root):
             raise LocalFault("MEMORY_DIFFERS", f"{self.peer.name} has other memory than was sent")
 
-    async def _hand_off(self) -> None:
-        """Let the guest go, and settle with the other node what became of it."""
-        began = time.monotonic()
-        event = SourceEvent.PEER_READY
-        reach(SOURCE, event.name, Step.JOURNAL.name)
-        self._record = await self.ledger.source(self._record, event)
-        reach(SOURCE, event.name, END)
-        self.recorder.picture.ownership = self._record.state
-        self._note_parts({"let go": us_since(began)})
-        self.recorder.enter(Phase.HANDOFF, f"the guest was let go to {self.peer.name}")
-        settlement = Settlement(self.node, self.peer, self.ledger, self.recorder, self._outgoing)
-        await settlement.settle(self._record, self.plan.definition, (self._parts, self._down_since))
+    def _handover(self) -> Handover:
+        return Handover(
+            *(self.plan.definition, self.node, self.peer, self.ledger, self.recorder),
+            *(self._outgoing, self._record, self._parts, self._down_since),
+        )
 
     async def _retreat(self, error: BaseException) -> None:
         """The guest runs here again, then everybody is told."""

@@ -13,7 +13,7 @@ tests/sim explores these same tables exhaustively.
 from collections.abc import Iterator, Mapping
 from enum import Enum
 
-from bmigd.migration.handoff import DestinationEvent, SourceEvent, SourceState
+from bmigd.migration.handoff import DestinationEvent, DestinationState, SourceEvent, SourceState
 
 END = "end"  # the point after the last step
 
@@ -49,6 +49,14 @@ DESTINATION_STEPS: Mapping[DestinationEvent, tuple[Step, ...]] = {
     # Dropped last: with the supervisor goes the proof that the guest never ran.
     DestinationEvent.NEVER_RAN: (Step.JOURNAL, Step.DROP, Step.CLOSE),
     DestinationEvent.WITHDRAWN: (Step.JOURNAL, Step.DROP, Step.CLOSE),
+}
+
+
+# What ended a destination's migration that is in this state.
+ENDED_BY: Mapping[DestinationState, DestinationEvent] = {
+    DestinationState.RUNNING: DestinationEvent.GUEST_RUNS,
+    DestinationState.REFUSED: DestinationEvent.WITHDRAWN,
+    DestinationState.RETURNED: DestinationEvent.NEVER_RAN,
 }
 
 

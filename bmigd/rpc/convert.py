@@ -159,8 +159,9 @@ def fitting(messages: Iterable[AnyMessage]) -> tuple[list[AnyMessage], bool]:
 
 def guest_to(view: GuestView) -> guest_pb2.Guest:
     """A guest as a node sees it."""
+    nameless = guest_pb2.GuestDefinition(name=view.name)
     return guest_pb2.Guest(
-        definition=definition_to(view.definition),
+        definition=definition_to(view.definition) if view.definition else nameless,
         state=view.state,  # type: ignore[arg-type]
         epoch=view.epoch,
         migration_id=view.migration_id,

@@ -82,6 +82,7 @@ class GuestServicer(guest_pb2_grpc.GuestServiceServicer):
                 guest=first.name,
                 location=f"stopped on {self._node.name}",
             )
+        assert view.definition, "it runs"
         directory = self._node.driver(view.definition).console_directory(first.name)
         history, reader, writer = await Supervision(directory).console()
         typing = asyncio.create_task(_type(request_iterator, writer))

@@ -57,11 +57,9 @@ class NodeServicer(node_pb2_grpc.NodeServiceServicer):
         """The guests that the caller may see."""
         self._access.reader(None)
         views = await self._inventory.all()
-        seen = self._access.visible(view.definition.name for view in views)
+        seen = self._access.visible(view.name for view in views)
         guests, has_more = fitting(
-            guest_to(view)
-            for view in views
-            if view.definition.name in seen and view.definition.name > request.after
+            guest_to(view) for view in views if view.name in seen and view.name > request.after
         )
         return node_pb2.ListGuestsResponse(guests=guests, has_more=has_more)
 

@@ -28,6 +28,7 @@ from bmigd.migration.handoff import (
     after_restart,
     answer,
     is_for,
+    is_withdrawn,
     may_let_go,
     on_lease_over,
     on_request,
@@ -256,3 +257,10 @@ def test_a_restart_only_makes_legal_moves(state: DestinationState, found: Eviden
     event = after_restart(state, found)
     if event:
         advance_destination(state, event)
+
+
+def test_a_source_that_could_not_write_goes_on_only_when_the_other_node_never_will() -> None:
+    assert {one for one in (*Outcome, None) if is_withdrawn(one)} == {
+        Outcome.REFUSED,
+        Outcome.RETURNED,
+    }

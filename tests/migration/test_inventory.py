@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
-from bmigd.errors import NotPossible, Unknown
-from bmigd.migration.inventory import Inventory
+from bmigd.errors import LocalFault, NotPossible, Unknown
+from bmigd.migration.inventory import GuestState, Inventory
 from bmigd.migration.node import Node
+from bmigd.rpc.convert import guest_to
 from tests.migration.node import DEVICES, guest, ledger_of, make_node
 
 
@@ -54,3 +55,21 @@ async def test_a_device_that_reaches_the_host_is_refused_by_name(
     node.store.add(reaching)  # defined before it was refused
     with pytest.raises(NotPossible, match=device["emulation"]):
         await inventory.start(reaching.name)
+
+
+async def test_a_description_that_cannot_be_read_hides_no_other_guest(
+    inventory: Inventory, node: Node, tmp_path: Path
+) -> None:
+    node.store.add(guest(node))
+    (tmp_path / "state/guests/broken.toml").write_text("name = ")
+    (tmp_path / "state/guests/strange.toml").write_bytes(b"\xff\xfe")
+    seen = {view.name: view for view in await inventory.all()}
+    assert set(seen) == {guest(node).name, "broken", "strange"}
+    assert seen[guest(node).name].state is GuestState.STOPPED
+    for name in ("broken", "strange"):
+        assert seen[name].state is GuestState.FAILED
+        assert f"guests/{name}.toml" in seen[name].detail
+        assert guest_to(seen[name]).definition.name == name
+    with pytest.raises(LocalFault, match=r"broken\.toml") as fault:
+        await inventory.start("broken")
+    assert fault.value.reason == "DEFINITION_UNREADABLE"

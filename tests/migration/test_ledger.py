@@ -5,10 +5,13 @@ whose steps are not all done stays pending until it is closed.
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from uuid import UUID, uuid4
 
 import pytest
 
 from bmigd import journal
+from bmigd.errors import LocalFault
+from bmigd.guests.definition import MIB, Definition, make
 from bmigd.journal import Journal, Record
 from bmigd.migration.handoff import DestinationEvent, IllegalMove, SourceEvent
 from bmigd.migration.ledger import Ledger
@@ -57,3 +60,41 @@ async def test_an_illegal_move_is_not_written(ledger: Ledger) -> None:
     with pytest.raises(IllegalMove):
         await ledger.destination(record, DestinationEvent.GUEST_RUNS)
     assert await ledger.get("m2") == record
+
+
+async def test_a_move_that_may_have_been_written_may_be_written_again(
+    ledger: Ledger, tmp_path: Path
+) -> None:
+    record = await ledger.open(SOURCE)
+    mark = tmp_path / "journal.mark"
+    kept = mark.rename(tmp_path / "kept")
+    mark.symlink_to("/dev/null")  # which the kernel refuses to sync
+    with pytest.raises(LocalFault, match="JOURNAL_UNWRITABLE"):
+        await ledger.source(record, SourceEvent.FAILED, "why")
+    there = await ledger.get("m1")
+    assert there
+    assert there.state == "ABORTED"  # it was written, and that was not known
+    kept.rename(mark)
+    again = await ledger.source(record, SourceEvent.FAILED, "why")
+    assert (again.state, again.pending, again.why) == ("ABORTED", SourceEvent.FAILED, "why")
+    with pytest.raises(IllegalMove):  # now it is known
+        await ledger.source(record, SourceEvent.FAILED, "why")
+
+
+async def test_a_new_guest_of_an_old_name_has_no_past(ledger: Ledger) -> None:
+    old, new = guest(uuid=uuid4()), guest(uuid=uuid4())
+    await ledger.raise_epoch(old, 5)
+    assert (await ledger.epoch(old), await ledger.epoch(new)) == (5, 0)
+
+
+def guest(uuid: UUID) -> Definition:
+    return make(
+        {
+            "name": "vm1",
+            "uuid": uuid,
+            "driver": "bhyve",
+            "memory_bytes": 64 * MIB,
+            "firmware": {"bootrom": "/rom"},
+            "devices": [],
+        }
+    )

@@ -87,6 +87,10 @@ def _always_lets_go(root: bytes, receipt_root: bytes | None) -> bool:
     return True
 
 
+def _goes_on_unwritten(outcome: Outcome | None) -> bool:
+    return outcome is None or handoff.is_withdrawn(outcome)
+
+
 def _resolves_always(state: SourceState, outcome: Outcome | None) -> str:
     return "" if state is S.LET_GO else handoff.why_not_resolve(state, outcome)
 
@@ -154,6 +158,10 @@ MUTATIONS = (
     ),
     Mutation(
         4, "a source that let go gives up by itself", Rules(after_let_go=_gives_up), BY_ITSELF
+    ),
+    Mutation(
+        *(4, "a source that could not write LET_GO goes on by itself"),
+        *(Rules(is_withdrawn=_goes_on_unwritten), BY_ITSELF),
     ),
     Mutation(
         *(5, "a crash in STARTED counts as never run"),

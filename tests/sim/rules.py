@@ -34,6 +34,7 @@ class Rules(NamedTuple):
     on_lease_over: Callable[[D], DestinationEvent | None] = handoff.on_lease_over
     may_let_go: Callable[[bytes, bytes | None], bool] = handoff.may_let_go
     after_let_go: Callable[[Outcome | None, int], SourceEvent | Ask] = handoff.after_let_go
+    is_withdrawn: Callable[[Outcome | None], bool] = handoff.is_withdrawn
     why_not_resolve: Callable[[S, Outcome | None], str] = handoff.why_not_resolve
     why_not_open: Callable[[Mark, Mark | None], str] = handoff.why_not_open
     after_restart: Callable[[D, Evidence], DestinationEvent | None] = handoff.after_restart

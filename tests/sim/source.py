@@ -50,6 +50,7 @@ class Source(NamedTuple):
     receipt: bool = False
     ask: Ask = Ask.COMMIT
     commits: int = 0
+    is_unwritten: bool = False  # LET_GO could not be written; it may be durable all the same
     is_afresh: bool = False  # the guest was started from its firmware
     went_on: bool = False  # the guest has run here since it was suspended
     let_go: bool = False
@@ -66,6 +67,8 @@ def moves(rules: Rules, s: Source) -> Iterator[Move[Source]]:
         yield from _restarts(rules, s)
     elif s.plan:
         yield from _steps(rules, s, *s.plan)
+    elif s.is_unwritten:
+        yield from _waits_for_its_disk(rules, s)
     elif s.journal is SourceState.MIGRATING and s.is_copying:
         yield from _migrates(rules, s)
     elif s.journal is SourceState.LET_GO:
@@ -78,6 +81,10 @@ def hears(rules: Rules, s: Source, message: Message) -> Iterator[Move[Source]]:
     """What a message does when it arrives."""
     label = f"source hears {message.name}"
     if not s.is_up or s.plan:
+        return
+    if s.is_unwritten:
+        if message in OUTCOMES:
+            yield from _goes_on_unwritten(rules, label, s, OUTCOMES[message])
         return
     if s.journal is SourceState.LET_GO and message in OUTCOMES:
         yield Move(label, _settles(rules, s, OUTCOMES[message]))
@@ -99,7 +106,7 @@ def resolves(rules: Rules, s: Source, outcome: Outcome | None) -> Source | None:
 def is_at_rest(s: Source) -> bool:
     """Whether nothing is left to do."""
     open_ = s.journal in (SourceState.MIGRATING, SourceState.LET_GO)
-    return s.is_up and not (open_ or s.plan or s.pending)
+    return s.is_up and not (open_ or s.plan or s.pending or s.is_unwritten)
 
 
 def _begins(rules: Rules, s: Source, event: SourceEvent) -> Source:
@@ -119,6 +126,23 @@ def _migrates(rules: Rules, s: Source) -> Iterator[Move[Source]]:
         yield Move("source is about to let go", _begins(rules, s, SourceEvent.PEER_READY))
 
 
+def _waits_for_its_disk(rules: Rules, s: Source) -> Iterator[Move[Source]]:
+    yield Move("source, unwritten, asks to withdraw", s, Message.ABORT)
+    yield from _goes_on_unwritten(rules, "source, unwritten, hears nothing", s, None)
+    mended = s._replace(is_unwritten=False)
+    if s.journal is SourceState.MIGRATING:
+        mended = _begins(rules, mended, SourceEvent.FAILED)
+    yield Move("source's disk is mended", mended)
+
+
+def _goes_on_unwritten(
+    rules: Rules, label: str, s: Source, outcome: Outcome | None
+) -> Iterator[Move[Source]]:
+    if rules.is_withdrawn(outcome):
+        told = outcome in (Outcome.REFUSED, Outcome.RETURNED)
+        yield from _brought_back(label, s._replace(may_run=s.may_run or told))
+
+
 def _settles(rules: Rules, s: Source, outcome: Outcome | None) -> Source:
     step = rules.after_let_go(outcome, s.commits)
     if isinstance(step, Ask):
@@ -135,7 +159,13 @@ def _steps(
     label = f"source ({event.value}): {step.value}"
     match step:
         case Step.JOURNAL:
-            yield Move(label, _journals(rules, after, event))
+            written = _journals(rules, after, event)
+            yield Move(label, written)
+            if event is SourceEvent.PEER_READY:
+                lost = after._replace(is_unwritten=True, is_copying=False, receipt=False)
+                durable = written._replace(is_unwritten=True)
+                yield Move(f"{label}: it cannot be written", lost, price=Price.FAULT)
+                yield Move(f"{label}: it cannot be written, and is", durable, price=Price.FAULT)
         case Step.BRING_BACK:
             yield from _brought_back(label, after)
         case Step.START:
@@ -191,7 +221,7 @@ def _process(s: Source) -> Iterator[Move[Source]]:
 
 def _befalls(s: Source) -> Iterator[Move[Source]]:
     down = s._replace(is_up=False, plan=None, is_copying=False, receipt=False)
-    down = down._replace(ask=Ask.COMMIT, commits=0)
+    down = down._replace(ask=Ask.COMMIT, commits=0, is_unwritten=False)
     if s.disk is Disk.GOOD and s.journal:
         lost = down._replace(disk=Disk.GONE)
         yield Move("source's journal is lost", lost, price=Price.JOURNAL)

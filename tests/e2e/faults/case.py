@@ -140,7 +140,8 @@ class Case:
 
     def _require_one_copy(self, owner: Node, other: Node) -> None:
         world = self.bench.world
-        assert world.where(GUEST) == {owner.name: RUNNING}
+        where = world.where(GUEST)
+        assert where == {owner.name: RUNNING}, where
         world.require_clean(other.name)
         eventually(lambda: not self._too_much(owner), 10, f"only {GUEST} on {owner.name}")
 

@@ -10,11 +10,12 @@ from contextlib import AbstractContextManager, ExitStack
 import pytest
 
 from tests.cluster import Node, eventually
-from tests.e2e.faults.bench import await_death, await_stop, kill, order
+from tests.e2e.faults.bench import GUEST, await_death, await_stop, kill, order
 from tests.e2e.faults.case import Case
 from tests.e2e.faults.conftest import Benches
 from tests.e2e.faults.disks import DAMAGES, copy_of, damaged, full, on_a_small_disk, unsynced
 from tests.e2e.faults.results import Name, keep
+from tests.e2e.way import await_pulse
 
 pytestmark = pytest.mark.e2e
 
@@ -64,7 +65,7 @@ def make_small(benches: Benches) -> Iterator[None]:
 def _fails_at(
     case: Case, point: str, trouble: Callable[[Node], AbstractContextManager[None]]
 ) -> None:
-    """A journal cannot be written at a point; later it can again, and its daemon is restarted."""
+    """A journal cannot be written at a point; later it can again, and nobody restarts a daemon."""
     victim = case.side(point.partition(".")[0])
     before = victim.log.count("JOURNAL_UNWRITABLE")
     order(victim, point, number="SIGSTOP")
@@ -75,8 +76,6 @@ def _fails_at(
         assert victim.process
         kill(victim.process.pid, signal.SIGCONT)
         eventually(lambda: victim.log.count("JOURNAL_UNWRITABLE") > before, what="a word on it")
-    victim.stop()
-    victim.start()
 
 
 @pytest.mark.usefixtures("small")
@@ -104,8 +103,38 @@ def test_a_journal_that_cannot_be_written_is_what_the_migration_waits_for(case: 
         eventually(lambda: "in doubt since" in world.ctl("list").stdout, what="doubt")
         assert f"waiting for the journal of {case.source.name}" in world.ctl("list").stdout
         assert "do next:  free space on its disk" in world.ctl("show", case.id).stdout
-    case.source.stop()
-    case.source.start()
+        # Nothing was committed, and the other node has refused for good: the guest need not wait.
+        await_pulse(world, GUEST, case.source.name, case.beats)
+    case.settle("stayed")
+
+
+def test_a_guest_whose_letting_go_was_not_written_goes_on_once_though_the_daemon_dies(
+    case: Case,
+) -> None:
+    order(case.source, "source.PEER_READY.JOURNAL", number="SIGSTOP")
+    case.begin()
+    await_stop(case.source)
+    with unsynced(case.source):
+        case.strike()
+        assert case.source.process
+        kill(case.source.process.pid, signal.SIGCONT)
+        await_pulse(case.bench.world, GUEST, case.source.name, case.beats)
+        case.source.stop(signal.SIGKILL)
+    case.source.start()  # its journal says LET_GO, which is durable, and the guest runs here
+    case.settle("stayed")
+
+
+def test_a_daemon_that_waits_for_its_journal_can_be_stopped(case: Case) -> None:
+    order(case.destination, "destination.EXECUTING.JOURNAL", number="SIGSTOP")
+    case.begin()
+    await_stop(case.destination)
+    with unsynced(case.destination):
+        case.strike()
+        assert case.destination.process
+        kill(case.destination.process.pid, signal.SIGCONT)
+        eventually(lambda: case.destination.log.count('"stuck"'), what="a word on it")
+        assert case.destination.stop() == 0
+    case.destination.start()
     case.settle()
 
 
