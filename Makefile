@@ -63,7 +63,7 @@ soak: $(READY) ## 200 migrations under random faults; SOAK="--seed 7 --minutes 8
 
 faults: $(READY) ## the fault matrix; its results become a table of docs/FAILURES.md
 	rm -f docs/faults.json
-	BMIG_FAULT_RESULTS=docs/faults.json $(BIN)/python -m pytest tests/e2e/faults
+	BMIG_FAULT_RESULTS=docs/faults.json $(BIN)/python -m pytest tests/e2e/faults tests/e2e/network
 	$(BIN)/python -m docs.faults
 
 demo: $(READY) ## a running guest moves from host1 to host2 and back

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from tests.cluster import eventually
+from tests.e2e.faults.results import Name
 from tests.e2e.network.proxy import Mode
 from tests.e2e.network.world import ANYHOW, World, mended, network
 from tests.e2e.relay import Sound
@@ -48,6 +49,13 @@ def stopped(world: World, way: Way) -> None:
 
 
 FAULTS = [half_open, deaf, dumb, reset, stopped]
+NAMES: dict[Fault, str] = {
+    half_open: "connection half open",
+    deaf: "only the way there is cut",
+    dumb: "only the way back is cut",
+    reset: "connection cut and refused",
+    stopped: "destination's daemon stopped",
+}
 
 
 @pytest.fixture(name="world", scope="module")
@@ -94,6 +102,7 @@ def test_a_copy_is_told_to_be_interrupted_within_ten_seconds_and_goes_on(
         ended = world.shown(begun, way.source)
         assert ended["phase"] == "PHASE_COMPLETED", ended["failure"]
         assert ended["report"]["interruptions"][0]["heard_again"]
+        world.note(Name(NAMES[fault], "precopy", "between"), way, begun, since_s)
 
 
 @pytest.mark.parametrize("fault", [half_open, stopped], ids=lambda fault: fault.__name__)
@@ -126,6 +135,7 @@ def test_a_node_that_falls_silent_while_it_makes_room_is_noticed_and_asked_again
         assert world.await_phase(way, begun, "PHASE_COMPLETED", "PHASE_ABORTED") == (
             "PHASE_COMPLETED"
         )
+        world.note(Name(NAMES[fault], "preparing", "between"), way, begun, at.at_s[0])
 
 
 @pytest.mark.parametrize(
@@ -140,6 +150,7 @@ def test_a_node_that_falls_silent_while_it_makes_room_is_noticed_and_asked_again
 def test_silence_while_the_guest_is_down_brings_it_back_within_two_seconds(
     world: World, when: str, fault: Fault
 ) -> None:
+    since_s, at = 0.0, At("", lambda: None)
     with mended(world) as way:
         source = world.relays[way.source]
         if when == "suspend":
@@ -147,8 +158,9 @@ def test_silence_while_the_guest_is_down_brings_it_back_within_two_seconds(
             begun = world.cluster.start_migration("vm1", way.destination, *ANYHOW)
             world.await_logged(way.source, begun, "phase switchover")
             fault(world, way)
+            since_s = time.time()
         else:
-            source.damage = At("DeliverState", lambda: fault(world, way))
+            source.damage = at = At("DeliverState", lambda: fault(world, way))
             begun = world.cluster.start_migration("vm1", way.destination, *ANYHOW)
         world.await_phase(way, begun, "PHASE_ABORTED", "PHASE_COMPLETED")
         ended = world.shown(begun, way.source)
@@ -166,6 +178,8 @@ def test_silence_while_the_guest_is_down_brings_it_back_within_two_seconds(
         assert silent_s < NOTICED_DOWN_S
         world.mend()
         assert world.cluster.where("vm1")[way.source] == RUNNING
+        since_s = since_s or at.at_s[0]
+        world.note(Name(NAMES[fault], f"switchover, {when}", "between"), way, begun, since_s)
 
 
 @dataclass
@@ -227,3 +241,4 @@ def test_a_node_that_falls_silent_on_a_commit_is_in_doubt_soon_and_settled_when_
         assert interruption["guest_down"]
         assert interruption["heard_again"]
         assert phase == "PHASE_COMPLETED"
+        world.note(Name(NAMES[fault], "Commit", "between"), way, begun, at.at_s[0])

@@ -3,12 +3,14 @@ being served: exactly one copy runs in the end, both sides say so, and the next 
 """
 
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
 
+from tests.e2e.faults.results import Name
 from tests.e2e.network.world import ANYHOW, World, mended, network
 from tests.e2e.relay import Lost, Sound
 from tests.e2e.way import RUNNING, Way
@@ -32,6 +34,7 @@ class Losing(Sound):
     methods: set[str]
     what: str
     lost: list[str] = field(default_factory=list)
+    at_s: list[float] = field(default_factory=list)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def requests(self, method: str, messages: Iterator[bytes]) -> Iterator[bytes]:
@@ -54,6 +57,7 @@ class Losing(Sound):
                 return False
             self.methods.remove(method)
             self.lost.append(method)
+            self.at_s.append(time.time())
             return True
 
 
@@ -85,6 +89,8 @@ def test_a_guest_moves_though_a_message_is_lost(world: World, methods: set[str],
         here = on_both_sides(world, way, begun, "PHASE_COMPLETED")
         assert set(losing.lost) == methods
         assert not here.get("failure")
+        name = Name(f"{what} lost", " and ".join(sorted(methods)), "between")
+        world.note(name, way, begun, losing.at_s[0])
         parts = {part["name"] for part in here["report"]["downtime_parts"]}
         assert {"suspend", "last pass", "compare memory", "start", "take over"} <= parts
         told = {one["waited_for"] for one in here["report"].get("interruptions", ())}
@@ -106,3 +112,4 @@ def test_a_cancelled_guest_stays_though_the_message_is_lost(world: World, what: 
         way.next_one_works(*ANYHOW)  # which ends whatever was left of it there
         here = on_both_sides(world, way, begun, "PHASE_ABORTED")
         assert here["failure"]["reason"] == "CANCELLED"
+        world.note(Name(f"{what} lost", "Abort", "between"), way, begun, losing.at_s[0])

@@ -16,6 +16,7 @@ from typing import Any, cast
 import tomli_w
 
 from tests.cluster import Cluster, cluster, eventually
+from tests.e2e.faults.results import Name, Result, keep
 from tests.e2e.network.proxy import Mode, Proxy, proxy
 from tests.e2e.relay import Relay, Sound, relay
 from tests.e2e.way import RUNNING, Way, await_pulse, restart
@@ -51,6 +52,14 @@ class World:
         done = self.cluster.ctl("show", migration_id, "--node", node, "--json")
         lines = [json.loads(line) for line in done.stdout.splitlines()]
         return cast("dict[str, Any]", next(one["migration"] for one in lines if "migration" in one))
+
+    def note(self, name: Name, way: Way, migration_id: str, since_s: float) -> None:
+        """Keep what a fault of that time (seconds since 1970) came to, as the source tells it."""
+        ended = self.shown(migration_id, way.source)
+        outcome = "moved" if ended["phase"] == "PHASE_COMPLETED" else "stayed"
+        settle_s = int(ended["ended_at_ms"]) / 1000 - since_s
+        downtime_s = int(ended["report"].get("downtime_us", 0)) / 1e6
+        keep(name, Result(outcome, max(0.0, settle_s), downtime_s))
 
     def await_on(self, node: str, migration_id: str, phase: str) -> dict[str, Any]:
         """A migration as a node tells it, once it is in that phase."""
