@@ -69,6 +69,9 @@ faults: $(READY) ## the fault matrix; its results become a table of docs/FAILURE
 demo: $(READY) ## a running guest moves from host1 to host2 and back
 	$(BIN)/python -m tests.demo
 
+guest: $(READY) ## the Linux guest for QEMU, from Debian's packages, in .guest
+	$(BIN)/python -m tests.linuxguest
+
 bench: $(READY) ## throughput beside a bare stream; see bench/
 	$(BIN)/python -m bench.throughput
 
@@ -79,6 +82,6 @@ docs: $(READY) ## redraw what the documents take from the code
 check: lint types proto-check test sim e2e demo ## everything that CI runs
 
 clean: ## remove what was made here
-	rm -rf .venv .demo .stubs tests/interop/node_modules certs/out .coverage .mypy_cache .ruff_cache .pytest_cache
+	rm -rf .venv .demo .guest .stubs tests/interop/node_modules certs/out .coverage .mypy_cache .ruff_cache .pytest_cache
 
-.PHONY: soak faults sim help setup proto proto-check proto-baseline certs lint types test e2e demo bench docs check clean
+.PHONY: guest soak faults sim help setup proto proto-check proto-baseline certs lint types test e2e demo bench docs check clean

@@ -22,7 +22,9 @@ _FACTOR = 0xD6E8FEB86659FD93
 _ASCII_SHIFT = 0x0303030303030303
 _DISK_SALT = 0x6469736B6469736B
 _BATCH = 1 << 15
-_HEARTBEAT = re.compile(rb"^HB n=(\d+) chain=([0-9a-f]{16}) bad=(\d+)\r?\n", re.MULTILINE)
+_HEARTBEAT = re.compile(
+    rb"^HB n=(\d+) chain=([0-9a-f]{16}) bad=(\d+)(?: up=[0-9.]+)?\r?\n", re.MULTILINE
+)
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 POLL_S = 0.01
-_LINE = re.compile(rb"^(?:BOOT .*|HB n=(\d+) chain=([0-9a-f]{16}) bad=(\d+))\r?\n", re.MULTILINE)
+_LINE = re.compile(
+    rb"^(?:BOOT .*|HB n=(\d+) chain=([0-9a-f]{16}) bad=(\d+)(?: up=[0-9.]+)?)\r?\n", re.MULTILINE
+)
 
 
 @dataclass(frozen=True)
