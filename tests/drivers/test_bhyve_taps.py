@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from bmigd.drivers.bhyve.taps import Taps
+from bmigd.drivers.bhyve.taps import BhyveTaps
 from bmigd.errors import LocalFault, StartFailed
 from tests.drivers.bed import Fault, nothing_left, received, suspended
 from tests.drivers.bhyve_bed import DEVICES, BhyveBed, BhyveNode
@@ -54,7 +54,7 @@ class Host:
         self.ifconfig = directory / "ifconfig"
         self.ifconfig.write_text(IFCONFIG)
         self.ifconfig.chmod(0o700)
-        self.taps = Taps(self.ifconfig, NETWORKS, directory / "notes")
+        self.taps = BhyveTaps(self.ifconfig, NETWORKS, directory / "notes")
 
     def calls(self) -> list[str]:
         """What it was asked since it was last looked at."""
@@ -188,7 +188,7 @@ async def test_a_tap_that_cannot_be_removed_stays_noted(host: Host) -> None:
 
 
 async def test_a_network_that_is_not_configured_is_named(host: Host) -> None:
-    taps = Taps(host.ifconfig, {}, host.directory / "notes")
+    taps = BhyveTaps(host.ifconfig, {}, host.directory / "notes")
     with pytest.raises(LocalFault, match="'lan'") as fault:
         await taps.ensure(GUEST)
     assert fault.value.reason == "NETWORK_MISSING"
@@ -196,7 +196,7 @@ async def test_a_network_that_is_not_configured_is_named(host: Host) -> None:
 
 
 async def test_a_missing_ifconfig_is_named(tmp_path: Path) -> None:
-    taps = Taps(tmp_path / "nothing", NETWORKS, tmp_path)
+    taps = BhyveTaps(tmp_path / "nothing", NETWORKS, tmp_path)
     with pytest.raises(LocalFault, match="cannot run") as fault:
         await taps.ensure(GUEST)
     assert fault.value.reason == "TAP_FAILED"
@@ -229,7 +229,7 @@ async def test_a_guest_has_its_tap_while_it_runs_and_not_longer(bed: BhyveBed) -
     await node.start()
     assert host.interfaces() == ["tap0"]
     notes = json.loads((node.directory / "db/taps/web1.json").read_text())
-    assert notes == {MAC: "tap0"}
+    assert notes == {MAC: {"interface": "tap0", "bridge": "bridge0"}}
     await node.driver.stop(bed.definition, force=True, timeout_s=0)
     assert host.interfaces() == []
     await nothing_left(node)

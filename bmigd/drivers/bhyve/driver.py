@@ -13,7 +13,7 @@ from bmigd.drivers.bhyve.incoming import BhyveIncoming
 from bmigd.drivers.bhyve.outgoing import BhyveOutgoing
 from bmigd.drivers.bhyve.programs import Programs
 from bmigd.drivers.bhyve.site import Site
-from bmigd.drivers.bhyve.taps import Taps
+from bmigd.drivers.bhyve.taps import BhyveTaps
 from bmigd.errors import NotPossible
 from bmigd.guests.definition import Definition
 from bmigd.guests.supervision import SOCKET_PATH_BYTES, Supervision
@@ -40,7 +40,7 @@ class BhyveDriver:
         self._programs = Programs(config)
         self._node = node
         self._storage = storage
-        self._taps = Taps(config.ifconfig, networks, node.state_dir / "taps")
+        self._taps = BhyveTaps(config.ifconfig, networks, node.state_dir / "taps")
         self._probe = functools.cache(self._programs.probe)
 
     async def facts(self) -> DriverFacts:

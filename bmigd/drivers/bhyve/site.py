@@ -9,7 +9,7 @@ from pathlib import Path
 from bmigd.drivers.base import Region
 from bmigd.drivers.bhyve.command import bhyve_argv, regions
 from bmigd.drivers.bhyve.programs import Programs
-from bmigd.drivers.bhyve.taps import Taps
+from bmigd.drivers.bhyve.taps import BhyveTaps
 from bmigd.errors import StartFailed, Taken
 from bmigd.guests.definition import Definition
 from bmigd.guests.supervision import Supervision, VmmStatus
@@ -24,7 +24,7 @@ class Site:
     definition: Definition
     programs: Programs
     supervision: Supervision
-    taps: Taps
+    taps: BhyveTaps
     spool: Path
     storage: Mapping[str, Path]
 
