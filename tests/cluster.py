@@ -11,7 +11,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -22,6 +22,7 @@ from typing import Any, cast
 import tomli_w
 
 from certs import authority
+from tests.netlab import Place
 from tests.oracle import Verdict, check_heartbeats, params_of, parse_heartbeats
 
 BIN = Path(sys.executable).parent
@@ -55,6 +56,12 @@ class Node:
     process: subprocess.Popen[bytes] | None = None
     starts: int = 0
     environment: dict[str, str] = field(default_factory=dict)  # beside our own
+    place: Place | None = None  # a network namespace
+
+    @property
+    def address(self) -> str:
+        """Where it listens."""
+        return f"{self.place.address if self.place else '127.0.0.1'}:{self.port}"
 
     @property
     def config_path(self) -> Path:
@@ -81,7 +88,7 @@ class Node:
         """Start the daemon, whatever becomes of it."""
         with (self.directory / "log").open("ab") as log:
             self.process = subprocess.Popen(
-                [BIN / "bmigd", "--config", self.config_path],
+                [*within(self.place), BIN / "bmigd", "--config", self.config_path],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -104,6 +111,11 @@ class Node:
         return status
 
 
+def within(place: Place | None) -> tuple[str, ...]:
+    """The beginning of a command that runs in a place."""
+    return place.within if place else ()
+
+
 def _patient(options: tuple[str, ...]) -> tuple[str, ...]:
     """On a busy machine a guest may be down for longer than by default, unless a test says."""
     if "--downtime-limit" in options or "--on-timeout" in options:
@@ -117,6 +129,7 @@ class Cluster:
 
     directory: Path
     nodes: dict[str, Node] = field(default_factory=dict)
+    places: Mapping[str, Place] = field(default_factory=dict)  # of nodes, and of "operator"
 
     @property
     def certs(self) -> Path:
@@ -137,7 +150,7 @@ class Cluster:
             authority.issue_node(self.certs, name)
             directory = self.directory / name
             directory.mkdir()
-            self.nodes[name] = Node(name, directory, free_port())
+            self.nodes[name] = Node(name, directory, free_port(), place=self.places.get(name))
         for node in self.nodes.values():
             subprocess.run([sys.executable, "-m", "microvm", "install", node.home], check=True)
             self.configure(node, **changes)
@@ -150,11 +163,11 @@ class Cluster:
 
     def configure(self, node: Node, **changes: Any) -> None:
         """Write a node's configuration file."""
-        others = {n.name: f"127.0.0.1:{n.port}" for n in self.nodes.values() if n is not node}
+        others = {n.name: n.address for n in self.nodes.values() if n is not node}
         content: dict[str, Any] = {
             "node": {
                 "name": node.name,
-                "listen": f"127.0.0.1:{node.port}",
+                "listen": node.address,
                 "state_dir": "state",
                 "spool_dir": "spool",
                 "run_dir": "run",
@@ -189,7 +202,7 @@ class Cluster:
             "ca": str(self.certs / "ca.pem"),
             "certificate": str(self.certs / f"operators/{operator}.pem"),
             "key": str(self.certs / f"operators/{operator}.key"),
-            "nodes": {n.name: f"127.0.0.1:{n.port}" for n in self.nodes.values()},
+            "nodes": {n.name: n.address for n in self.nodes.values()},
         }
         path.write_text(tomli_w.dumps(content))
         return path
@@ -199,12 +212,17 @@ class Cluster:
         for node in self.nodes.values():
             node.start()
 
+    def bmigctl(self, operator: str = "alice") -> list[str | Path]:
+        """The beginning of a command of an operator."""
+        config = self.directory / f"{operator}.toml"
+        return [*within(self.places.get("operator")), BIN / "bmigctl", "--config", config]
+
     def ctl(
         self, *arguments: str, operator: str = "alice", check: bool = True, timeout_s: float = 120
     ) -> subprocess.CompletedProcess[str]:
         """Run bmigctl."""
         done = subprocess.run(
-            [BIN / "bmigctl", "--config", self.directory / f"{operator}.toml", *arguments],
+            [*self.bmigctl(operator), *arguments],
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -380,10 +398,12 @@ def _pids_below(directory: Path) -> list[int]:
 
 
 @contextmanager
-def cluster(names: list[str], **changes: Any) -> Iterator[Cluster]:
+def cluster(
+    names: list[str], places: Mapping[str, Place] | None = None, **changes: Any
+) -> Iterator[Cluster]:
     """A running cluster, gone afterwards."""
     base = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
-    made = Cluster(Path(mkdtemp(prefix="bmig-", dir=base)))
+    made = Cluster(Path(mkdtemp(prefix="bmig-", dir=base)), places=places or {})
     try:
         made.make(names, **changes)
         made.start()

@@ -51,6 +51,11 @@ class Lab:
     switch: Place
 
     @property
+    def places(self) -> dict[str, Place]:
+        """Of daemons by name, and of the operator: for tests.cluster."""
+        return {**self.hosts, "operator": self.client}
+
+    @property
     def hosts(self) -> dict[str, Place]:
         """The hosts, by name."""
         return {"host1": self.host1, "host2": self.host2}
