@@ -12,6 +12,7 @@ from bmigd.drivers.base import OutgoingGuest
 from bmigd.errors import BmigError, LocalFault
 from bmigd.guests.definition import Definition
 from bmigd.journal import Record
+from bmigd.migration.blackout import Blackout
 from bmigd.migration.handoff import SourceEvent, SourceState, is_withdrawn
 from bmigd.migration.ledger import Ledger
 from bmigd.migration.node import Node
@@ -36,8 +37,7 @@ class Handover:
     recorder: Recorder
     outgoing: OutgoingGuest
     record: Record
-    parts: list[Part]
-    down_since: float  # by the monotonic clock
+    blackout: Blackout
     _unwritten: LocalFault | None = field(default=None, init=False)  # why LET_GO was not written
     _is_back: bool = field(default=False, init=False)
 
@@ -61,9 +61,9 @@ class Handover:
             raise
         reach(SOURCE, event.name, END)
         self.recorder.picture.ownership = self.record.state
-        self.parts.append(Part("let go", SOURCE, us_since(0.0) - began))
+        self.blackout.parts.append(Part("let go", SOURCE, us_since(0.0) - began))
         self.recorder.enter(Phase.HANDOFF, f"the guest was let go to {self.peer.name}")
-        await self._settlement.settle(self.record, self.definition, (self.parts, self.down_since))
+        await self._settlement.settle(self.record, self.definition, self.blackout)
 
     async def _take_up(self) -> None:
         """Go on after the journal failed; LocalFault while it still does."""
@@ -74,7 +74,7 @@ class Handover:
         if self._unwritten and there.state == SourceState.MIGRATING:
             await Retreat(
                 *(self.definition, self.node, self.peer, self.ledger, self.recorder),
-                *(self.outgoing, there, self.down_since),
+                *(self.outgoing, there, self.blackout.since_s),
             ).run(self._unwritten)
         else:
             await self._settlement.take_up(there, self.definition)
@@ -89,5 +89,5 @@ class Handover:
         if is_withdrawn(answer.outcome):
             self._waiting.location = await self._settlement.bring_back(self.definition)
             self._is_back = True
-            self.recorder.picture.report.downtime_us = us_since(self.down_since)
+            self.recorder.picture.report.downtime_us = us_since(self.blackout.since_s)
             self.recorder.event("decision", f"it was not let go: {self._waiting.location}")

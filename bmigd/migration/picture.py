@@ -25,6 +25,7 @@ class Options:
     bandwidth_limit_bytes_per_s: int = 0  # 0: none
     codec: int = 0  # a CodecId; 0: the source chooses
     verify: bool = False
+    probe_address: str = ""  # of the guest, to be asked during the switchover
 
 
 @dataclass
@@ -102,6 +103,7 @@ class Report:
     verified: bool = False
     interruptions: list[Interruption] = field(default_factory=list)
     resent_bytes: int = 0
+    network_downtime_us: int = 0  # 0: not measured
 
 
 @dataclass(frozen=True)

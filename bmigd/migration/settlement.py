@@ -16,14 +16,15 @@ from bmigd.drivers.base import OutgoingGuest
 from bmigd.errors import BmigError, Denied, PeerFault, PeerLost
 from bmigd.guests.definition import Definition
 from bmigd.journal import Record
+from bmigd.migration.blackout import Blackout
 from bmigd.migration.handoff import Ask, SourceEvent, SourceState, after_let_go
 from bmigd.migration.ledger import Ledger
 from bmigd.migration.node import Node
 from bmigd.migration.onsite import start_afresh
 from bmigd.migration.phases import Phase
-from bmigd.migration.picture import DESTINATION, SOURCE, Failure, Part
+from bmigd.migration.picture import DESTINATION, SOURCE, Failure
 from bmigd.migration.ports import Answer, Peer
-from bmigd.migration.recorder import Recorder, us_since
+from bmigd.migration.recorder import Recorder
 from bmigd.migration.silence import Silences, unless_silent
 from bmigd.migration.steps import END, SOURCE_STEPS, Step, left
 
@@ -32,8 +33,6 @@ log = structlog.get_logger()
 TELL_ABORT_S = 5.0
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.05, 2.0  # the guest is down meanwhile
 IN_DOUBT_AFTER_S = 3.0  # without an answer; before that it is only slow
-
-Blackout = tuple[list[Part], float]  # parts so far, and since when the guest is down
 
 
 class Settlement:
@@ -63,8 +62,9 @@ class Settlement:
             return  # an operator has decided meanwhile
         event, answer = found
         if event is SourceEvent.PEER_RUNS_IT:
-            self._note_downtime(blackout, answer, began)
-            await self._release(record, definition, answer.failure)
+            if blackout:
+                blackout.note(self._recorder.picture.report, began, answer.parts)
+            await self._release(record, definition, answer.failure, blackout)
         else:
             await self._reclaim(record, definition, answer.failure)
 
@@ -127,24 +127,18 @@ class Settlement:
         said = f"it says {answer.outcome.name}" if answer else trouble
         self._recorder.doubt(f"{self._peer.name} to say what became of the guest ({said})")
 
-    def _note_downtime(self, blackout: Blackout | None, answer: Answer, began: float) -> None:
-        if blackout is None:
-            return
-        parts, down_since = blackout
-        theirs_us = sum(part.duration_us for part in answer.parts)
-        ours_us = us_since(began) - theirs_us
-        report = self._recorder.picture.report
-        report.downtime_us = us_since(down_since)
-        report.downtime_parts = [*parts, Part("commit", SOURCE, max(0, ours_us)), *answer.parts]
-        told_us = sum(part.duration_us for part in report.downtime_parts)
-        report.downtime_parts.append(Part("other", SOURCE, max(0, report.downtime_us - told_us)))
-
     async def _release(
-        self, record: Record, definition: Definition, failure: Failure | None
+        self,
+        record: Record,
+        definition: Definition,
+        failure: Failure | None,
+        blackout: Blackout | None,
     ) -> None:
         """The guest is the destination's: nothing of it stays here."""
         event = SourceEvent.PEER_RUNS_IT
         record, _ = await self._do(record, definition, event, SOURCE_STEPS[event])
+        if blackout:
+            await blackout.outage.end()
         if failure:
             failure = replace(failure, location=f"on {self._peer.name}, started afresh")
         self._finish(record, Phase.COMPLETED, f"the guest runs on {self._peer.name}", failure)

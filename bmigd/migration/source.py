@@ -22,12 +22,14 @@ from bmigd.drivers.base import Memory, OutgoingGuest, Suspended
 from bmigd.errors import LocalFault, PeerLost
 from bmigd.guests.definition import Definition
 from bmigd.journal import Record
+from bmigd.migration.blackout import Blackout
 from bmigd.migration.check import Checked
 from bmigd.migration.handoff import may_let_go
 from bmigd.migration.handover import Handover
 from bmigd.migration.ledger import Ledger
 from bmigd.migration.node import Node
 from bmigd.migration.onsite import unless_it_stops
+from bmigd.migration.outage import Outage
 from bmigd.migration.phases import Phase
 from bmigd.migration.picture import SOURCE, Options, Part
 from bmigd.migration.ports import Answer, Delivery, Invitation, Peer, Receipt
@@ -83,6 +85,7 @@ class SourceMigration:
         self._record = self.plan.record
         self._seed = secrets.randbits(64)
         self._silences = Silences(self.recorder)
+        self._outage = Outage(self.recorder, self.plan.options.probe_address)
         self._waiting_for = ""  # in the blackout, in words
 
     async def run(self) -> None:
@@ -156,6 +159,7 @@ class SourceMigration:
 
     async def _switch_over(self, sender: Sender) -> None:
         """The guest goes down, and up again here if the other node is silent meanwhile."""
+        await self._outage.begin()
         self.recorder.enter(Phase.SWITCHOVER, "the guest goes down")
         self._down_since = time.monotonic()
         self._silences.guest_down = True
@@ -203,7 +207,8 @@ class SourceMigration:
     def _handover(self) -> Handover:
         return Handover(
             *(self.plan.definition, self.node, self.peer, self.ledger, self.recorder),
-            *(self._outgoing, self._record, self._parts, self._down_since),
+            *(self._outgoing, self._record),
+            Blackout(self._parts, self._down_since, self._outage),
         )
 
     async def _retreat(self, error: BaseException) -> None:
@@ -280,6 +285,7 @@ class SourceMigration:
             self._suspended = None
 
     async def _close(self) -> None:
+        self._outage.close()
         if self._sender:
             await self._sender.close()
         self._drop_suspended()

@@ -6,6 +6,7 @@ identifiers. Invalid (REQUEST_INVALID) names the field.
 
 import re
 from collections.abc import Iterable
+from ipaddress import ip_address
 from itertools import islice
 from typing import TypeVar
 from uuid import UUID
@@ -183,7 +184,19 @@ def options_from(message: migration_pb2.MigrationOptions) -> Options:
         bandwidth_limit_bytes_per_s=message.bandwidth_limit_bytes_per_s,
         codec=message.codec,
         verify=message.verify,
+        probe_address=_address(message.probe_address),
     )
+
+
+def _address(text: str) -> str:
+    """An address in its usual form, without a zone; empty stays empty."""
+    try:
+        address = str(ip_address(text)) if text else ""
+    except ValueError:
+        address = "%"
+    if "%" in address:
+        raise Invalid("OPTIONS_INVALID", f"probe_address: {short(text, 64)!r} is not an IP address")
+    return address
 
 
 def options_to(options: Options) -> migration_pb2.MigrationOptions:
@@ -196,6 +209,7 @@ def options_to(options: Options) -> migration_pb2.MigrationOptions:
         bandwidth_limit_bytes_per_s=options.bandwidth_limit_bytes_per_s,
         codec=options.codec,  # type: ignore[arg-type]
         verify=options.verify,
+        probe_address=options.probe_address,
     )
 
 

@@ -91,6 +91,10 @@ def _figures(migration: migration_pb2.Migration) -> list[str]:
         limit = migration.options.downtime_limit_ms or 300
         lines.append(f"  downtime  {units.duration_us(report.downtime_us)} (limit {limit} ms)")
         lines += _parts(report.downtime_parts)
+    if report.network_downtime_us:
+        silent = units.duration_us(report.network_downtime_us)
+        probed = migration.options.probe_address
+        lines.append(f"  network   {probed} was silent for {silent}, seen from {migration.source}")
     if report.total_us:
         lines.append(f"  total     {units.duration_us(report.total_us)}, {_round_count(report)}")
     if report.sent_bytes:
@@ -168,4 +172,6 @@ def _options(options: migration_pb2.MigrationOptions) -> str:
         parts.append(f"at most {units.rate(options.bandwidth_limit_bytes_per_s)}")
     if options.verify:
         parts.append("verify")
+    if options.probe_address:
+        parts.append(f"probe {options.probe_address}")
     return ", ".join(parts)

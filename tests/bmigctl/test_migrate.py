@@ -84,6 +84,20 @@ async def test_a_completed_migration_is_told_with_its_downtime_by_side(
 
 
 @pytest.mark.usefixtures("vm1")
+async def test_how_long_the_guest_was_silent_is_told_with_from_where(
+    alice: Operator, host1: FakeNode
+) -> None:
+    moved = completed()
+    moved.options.probe_address = "10.9.0.5"
+    moved.report.network_downtime_us = 231_000
+    host1.streams = [[last(moved)]]
+    ended = await alice.run("migrate", "vm1", "host2", "--probe-address", "10.9.0.5")
+    assert "  network   10.9.0.5 was silent for 231 ms, seen from host1\n" in ended.out
+    [request] = host1.seen(START)
+    assert request.options.probe_address == "10.9.0.5"
+
+
+@pytest.mark.usefixtures("vm1")
 async def test_json_is_one_object_a_line_with_the_contracts_keys(
     alice: Operator, host1: FakeNode
 ) -> None:

@@ -88,3 +88,20 @@ def test_a_list_has_what_fits_into_one_answer_and_says_so() -> None:
     assert [one.pid for one in first] == list(range(len(first)))
     assert convert.fitting(guests[:10]) == (guests[:10], False)
     assert convert.fitting([]) == ([], False)
+
+
+@pytest.mark.parametrize("text", ["10.9.0", "host1", "fe80::1%eth0", "10.9.0.5/24", HOSTILE])
+def test_what_is_no_address_is_not_probed(text: str) -> None:
+    with pytest.raises(Invalid, match="probe_address") as refusal:
+        convert.options_from(migration_pb2.MigrationOptions(probe_address=text))
+    assert refusal.value.reason == "OPTIONS_INVALID"
+    assert len(refusal.value.message) < 200
+
+
+@pytest.mark.parametrize(
+    ("text", "usual"), [("", ""), ("10.9.0.5", "10.9.0.5"), ("FD::1", "fd::1")]
+)
+def test_an_address_to_be_probed_is_kept_in_its_usual_form(text: str, usual: str) -> None:
+    options = convert.options_from(migration_pb2.MigrationOptions(probe_address=text))
+    assert options.probe_address == usual
+    assert convert.options_from(convert.options_to(options)) == options

@@ -92,6 +92,13 @@ def _wish_options(function: F) -> F:
                 help="Have the destination read its memory back and compare it"
                 " while the guest is down.",
             ),
+            click.option(
+                "--probe-address",
+                default="",
+                metavar="IP",
+                help="An address of the guest, asked for an echo every 10 ms during the"
+                " switchover; the report says how long it was silent.",
+            ),
         )
     ):
         function = option(function)
@@ -106,6 +113,7 @@ def _wish(values: dict[str, Any]) -> migration_pb2.MigrationOptions:
         bandwidth_limit_bytes_per_s=values["bandwidth"],
         codec=_CODECS[values["codec"]],
         verify=values["verify"],
+        probe_address=values["probe_address"],
     )
 
 
