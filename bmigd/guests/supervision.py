@@ -105,8 +105,19 @@ class Supervision:
             return None
 
     async def run(self, **arguments: object) -> VmmStatus:
-        """Execute a hypervisor: argv, restart_argv, destroy_argv, ready_socket."""
+        """Execute a hypervisor: argv, and as far as wanted restart_argv with destroy_argv,
+        ready_socket, env (beside the daemon's own), scratch (files to remove when it ended and was
+        not suspended).
+        """
         return await self._ask(op="run", **arguments)
+
+    async def mark_running(self) -> VmmStatus:
+        """Say, before it may, that the guest of a hypervisor without ready_socket runs."""
+        return await self._ask(op="mark_running")
+
+    async def unmark_running(self) -> VmmStatus:
+        """Take that back: the hypervisor answered that it did not run the guest."""
+        return await self._ask(op="unmark_running")
 
     async def expect_suspend(self) -> VmmStatus:
         """From now on exit status 0 means suspended."""

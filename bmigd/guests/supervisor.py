@@ -3,8 +3,12 @@
     python -m bmigd.guests.supervisor [--detach] DIRECTORY
 
 It is the hypervisor's parent, so it alone sees the exit status. It outlives the daemon. Rules:
+- A guest runs once its hypervisor's `ready_socket` appears; or, where there is none, from the
+  moment that the daemon says that it is about to run. That is said before the guest runs, so a
+  hypervisor that ends unsaid never ran it.
 - Exit status 0 while a suspend is expected is never taken for a reboot.
-- Exit status 0 otherwise is a reboot: the guest is started again here.
+- Exit status 0 otherwise is a reboot where there is a `restart_argv`: the guest is started again
+  here. Without one the hypervisor reboots its guest by itself, and its end is the guest's.
 - A suspend that comes true after it was given up is undone from its own files; if they cannot be
   used, the guest is started again, as after a power failure.
 It decides nothing about migrations; it starts what it is told to and says what it saw.
@@ -17,17 +21,16 @@ import contextlib
 import json
 import os
 import signal
-import stat
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
 from bmigd.guests.console import Console
+from bmigd.guests.signs import close_stdout, has_index, inode, is_socket, last_words, remove
 
 READY_POLL_S = 0.002  # a socket file has no portable notification; only polled while starting
-ERROR_TAIL_BYTES = 4000
 LOOK_S = 1.0  # between two looks whether the socket is still there
 
 Json = dict[str, Any]
@@ -43,6 +46,7 @@ class Supervisor:
         self._changed = asyncio.Condition()
         self._run: Json = {}
         self._undoing: Json | None = None  # the late suspend that is being restored now
+        self._unmarked: Json = {}  # the status before the guest was marked as running
         self._finished = asyncio.Event()
         self._watching: set[asyncio.Task[None]] = set()
         self.status: Json = {
@@ -68,14 +72,14 @@ class Supervisor:
         await self._console.open()
         sys.stdout.write("ready\n")
         sys.stdout.flush()
-        _close_stdout()
+        close_stdout()
         made = path.stat().st_ino
         try:
             await self._until_over(path, made)
         finally:
             server.close()
             self._console.close()
-            if _inode(path) == made:
+            if inode(path) == made:
                 path.unlink()
 
     async def _until_over(self, path: Path, made: int) -> None:
@@ -84,7 +88,7 @@ class Supervisor:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(LOOK_S):
                     await self._finished.wait()
-            if not self._process and _inode(path) != made:
+            if not self._process and inode(path) != made:
                 self._finished.set()
 
     async def _serve_one(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -102,6 +106,8 @@ class Supervisor:
         operations: dict[str, Callable[[Json], Any]] = {
             "status": lambda _: None,
             "run": self._start,
+            "mark_running": self._mark_running,
+            "unmark_running": self._unmark_running,
             "expect_suspend": self._expect_suspend,
             "give_up_suspend": self._give_up_suspend,
             "wait": self._wait,
@@ -123,11 +129,17 @@ class Supervisor:
         self._spawn(request["argv"])
 
     def _spawn(self, argv: list[str]) -> None:
-        Path(self._run["ready_socket"]).unlink(missing_ok=True)  # a stale one would look ready
+        ready_socket = self._ready_socket
+        if ready_socket:
+            ready_socket.unlink(missing_ok=True)  # a stale one would look ready
         argv = [part.replace("{console}", self._console.tty_path) for part in argv]
         with (self._directory / "vmm.log").open("wb") as log:
             self._process = subprocess.Popen(
-                argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, close_fds=True
+                argv,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env={**os.environ, **self._run.get("env", {})},
             )
         self._note(
             state="starting",
@@ -138,17 +150,32 @@ class Supervisor:
             late_suspend=False,
             error="",
         )
-        for work in (self._watch_ready(self._process), self._watch_exit(self._process)):
-            task = asyncio.create_task(work)
-            self._watching.add(task)
-            task.add_done_callback(self._watching.discard)
+        self._keep(self._watch_exit(self._process))
+        if ready_socket:
+            self._keep(self._watch_ready(self._process, ready_socket))
 
-    async def _watch_ready(self, process: subprocess.Popen[bytes]) -> None:
-        ready_socket = Path(self._run["ready_socket"])
+    @property
+    def _ready_socket(self) -> Path | None:
+        return Path(self._run["ready_socket"]) if self._run.get("ready_socket") else None
+
+    async def _watch_ready(self, process: subprocess.Popen[bytes], ready_socket: Path) -> None:
         while self._process is process and not self.status["was_ready"]:
-            if _is_socket(ready_socket):
+            if is_socket(ready_socket):
                 self._runs()
             await asyncio.sleep(READY_POLL_S)
+
+    def _mark_running(self, _: Json) -> None:
+        """From now on nobody may say that the guest never ran."""
+        if not self._process:
+            raise RuntimeError("no hypervisor runs")
+        self._unmarked = {key: self.status[key] for key in ("state", "was_ready", "expect_suspend")}
+        self._note(state="running", was_ready=True, expect_suspend=False, is_suspended=False)
+
+    def _unmark_running(self, _: Json) -> None:
+        """The hypervisor refused to run it: take the word back."""
+        if self._process and self._unmarked:
+            self._note(**self._unmarked)
+            self._unmarked = {}
 
     def _runs(self) -> None:
         self._note(state="running", was_ready=True, is_suspended=False)
@@ -160,12 +187,14 @@ class Supervisor:
 
     async def _watch_exit(self, process: subprocess.Popen[bytes]) -> None:
         status = await asyncio.to_thread(process.wait)
-        if _is_socket(Path(self._run["ready_socket"])):
+        if self._ready_socket and is_socket(self._ready_socket):
             # It may have signalled and died between two polls: then it did run.
             self.status["was_ready"] = True
-        self._process = None
+        self._process, self._unmarked = None, {}
+        if not self.status["expect_suspend"]:
+            remove(self._run.get("scratch", ()))
         late = self._run.pop("late_suspend", None)
-        came_true = status == 0 and bool(late) and _has_index(Path(late["file"]))
+        came_true = status == 0 and bool(late) and has_index(Path(late["file"]))
         expected = status == 0 and self.status["expect_suspend"]
         was_ready = self.status["was_ready"]
         self._note(
@@ -174,11 +203,13 @@ class Supervisor:
             exit_status=status,
             is_suspended=came_true or expected if was_ready else self.status["is_suspended"],
             late_suspend=False,
-            error=self._error_tail(),
+            error=last_words(self._directory / "vmm.log"),
         )
         if came_true:
             self._undo(late)
-        elif (status == 0 and was_ready and not expected) or (self._undoing and not was_ready):
+        elif (
+            (status == 0 and was_ready and not expected) or (self._undoing and not was_ready)
+        ) and self._run.get("restart_argv"):
             self._again()
 
     def _undo(self, late: Json) -> None:
@@ -238,43 +269,17 @@ class Supervisor:
             async with self._changed:
                 self._changed.notify_all()
 
-        task = asyncio.create_task(tell())
+        self._keep(tell())
+
+    def _keep(self, work: Coroutine[Any, Any, None]) -> None:
+        """Do something beside."""
+        task = asyncio.create_task(work)
         self._watching.add(task)
         task.add_done_callback(self._watching.discard)
-
-    def _error_tail(self) -> str:
-        text = (self._directory / "vmm.log").read_bytes()[-ERROR_TAIL_BYTES:]
-        return text.decode(errors="replace").strip()
 
     def _log(self, text: str) -> None:
         sys.stderr.write(f"{text}\n")
         sys.stderr.flush()
-
-
-def _is_socket(path: Path) -> bool:
-    try:
-        return stat.S_ISSOCK(path.stat().st_mode)
-    except OSError:
-        return False
-
-
-def _inode(path: Path) -> int:
-    """Of a file; 0 when there is none."""
-    try:
-        return path.stat().st_ino
-    except OSError:
-        return 0
-
-
-def _has_index(file: Path) -> bool:
-    """Whether a suspend got as far as the last of its files."""
-    return file.with_name(f"{file.name}.meta").exists()
-
-
-def _close_stdout() -> None:
-    """Whoever waits for the word on it is not kept waiting."""
-    with open(os.devnull, "wb") as nothing:  # noqa: PTH123 - a device, not a file
-        os.dup2(nothing.fileno(), 1)
 
 
 def main() -> None:
