@@ -46,10 +46,11 @@ class StateFile:
 class Power:
     """What a guest's hypervisor is doing."""
 
-    is_running: bool
+    is_running: bool  # its hypervisor has it and may run it; not while it is suspended
     pid: int = 0
     restarts: int = 0  # reboots of the guest since it was started
     failed: str = ""  # how the hypervisor ended, when it ended with an error
+    is_paused: bool = False  # running, but held by an operator: it stays so when it moves
 
 
 class Memory(Protocol):
@@ -115,7 +116,10 @@ class OutgoingGuest(Protocol):
         """The live memory, read-only. The guest runs on."""
 
     async def watch(self) -> str:
-        """Return when the guest stops or reboots by itself: what happened, in words."""
+        """Return when the guest is no longer the one that open() showed: what happened, in words.
+
+        It stopped; or it rebooted, unless memory goes on to be the same mapping.
+        """
 
     async def suspend(self) -> Suspended:
         """Stop the guest, its state kept in files. After an error call resume()."""
@@ -172,6 +176,9 @@ class Driver(Protocol):
 
     def room(self, definition: Definition) -> tuple[int, int]:
         """Bytes of host memory and of spool that the guest needs on its way in."""
+
+    def kept_bytes(self, definition: Definition) -> int:
+        """Bytes of spool that a suspend of the guest takes on the node that it leaves."""
 
     def regions(self, definition: Definition) -> tuple[Region, ...]:
         """How guest memory is laid out."""

@@ -1,4 +1,4 @@
-"""Guest memory of bhyve guests: mapped from the VM node or a snapshot, or written into a file."""
+"""Guest memory as drivers have it: mapped from a file or a device, or written into a file."""
 
 import errno
 import mmap
@@ -86,24 +86,14 @@ class MappedMemory:
             self._descriptor = -1
 
 
-def live_memory(node: Path, regions: tuple[Region, ...]) -> MappedMemory:
-    """A running guest's memory: a VM node's offsets are guest addresses."""
-    return MappedMemory(node, regions, [region.guest_address_bytes for region in regions])
-
-
-def snapshot_memory(file: Path, regions: tuple[Region, ...]) -> MappedMemory:
-    """A suspended guest's memory: in a snapshot the regions follow one another."""
-    return MappedMemory(file, regions, _file_offsets(regions))
-
-
 class SpoolMemory:
-    """Memory of a guest on its way in, written into the file that `bhyve -r` will read."""
+    """Memory of a guest on its way in, written into the file that its hypervisor will use."""
 
     def __init__(self, file: Path, regions: tuple[Region, ...]) -> None:
+        """Open the file, which must exist and have the size of all regions."""
         self.regions = regions
-        self._offsets = _file_offsets(regions)
-        self._descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
-        os.ftruncate(self._descriptor, sum(region.size_bytes for region in regions))
+        self._offsets = file_offsets(regions)
+        self._descriptor = os.open(file, os.O_RDWR)
 
     def write(self, region: int, offset_bytes: int, content: Bytes) -> None:
         """Write bytes within a region; written, not mapped, so that a full disk is an error."""
@@ -132,7 +122,28 @@ class SpoolMemory:
         return self._offsets[region] + offset_bytes
 
 
-def _file_offsets(regions: tuple[Region, ...]) -> list[int]:
+def make_file(file: Path, size_bytes: int, *, is_reserved: bool = False) -> None:
+    """A new file of zeroes; LocalFault (SPOOL_FULL) if it cannot be made or reserved whole.
+
+    Reserve what a hypervisor maps: on a full file system a write through a mapping ends it.
+    """
+    try:
+        descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+    except OSError as error:
+        raise LocalFault("SPOOL_FULL", f"cannot make {file}: {error}") from error
+    try:
+        os.ftruncate(descriptor, size_bytes)
+        if is_reserved:
+            os.posix_fallocate(descriptor, 0, size_bytes)
+    except OSError as error:
+        file.unlink()
+        raise LocalFault("SPOOL_FULL", f"cannot reserve {size_bytes} bytes: {error}") from error
+    finally:
+        os.close(descriptor)
+
+
+def file_offsets(regions: tuple[Region, ...]) -> list[int]:
+    """Where each region begins in a file in which they follow one another."""
     offsets, end = [], 0
     for region in regions:
         offsets.append(end)

@@ -19,7 +19,7 @@ def check(case: Case) -> Finding:
                 "driver",
                 "DRIVER_CANNOT_SNAPSHOT",
                 f"{facts.name} cannot suspend and restore guests: {facts.driver.problem}",
-                "install a system built with BHYVE_SNAPSHOT",
+                "docs/OPERATING.md tells what each driver needs",
             )
     if case.source.driver.build != case.destination.driver.build:
         return failed(

@@ -94,6 +94,7 @@ class Case:
     is_running: bool
     objections: tuple[str, ...]  # the source's driver's
     room_bytes: tuple[int, int]  # memory and spool that the guest needs on the way in
+    kept_bytes: int  # spool that the suspended guest needs on the source
     fixed_downtime_s: float
     downtime_limit_s: float
     on_timeout: str

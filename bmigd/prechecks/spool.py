@@ -1,4 +1,4 @@
-"""Room in both spools: the suspended guest is a file here, the received one a file there."""
+"""Room in both spools, for what is kept of the suspended guest here and received of it there."""
 
 from bmigd.prechecks.facts import Case, Facts, Finding, failed, mib, passed
 
@@ -10,7 +10,7 @@ def check(case: Case) -> Finding:
     if here.spool_in_memory:  # of the destination the memory check says it
         room = min(room, here.memory_available_bytes)
     findings = [
-        _check_one(here, room, case.guest.memory_bytes),
+        _check_one(here, room, case.kept_bytes),
         _check_one(there, there.spool_available_bytes, case.room_bytes[1]),
     ]
     return max(findings, key=lambda finding: finding.verdict)

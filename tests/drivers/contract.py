@@ -55,7 +55,8 @@ class DriverContract(LeavingContract, ComingContract):
     def test_room_and_fixed_downtime_grow_with_memory(self, node: Node) -> None:
         small = node.bed.definition
         large = small.model_copy(update={"memory_bytes": 2 * small.memory_bytes})
-        assert node.driver.room(small)[0] >= small.memory_bytes
+        assert sum(node.driver.room(small)) >= small.memory_bytes
+        assert 0 < node.driver.kept_bytes(small) <= node.driver.kept_bytes(large)
         for some, more in zip(node.driver.room(small), node.driver.room(large), strict=True):
             assert 0 <= some <= more
         costs = [node.driver.fixed_downtime_s(one.memory_bytes) for one in (small, large)]

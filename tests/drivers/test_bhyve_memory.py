@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from bmigd import host
 from bmigd.chunk import MIB, PAGE_BYTES
 from bmigd.drivers.base import Region
-from bmigd.drivers.bhyve.memory import GRAIN_BYTES, SpoolMemory, live_memory, snapshot_memory
+from bmigd.drivers.bhyve.memory import live_memory, received_memory, snapshot_memory
+from bmigd.drivers.memory import GRAIN_BYTES, make_file
 from bmigd.errors import LocalFault
 from bmigd.transfer.pages import PageTable
 from bmigd.transfer.tracker import ContentTracker
@@ -72,6 +73,25 @@ def test_memory_that_was_never_touched_is_known_without_reading_it() -> None:
         memory.close()
 
 
+def test_memory_that_is_reserved_is_there_and_still_known_to_be_untouched() -> None:
+    with TemporaryDirectory(dir="/dev/shm") as directory:
+        file = Path(directory) / "ram"
+        make_file(file, 3 * MIB, is_reserved=True)
+        assert file.stat().st_blocks * 512 == 3 * MIB
+        memory = snapshot_memory(file, REGIONS)
+        assert memory.populated(0) == memory.populated(1) == []
+        memory.close()
+
+
+def test_memory_that_cannot_be_reserved_is_refused_and_leaves_nothing() -> None:
+    with TemporaryDirectory(dir="/dev/shm") as directory:
+        file = Path(directory) / "ram"
+        with pytest.raises(LocalFault, match="cannot reserve") as fault:
+            make_file(file, 1 << 50, is_reserved=True)
+        assert fault.value.reason == "SPOOL_FULL"
+        assert not file.exists()
+
+
 def test_a_guest_without_holes_is_populated_throughout() -> None:
     with TemporaryDirectory(dir="/dev/shm") as directory:
         node = Path(directory) / "node"
@@ -114,14 +134,14 @@ def test_closing_twice_is_nothing(node: Path, tmp_path: Path) -> None:
     memory = live_memory(node, REGIONS)
     memory.close()
     memory.close()
-    spool = SpoolMemory(tmp_path / "spool", REGIONS)
+    spool = received_memory(tmp_path / "spool", REGIONS)
     spool.close()
     spool.close()
 
 
 def test_fresh_memory_is_zero_sparse_and_private(tmp_path: Path) -> None:
     path = tmp_path / "spool"
-    memory = SpoolMemory(path, REGIONS)
+    memory = received_memory(path, REGIONS)
     assert not any(memory.read(0, 0, 2 * MIB) + memory.read(1, 0, MIB))
     state = path.stat()
     assert (state.st_size, state.st_blocks, state.st_mode & 0o777) == (3 * MIB, 0, 0o600)
@@ -131,8 +151,8 @@ def test_fresh_memory_is_zero_sparse_and_private(tmp_path: Path) -> None:
 def test_memory_on_its_way_in_never_replaces_a_file(tmp_path: Path) -> None:
     path = tmp_path / "spool"
     path.write_bytes(b"somebody else's")
-    with pytest.raises(FileExistsError):
-        SpoolMemory(path, REGIONS)
+    with pytest.raises(LocalFault, match="exists"):
+        received_memory(path, REGIONS)
     assert path.read_bytes() == b"somebody else's"
 
 
@@ -149,7 +169,7 @@ def test_what_is_written_is_read_and_lies_where_bhyve_looks(
 ) -> None:
     path = tmp_path / "spool"
     path.unlink(missing_ok=True)
-    memory = SpoolMemory(path, REGIONS)
+    memory = received_memory(path, REGIONS)
     expected = bytearray(3 * MIB)
     for region, offset, content in writes:
         kept = content[: MIB - offset]
@@ -163,7 +183,7 @@ def test_what_is_written_is_read_and_lies_where_bhyve_looks(
 
 @pytest.mark.parametrize(("region", "offset"), [(0, 2 * MIB - 1), (1, MIB), (1, -2), (0, -1)])
 def test_a_write_outside_its_region_is_a_bug(tmp_path: Path, region: int, offset: int) -> None:
-    memory = SpoolMemory(tmp_path / "spool", REGIONS)
+    memory = received_memory(tmp_path / "spool", REGIONS)
     with pytest.raises(AssertionError):
         memory.write(region, offset, b"xx")
     assert not any((tmp_path / "spool").read_bytes())
@@ -171,7 +191,7 @@ def test_a_write_outside_its_region_is_a_bug(tmp_path: Path, region: int, offset
 
 
 def test_a_full_disk_is_a_fault_of_this_node(tmp_path: Path) -> None:
-    memory = SpoolMemory(tmp_path / "spool", REGIONS)
+    memory = received_memory(tmp_path / "spool", REGIONS)
     read_only = os.open(tmp_path / "spool", os.O_RDONLY)
     os.dup2(read_only, memory._descriptor)  # a disk that takes nothing any more
     os.close(read_only)

@@ -62,6 +62,7 @@ CASE = Case(
     clock_error_ms=100,
     is_running=True,
     objections=(),
+    kept_bytes=512 * MIB,
     room_bytes=(512 * MIB, 512 * MIB),
     fixed_downtime_s=0.1,
     downtime_limit_s=0.3,

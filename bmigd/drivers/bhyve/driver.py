@@ -67,6 +67,10 @@ class BhyveDriver:
         """The guest's memory, and the file that it is restored from."""
         return definition.memory_bytes, definition.memory_bytes
 
+    def kept_bytes(self, definition: Definition) -> int:
+        """A file of all memory."""
+        return definition.memory_bytes
+
     def regions(self, definition: Definition) -> tuple[Region, ...]:
         """Low and high memory."""
         return command.regions(definition.memory_bytes)

@@ -7,7 +7,7 @@ from pathlib import Path
 from bmigd.drivers.base import IncomingMemory, Witness
 from bmigd.drivers.bhyve import ports, snapshot
 from bmigd.drivers.bhyve.command import restoring
-from bmigd.drivers.bhyve.memory import SpoolMemory
+from bmigd.drivers.bhyve.memory import received_memory
 from bmigd.drivers.bhyve.site import Site
 from bmigd.errors import BadBytes, LocalFault
 
@@ -29,10 +29,7 @@ class BhyveIncoming:
         await self.discard()
         ports.require_free(site.definition)
         self._file.parent.mkdir(mode=0o700, parents=True)
-        try:
-            memory = await asyncio.to_thread(SpoolMemory, self._file, site.regions)
-        except OSError as error:
-            raise LocalFault("SPOOL_FULL", f"cannot make {self._file}: {error}") from error
+        memory = await asyncio.to_thread(received_memory, self._file, site.regions)
         self._argv = await site.argv()
         await site.supervision.ensure()
         return memory
