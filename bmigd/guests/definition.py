@@ -29,6 +29,9 @@ Options = Annotated[tuple[Word, ...], Field(max_length=MAX_OPTIONS)]
 HostPath = Annotated[str, Field(pattern=r"^/[A-Za-z0-9._=:/@+-]{1,900}$")]
 ImagePath = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._/@+-]{0,200}$")]
 Slot = Annotated[str, Field(pattern=r"^([0-9]{1,3}:)?([0-9]{1,2})(:[0-7])?$")]
+# A type with its version: what an unversioned one means changes with the hypervisor.
+Machine = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,31}-[0-9]{1,3}\.[0-9]{1,3}$")]
+KernelArguments = Annotated[str, Field(pattern=r"^[\x20-\x7e]{0,1000}$")]
 Mac = Annotated[str, Field(pattern=r"^[0-9a-f]{2}(:[0-9a-f]{2}){5}$")]
 
 
@@ -52,15 +55,31 @@ class Cpu(Part):
 
 
 class Firmware(Part):
-    """What the guest boots from."""
+    """What the guest boots from: a boot ROM, a kernel, or what its hypervisor has for it."""
 
-    bootrom: HostPath
+    bootrom: HostPath | None = None
     variables: HostPath | None = None
+    kernel: HostPath | None = None
+    initrd: HostPath | None = None
+    kernel_arguments: KernelArguments = ""
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        if self.variables and not self.bootrom:
+            raise ValueError("a variable store needs a boot ROM")
+        if (self.initrd or self.kernel_arguments) and not self.kernel:
+            raise ValueError("an initial file system and kernel arguments need a kernel")
+        return self
+
+    @property
+    def read_only(self) -> tuple[str, ...]:
+        """Files that the guest is only started from."""
+        return tuple(path for path in (self.bootrom, self.kernel, self.initrd) if path)
 
     @property
     def paths(self) -> tuple[str, ...]:
         """Files that must be the same on every host."""
-        return (self.bootrom, self.variables) if self.variables else (self.bootrom,)
+        return (*self.read_only, self.variables) if self.variables else self.read_only
 
 
 class Device(Part):
@@ -105,10 +124,11 @@ class Definition(Part):
     name: GuestName
     uuid: UUID
     driver: Annotated[str, Field(pattern=r"^[a-z]{1,16}$")]
+    machine: Machine | None = None  # the hypervisor's board, where it has several
     memory_bytes: int = Field(ge=16 * MIB, le=1 << 44)
     wired_memory: bool = False
     cpu: Cpu = Cpu()
-    firmware: Firmware
+    firmware: Firmware = Firmware()
     devices: Annotated[tuple[Device, ...], Field(max_length=MAX_DEVICES)]
     options: Options = ()
 
@@ -168,6 +188,8 @@ def parse_toml(text: str) -> Definition:
 def render_toml(definition: Definition) -> str:
     """The text of its file; parse_toml is its inverse."""
     values = definition.model_dump(mode="json", exclude_none=True)
+    if not values["firmware"]["kernel_arguments"]:
+        del values["firmware"]["kernel_arguments"]
     values["memory"] = render_size(values.pop("memory_bytes"))
     devices = values.pop("devices")
     return tomli_w.dumps({**values, "device": devices})

@@ -34,10 +34,14 @@ def objections(
 def outside(
     definition: Definition, firmware_dirs: Iterable[Path], variables_dirs: Iterable[Path]
 ) -> list[str]:
-    """Firmware files of a guest that it may not have: a boot ROM is read, variables are written."""
-    firmware = definition.firmware
-    wanted = [(firmware.bootrom, firmware_dirs), (firmware.variables or "", variables_dirs)]
-    return [path for path, directories in wanted if path and not is_below(path, directories)]
+    """Firmware files of a guest that it may not have: those that are read, and variables, which
+    are written.
+    """
+    firmware, variables = definition.firmware, definition.firmware.variables
+    found = [path for path in firmware.read_only if not is_below(path, firmware_dirs)]
+    if variables and not is_below(variables, variables_dirs):
+        found.append(variables)
+    return found
 
 
 def foreign_images(definition: Definition) -> set[str]:

@@ -18,6 +18,7 @@ _GUEST = {
     "name": str,
     "uuid": str,
     "driver": str,
+    "machine": str,
     "memory": str,
     "wired_memory": bool,
     "cpu": dict,
@@ -26,7 +27,13 @@ _GUEST = {
     "options": list,
 }
 _CPU = {"sockets": int, "cores": int, "threads": int}
-_FIRMWARE = {"bootrom": str, "variables": str}
+_FIRMWARE = {
+    "bootrom": str,
+    "variables": str,
+    "kernel": str,
+    "initrd": str,
+    "kernel_arguments": str,
+}
 _DEVICE = {
     "slot": str,
     "emulation": str,
@@ -77,6 +84,7 @@ def _guest(table: dict[str, Any]) -> guest_pb2.GuestDefinition:
         name=table["name"],
         uuid=table.get("uuid", ""),
         driver=table["driver"],
+        machine=table.get("machine", ""),
         memory_bytes=_memory(table["memory"]),
         wired_memory=table.get("wired_memory", False),
         cpu=_cpu(table.get("cpu", {})),
@@ -108,7 +116,11 @@ def _cpu(table: dict[str, Any]) -> guest_pb2.CpuTopology:
 def _firmware(table: dict[str, Any]) -> guest_pb2.Firmware:
     _check(table, _FIRMWARE, "firmware.")
     return guest_pb2.Firmware(
-        bootrom_path=table.get("bootrom", ""), variables_path=table.get("variables", "")
+        bootrom_path=table.get("bootrom", ""),
+        variables_path=table.get("variables", ""),
+        kernel_path=table.get("kernel", ""),
+        initrd_path=table.get("initrd", ""),
+        kernel_arguments=table.get("kernel_arguments", ""),
     )
 
 

@@ -160,11 +160,15 @@ def guest_card(guest: guest_pb2.Guest, node: str) -> list[str]:
             ("epoch", str(guest.epoch)),
             ("uuid", definition.uuid),
             ("driver", definition.driver),
+            ("machine", definition.machine),
             ("memory", units.size(definition.memory_bytes)),
             ("wired", "yes" if definition.wired_memory else "no"),
             ("cpus", f"{virtual_cpus(definition)} ({shape})"),
             ("firmware", definition.firmware.bootrom_path),
             ("variables", definition.firmware.variables_path),
+            ("kernel", definition.firmware.kernel_path),
+            ("initrd", definition.firmware.initrd_path),
+            ("arguments", definition.firmware.kernel_arguments),
             ("options", ", ".join(definition.options)),
         )
     )

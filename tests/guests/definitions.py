@@ -29,6 +29,7 @@ def a_guest(**changes: Any) -> Definition:
 
 WORDS = st.from_regex(r"[A-Za-z0-9._=:/@+-]{1,20}", fullmatch=True)
 LABELS = st.from_regex(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,6}[A-Za-z0-9])?", fullmatch=True)
+PATHS = WORDS.map(lambda word: f"/{word}")
 PLAIN = st.fixed_dictionaries(
     {
         "emulation": st.sampled_from(["virtio-rnd", "xhci", "amd_hostbridge"]),
@@ -60,9 +61,15 @@ GUESTS = st.builds(
     memory_bytes=st.integers(16, 1 << 24).map(lambda mib: mib * MIB),
     wired_memory=st.booleans(),
     cpu=st.fixed_dictionaries({"sockets": st.integers(1, 64), "threads": st.integers(1, 8)}),
-    firmware=st.fixed_dictionaries(
-        {"bootrom": WORDS.map(lambda word: f"/{word}")},
-        optional={"variables": WORDS.map(lambda word: f"/{word}")},
+    machine=st.none() | st.from_regex(r"pc-[a-z0-9]{1,9}-[1-9]\.[0-9]", fullmatch=True),
+    firmware=st.just({})
+    | st.fixed_dictionaries({"bootrom": PATHS}, optional={"variables": PATHS})
+    | st.fixed_dictionaries(
+        {"kernel": PATHS},
+        optional={
+            "initrd": PATHS,
+            "kernel_arguments": st.text(st.characters(min_codepoint=32, max_codepoint=126)),
+        },
     ),
     options=st.lists(WORDS, max_size=2),
 )

@@ -83,7 +83,12 @@ def test_an_image_stays_in_its_storage(image: str) -> None:
         ({"colour": "red"}, "colour"),
         ({"firmware": {"bootrom": "relative"}}, "firmware.bootrom"),
         ({"firmware": {"bootrom": "/a,b"}}, "firmware.bootrom"),
-        ({"firmware": {}}, "firmware.bootrom"),
+        ({"firmware": {"variables": "/v"}}, "needs a boot ROM"),
+        ({"firmware": {"initrd": "/i"}}, "need a kernel"),
+        ({"firmware": {"kernel_arguments": "quiet"}}, "need a kernel"),
+        ({"firmware": {"kernel": "/k", "kernel_arguments": "a\nb"}}, "kernel_arguments"),
+        ({"machine": "q35"}, "machine"),
+        ({"machine": "pc-q35-7.2,accel=kvm"}, "machine"),
         ({"devices": None}, "devices"),
         ({"devices": [{"slot": "1:2:9", "emulation": "lpc"}]}, "devices.0.slot"),
         ({"devices": [{"slot": "x", "emulation": "lpc"}]}, "devices.0.slot"),
@@ -99,7 +104,7 @@ def test_a_wrong_field_is_named(changes: dict[str, Any], words: str) -> None:
     assert words in wrong.value.message
 
 
-@pytest.mark.parametrize("missing", ["name", "uuid", "driver", "memory_bytes", "firmware"])
+@pytest.mark.parametrize("missing", ["name", "uuid", "driver", "memory_bytes"])
 def test_a_missing_field_is_named(missing: str) -> None:
     with pytest.raises(Invalid, match=missing):
         make({key: value for key, value in VALUES.items() if key != missing})

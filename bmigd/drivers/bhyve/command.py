@@ -93,6 +93,10 @@ def objections(definition: Definition, storage: Mapping[str, Path]) -> list[str]
     for option in definition.options:
         if option.split("=")[0].startswith(OWN_KEYS):
             found.append(f"option {option} overrules its description")
+    if not definition.firmware.bootrom or definition.firmware.kernel:
+        found.append("bhyve boots it from a boot ROM, and from nothing else")
+    if definition.machine:
+        found.append("bhyve has one machine: leave it out")
     if not any(device.emulation == "lpc" for device in definition.devices):
         found.append("it has no lpc device, which its serial port and boot ROM need")
     return found

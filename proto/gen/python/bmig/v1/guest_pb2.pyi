@@ -27,7 +27,7 @@ GUEST_STATE_IN_DOUBT: GuestState
 GUEST_STATE_FAILED: GuestState
 
 class GuestDefinition(_message.Message):
-    __slots__ = ("name", "uuid", "driver", "memory_bytes", "wired_memory", "cpu", "firmware", "devices", "options")
+    __slots__ = ("name", "uuid", "driver", "memory_bytes", "wired_memory", "cpu", "firmware", "devices", "options", "machine")
     NAME_FIELD_NUMBER: _ClassVar[int]
     UUID_FIELD_NUMBER: _ClassVar[int]
     DRIVER_FIELD_NUMBER: _ClassVar[int]
@@ -37,6 +37,7 @@ class GuestDefinition(_message.Message):
     FIRMWARE_FIELD_NUMBER: _ClassVar[int]
     DEVICES_FIELD_NUMBER: _ClassVar[int]
     OPTIONS_FIELD_NUMBER: _ClassVar[int]
+    MACHINE_FIELD_NUMBER: _ClassVar[int]
     name: str
     uuid: str
     driver: str
@@ -46,7 +47,8 @@ class GuestDefinition(_message.Message):
     firmware: Firmware
     devices: _containers.RepeatedCompositeFieldContainer[Device]
     options: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, name: _Optional[str] = ..., uuid: _Optional[str] = ..., driver: _Optional[str] = ..., memory_bytes: _Optional[int] = ..., wired_memory: _Optional[bool] = ..., cpu: _Optional[_Union[CpuTopology, _Mapping]] = ..., firmware: _Optional[_Union[Firmware, _Mapping]] = ..., devices: _Optional[_Iterable[_Union[Device, _Mapping]]] = ..., options: _Optional[_Iterable[str]] = ...) -> None: ...
+    machine: str
+    def __init__(self, name: _Optional[str] = ..., uuid: _Optional[str] = ..., driver: _Optional[str] = ..., memory_bytes: _Optional[int] = ..., wired_memory: _Optional[bool] = ..., cpu: _Optional[_Union[CpuTopology, _Mapping]] = ..., firmware: _Optional[_Union[Firmware, _Mapping]] = ..., devices: _Optional[_Iterable[_Union[Device, _Mapping]]] = ..., options: _Optional[_Iterable[str]] = ..., machine: _Optional[str] = ...) -> None: ...
 
 class CpuTopology(_message.Message):
     __slots__ = ("sockets", "cores", "threads")
@@ -59,12 +61,18 @@ class CpuTopology(_message.Message):
     def __init__(self, sockets: _Optional[int] = ..., cores: _Optional[int] = ..., threads: _Optional[int] = ...) -> None: ...
 
 class Firmware(_message.Message):
-    __slots__ = ("bootrom_path", "variables_path")
+    __slots__ = ("bootrom_path", "variables_path", "kernel_path", "initrd_path", "kernel_arguments")
     BOOTROM_PATH_FIELD_NUMBER: _ClassVar[int]
     VARIABLES_PATH_FIELD_NUMBER: _ClassVar[int]
+    KERNEL_PATH_FIELD_NUMBER: _ClassVar[int]
+    INITRD_PATH_FIELD_NUMBER: _ClassVar[int]
+    KERNEL_ARGUMENTS_FIELD_NUMBER: _ClassVar[int]
     bootrom_path: str
     variables_path: str
-    def __init__(self, bootrom_path: _Optional[str] = ..., variables_path: _Optional[str] = ...) -> None: ...
+    kernel_path: str
+    initrd_path: str
+    kernel_arguments: str
+    def __init__(self, bootrom_path: _Optional[str] = ..., variables_path: _Optional[str] = ..., kernel_path: _Optional[str] = ..., initrd_path: _Optional[str] = ..., kernel_arguments: _Optional[str] = ...) -> None: ...
 
 class Device(_message.Message):
     __slots__ = ("slot", "emulation", "disk", "network_card", "options")
