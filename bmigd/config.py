@@ -114,6 +114,25 @@ class Bhyve(Section):
     )
 
 
+class Qemu(Section):
+    """The QEMU driver. The memory of its guests is in node.spool_dir for as long as they run."""
+
+    qemu: Path = Field(
+        default=Path("/usr/bin/qemu-system-x86_64"), description="the hypervisor, 7.2 or newer"
+    )
+    accel: Literal["auto", "kvm", "tcg"] = Field(
+        default="auto",
+        description="how guests are run; auto is kvm where a short trial shows that it is fast,"
+        " else tcg; the same on both ends of a migration",
+    )
+    start_timeout_s: float = Field(
+        default=60.0, gt=0, description="seconds from executing QEMU until its guest runs"
+    )
+    suspend_timeout_s: float = Field(
+        default=60.0, gt=0, description="seconds for a suspend before the migration is given up"
+    )
+
+
 class Migration(Section):
     """Limits of migrations."""
 
@@ -181,6 +200,7 @@ class Config(Section):
         default_factory=dict, description="networks: name = bridge on this host"
     )
     bhyve: Bhyve | None = Field(default=None, description="present when this node runs bhyve")
+    qemu: Qemu | None = Field(default=None, description="present when this node runs QEMU")
     migration: Migration = Migration()
     log: Log = Log()
 
@@ -235,6 +255,7 @@ def _anchored(config: Config, base: Path) -> Config:
             "node": fix(config.node),
             "tls": fix(config.tls),
             "bhyve": fix(config.bhyve) if config.bhyve else None,
+            "qemu": fix(config.qemu) if config.qemu else None,
             "storage": {name: base / path for name, path in config.storage.items()},
         }
     )

@@ -1,0 +1,150 @@
+"""QEMU guests on this host: start, stop, leave, come."""
+
+import asyncio
+import functools
+from collections.abc import Mapping
+from pathlib import Path
+
+from bmigd import config as configuration
+from bmigd.drivers.base import DriverFacts, Power, Region
+from bmigd.drivers.qemu import command
+from bmigd.drivers.qemu.incoming import QemuIncoming
+from bmigd.drivers.qemu.monitor import session
+from bmigd.drivers.qemu.outgoing import HELD, LEFT, QemuOutgoing, Waking
+from bmigd.drivers.qemu.programs import probe
+from bmigd.drivers.qemu.site import POWERED_OFF, Site, Taps, regions
+from bmigd.drivers.qemu.vmstate import MAX_BYTES
+from bmigd.errors import LocalFault, NotPossible
+from bmigd.guests.definition import MIB, Definition
+from bmigd.guests.supervision import Supervision
+
+OVERHEAD_BYTES = 256 * MIB  # of a QEMU beside its guest's memory
+# What a switchover costs beside moving memory: stop, save, load, cont; and the last look at all of
+# memory. Measured with TCG on two cores.
+SWITCH_S, SCAN_BYTES_PER_S = 0.06, 8e9
+LOOK_S = 2.0
+
+
+class QemuDriver:
+    """The QEMU driver of one node."""
+
+    name = "qemu"
+
+    def __init__(
+        self,
+        config: configuration.Qemu,
+        node: configuration.Node,
+        storage: Mapping[str, Path],
+        taps: Taps | None,
+    ) -> None:
+        self._config = config
+        self._node = node
+        self._storage = storage
+        self._taps = taps
+        self._waking = Waking()
+        self._probe = functools.cache(functools.partial(probe, config))
+
+    async def facts(self) -> DriverFacts:
+        """What it is and can."""
+        return (await asyncio.to_thread(self._probe)).facts
+
+    def objections(self, definition: Definition) -> list[str]:
+        """Why it could not run or not move this guest."""
+        found = command.objections(definition, self._storage)
+        if definition.cards and not self._taps:
+            found.append("this node cannot make tap interfaces")
+        if flaw := self._supervision(definition.name).path_flaw():
+            found.append(flaw)
+        return found
+
+    def fixed_downtime_s(self, memory_bytes: int) -> float:
+        """Device state, and a look at all of memory."""
+        return SWITCH_S + memory_bytes / SCAN_BYTES_PER_S
+
+    def room(self, definition: Definition) -> tuple[int, int]:
+        """QEMU's own, and the guest's memory, which is a file in the spool."""
+        return OVERHEAD_BYTES, definition.memory_bytes
+
+    def kept_bytes(self, definition: Definition) -> int:
+        """Device state: memory stays where it is."""
+        return MAX_BYTES
+
+    def regions(self, definition: Definition) -> tuple[Region, ...]:
+        """The file of memory."""
+        return regions(definition.memory_bytes)
+
+    async def power(self, name: str) -> Power:
+        """What the guest's supervisor saw, and QEMU says."""
+        status = await self._supervision(name).status()
+        if status is None:
+            return Power(is_running=False)
+        if status.state == "exited":
+            failed = f"QEMU exited with {status.exit_status}: {status.error}"
+            is_off = status.exit_status == POWERED_OFF and status.was_ready
+            return Power(False, restarts=status.restarts, failed="" if is_off else failed)
+        is_running = status.is_alive and status.was_ready and not status.expect_suspend
+        is_paused = is_running and await self._state(name) in (HELD, LEFT)
+        return Power(is_running, status.pid, status.restarts, is_paused=is_paused)
+
+    async def start(self, definition: Definition) -> None:
+        """Start a stopped guest from its firmware; one that is held goes on."""
+        power = await self.power(definition.name)
+        site = self._site(definition)
+        if not power.is_running:
+            await site.start_afresh()
+        elif power.is_paused:
+            await site.set_off()
+
+    async def stop(self, definition: Definition, force: bool, timeout_s: float) -> None:
+        """Power button, or end it at once."""
+        site = self._site(definition)
+        status = await site.supervision.status()
+        if status and status.is_alive and status.was_ready and not force:
+            try:
+                async with asyncio.timeout(timeout_s):
+                    async with session(site.monitor) as monitor:
+                        await monitor.ask("system_powerdown")
+                    await site.ended()
+            except TimeoutError as error:
+                raise NotPossible(
+                    "STOP_TIMEOUT",
+                    f"guest {definition.name} did not power off within {timeout_s:g} s",
+                    "stop it from inside, or use --force (as if the power failed)",
+                    guest=definition.name,
+                ) from error
+        await site.clear_away()
+
+    def console_directory(self, name: str) -> Path:
+        """Directory of the guest's supervisor."""
+        return self._node.run_dir / name
+
+    def outgoing(self, definition: Definition) -> QemuOutgoing:
+        """The guest as one that may leave."""
+        return QemuOutgoing(self._site(definition), self._waking)
+
+    def incoming(self, definition: Definition) -> QemuIncoming:
+        """The guest as one that may come."""
+        return QemuIncoming(self._site(definition))
+
+    async def _state(self, name: str) -> str:
+        """QEMU's word; "" if it does not answer soon: it may be asked something else just now."""
+        try:
+            async with asyncio.timeout(LOOK_S):
+                async with session(self._supervision(name).directory / "qmp") as monitor:
+                    return await monitor.run_state()
+        except (LocalFault, TimeoutError):
+            return ""
+
+    def _site(self, definition: Definition) -> Site:
+        return Site(
+            definition,
+            self._config,
+            self._probe,
+            self._supervision(definition.name),
+            self._taps,
+            self._node.spool_dir,
+            self._storage,
+        )
+
+    def _supervision(self, name: str) -> Supervision:
+        return Supervision(self._node.run_dir / name)

@@ -1,0 +1,240 @@
+"""One QEMU guest on this host: its memory, its supervisor, its monitor, its command line."""
+
+import asyncio
+import contextlib
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from bmigd.config import Qemu
+from bmigd.drivers.base import Region
+from bmigd.drivers.memory import MappedMemory, make_file
+from bmigd.drivers.qemu import images
+from bmigd.drivers.qemu.command import Setting, qemu_argv
+from bmigd.drivers.qemu.monitor import MonitorLost, MonitorRefused, session
+from bmigd.drivers.qemu.programs import Probe
+from bmigd.errors import LocalFault, StartFailed
+from bmigd.guests.definition import Definition
+from bmigd.guests.supervision import Supervision, VmmStatus
+
+LAST_WORDS = 800
+CONNECT_POLL_S = 0.02
+ENDING_S = 5.0  # from the end of a session to the exit that caused it
+POWERED_OFF = 0  # QEMU's exit status
+
+
+class Taps(Protocol):
+    """Tap interfaces of guests' network cards."""
+
+    async def ensure(self, definition: Definition) -> dict[str, str]:
+        """A tap for every card, by MAC, up and in its bridge."""
+
+    async def detach(self, name: str) -> None:
+        """Take the guest's taps off their bridges: it is about to run elsewhere."""
+
+    async def attach(self, name: str) -> None:
+        """Put them back."""
+
+    async def remove(self, name: str) -> None:
+        """Destroy the guest's taps. Idempotent."""
+
+
+def regions(memory_bytes: int) -> tuple[Region, ...]:
+    """All memory as it lies in the file; where the guest sees it is QEMU's business."""
+    return (Region("ram", 0, memory_bytes),)
+
+
+@dataclass(frozen=True)
+class Site:
+    """Where and how one guest lives here. Holds no state of its own."""
+
+    definition: Definition
+    config: Qemu
+    probe: Callable[[], Probe]
+    supervision: Supervision
+    taps: Taps | None
+    spool: Path
+    storage: Mapping[str, Path]
+
+    @property
+    def name(self) -> str:
+        """The guest's name."""
+        return self.definition.name
+
+    @property
+    def regions(self) -> tuple[Region, ...]:
+        """The guest's memory."""
+        return regions(self.definition.memory_bytes)
+
+    @property
+    def directory(self) -> Path:
+        """Where its memory and state are, for as long as it is here."""
+        return self.spool / f"{self.name}.qemu"
+
+    @property
+    def memory_file(self) -> Path:
+        """What QEMU maps."""
+        return self.directory / "ram"
+
+    @property
+    def monitor(self) -> Path:
+        """QEMU's socket."""
+        return self.supervision.directory / "qmp"
+
+    def memory(self) -> MappedMemory:
+        """Its memory, to read. Blocks."""
+        return MappedMemory(self.memory_file, self.regions, [0])
+
+    async def make_memory(self) -> None:
+        """New memory, all of it reserved: QEMU dies if its mapping cannot be filled."""
+        self.directory.mkdir(mode=0o700, parents=True)
+        await asyncio.to_thread(
+            make_file, self.memory_file, self.definition.memory_bytes, is_reserved=True
+        )
+
+    async def argv(self) -> list[str]:
+        """The command line that makes the guest; its taps exist when this returns."""
+        storage = dict(self.storage)
+        direct = await asyncio.to_thread(images.require_usable, self.definition, storage)
+        here = Setting(
+            qemu=self.config.qemu,
+            accel=(await asyncio.to_thread(self.probe)).accel,
+            memory=self.memory_file,
+            monitor=self.monitor,
+            storage=storage,
+            taps=await self._cards.ensure(self.definition) if self.definition.cards else {},
+            direct=direct,
+        )
+        return qemu_argv(self.definition, here)
+
+    async def start_afresh(self) -> None:
+        """Start the guest from its firmware, whatever was here of it before. StartFailed."""
+        await self.clear_away()
+        try:
+            await self.make_memory()
+            argv = await self.argv()
+            await self.supervision.ensure()
+            await self.launch(argv)
+            await self.set_off()
+        except BaseException:
+            status = await self.supervision.status()
+            if status and status.is_alive:
+                await self.supervision.signal("KILL")  # the supervisor stays, to tell why
+            await self.clear_network()
+            raise
+
+    async def launch(self, argv: list[str]) -> None:
+        """Execute QEMU and wait until it can be asked; the guest does not run yet. StartFailed."""
+        timeout_s = self.config.start_timeout_s
+        await self.supervision.run(argv=argv, scratch=[str(self.memory_file)])
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._answering()
+        except TimeoutError:
+            await self.supervision.signal("KILL")
+            raise self.not_started(await self.ended(), f"no answer in {timeout_s:g} s") from None
+        except MonitorLost as error:
+            raise self.not_started(await self.ended(), error.message) from error
+
+    async def _answering(self) -> None:
+        while True:
+            await asyncio.sleep(CONNECT_POLL_S)
+            try:
+                async with session(self.monitor) as monitor:
+                    await monitor.run_state()  # answered when all devices are made
+                return
+            except MonitorLost:
+                status = await self.supervision.status()
+                if not (status and status.is_alive):
+                    raise
+
+    async def set_off(self) -> None:
+        """Let the guest run. StartFailed says whether it surely never did.
+
+        The supervisor is told before: whatever becomes of QEMU then, nobody says that it never ran,
+        unless QEMU answers that it did not run it.
+        """
+        try:
+            async with (
+                asyncio.timeout(self.config.start_timeout_s),
+                session(self.monitor) as monitor,
+            ):
+                await monitor.run_state()
+                await self.supervision.mark_running()
+                await monitor.ask("cont")
+        except MonitorRefused as error:
+            await self.supervision.unmark_running()
+            status = await self.supervision.status() or gone(self.name)
+            raise self.not_started(status, error.message) from error
+        except (MonitorLost, TimeoutError) as error:
+            status = await self.ending()
+            raise self.not_started(status, str(error) or "QEMU does not answer") from error
+
+    def not_started(self, status: VmmStatus, why: str) -> StartFailed:
+        """The error for a guest that did not come to run."""
+        return StartFailed(
+            "START_FAILED",
+            f"{why}; {last_words(status)}",
+            "read QEMU's words above; that host or the guest's definition does not suit",
+            guest=self.name,
+            never_ran=not status.was_ready,
+        )
+
+    async def ending(self) -> VmmStatus:
+        """The status once QEMU has ended, or after a while as it is."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(ENDING_S):
+                return await self.ended()
+        return await self.supervision.status() or gone(self.name)
+
+    async def ended(self) -> VmmStatus:
+        """Wait until no QEMU is left."""
+        async for status in self.supervision.changes():
+            if not status.is_alive:
+                return status
+        raise AssertionError("changes() never ends")
+
+    async def clear_away(self) -> None:
+        """End QEMU and the supervisor and remove everything of the guest. Idempotent."""
+        status = await self.supervision.status()
+        if status and status.is_alive:
+            await self.supervision.signal("KILL")
+            await self.ended()
+        await self.supervision.quit()
+        await self.clear_network()
+        await asyncio.to_thread(shutil.rmtree, self.directory, ignore_errors=True)
+
+    async def clear_network(self) -> None:
+        """Remove the guest's taps. Idempotent."""
+        if self.definition.cards:
+            await self._cards.remove(self.name)
+
+    async def detach(self) -> None:
+        """Take the guest off its networks: it is about to run elsewhere."""
+        if self.definition.cards:
+            await self._cards.detach(self.name)
+
+    async def attach(self) -> None:
+        """Put it back."""
+        if self.definition.cards:
+            await self._cards.attach(self.name)
+
+    @property
+    def _cards(self) -> Taps:
+        assert self.taps, "objections() refused the guest"
+        return self.taps
+
+
+def last_words(status: VmmStatus) -> str:
+    """How QEMU is, and what it said last."""
+    said = status.error[-LAST_WORDS:] or "it said nothing"
+    if status.is_alive:
+        return f"QEMU is there: {said}"
+    return f"QEMU exited with {status.exit_status}: {said}"
+
+
+def gone(name: str) -> VmmStatus:
+    """The supervisor was there and is not any more."""
+    raise LocalFault("SUPERVISOR_LOST", f"the process that owns guest {name} does not answer")
