@@ -44,7 +44,7 @@ CREATE TABLE migrations (
     changed_at REAL NOT NULL,
     pending TEXT NOT NULL
 ) STRICT;
-CREATE TABLE epochs (uuid TEXT PRIMARY KEY, epoch INTEGER NOT NULL) STRICT;
+CREATE TABLE epochs (guest TEXT PRIMARY KEY, epoch INTEGER NOT NULL) STRICT;
 CREATE TABLE resolutions (id TEXT NOT NULL, operator TEXT NOT NULL, at REAL NOT NULL) STRICT;
 """
 
@@ -202,23 +202,20 @@ class Journal:
             )
         )
 
-    def epoch(self, uuid: str) -> int:
-        """How often the guest has been handed over, as far as this node knows.
-
-        By UUID: a name is given again to a new guest, which has no past.
-        """
+    def epoch(self, guest: str) -> int:
+        """How often the guest has been handed over, as far as this node knows."""
         row = self._connection.execute(
-            "SELECT epoch FROM epochs WHERE uuid = ?", (uuid,)
+            "SELECT epoch FROM epochs WHERE guest = ?", (guest,)
         ).fetchone()
         return int(row[0]) if row else 0
 
-    def raise_epoch(self, uuid: str, epoch: int) -> None:
+    def raise_epoch(self, guest: str, epoch: int) -> None:
         """Remember an epoch; it never falls."""
         self._write(
             lambda: self._connection.execute(
-                "INSERT INTO epochs VALUES (?, ?) ON CONFLICT (uuid)"
+                "INSERT INTO epochs VALUES (?, ?) ON CONFLICT (guest)"
                 " DO UPDATE SET epoch = max(epoch, excluded.epoch)",
-                (uuid, epoch),
+                (guest, epoch),
             )
         )
 

@@ -56,11 +56,11 @@ class Ledger:
 
     async def epoch(self, guest: Definition) -> int:
         """How often the guest has been handed over."""
-        return await self._do(self._journal.epoch, str(guest.uuid))
+        return await self._do(self._journal.epoch, _identity(guest))
 
     async def raise_epoch(self, guest: Definition, epoch: int) -> None:
         """Remember an epoch; it never falls."""
-        await self._do(self._journal.raise_epoch, str(guest.uuid), epoch)
+        await self._do(self._journal.raise_epoch, _identity(guest), epoch)
 
     async def probe(self) -> None:
         """Whether anything can be written: LocalFault as long as not."""
@@ -118,6 +118,12 @@ class Ledger:
         return await asyncio.shield(
             asyncio.get_running_loop().run_in_executor(self._thread, lambda: function(*args))
         )
+
+
+def _identity(guest: Definition) -> str:
+    """A name is given again to a new guest, which has no past; and nobody has a say in the past of
+    a guest that he has no right to by giving his own the same UUID."""
+    return f"{guest.name} {guest.uuid}"
 
 
 def _require_current(journal: Journal) -> None:

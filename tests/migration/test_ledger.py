@@ -85,6 +85,8 @@ async def test_a_new_guest_of_an_old_name_has_no_past(ledger: Ledger) -> None:
     old, new = guest(uuid=uuid4()), guest(uuid=uuid4())
     await ledger.raise_epoch(old, 5)
     assert (await ledger.epoch(old), await ledger.epoch(new)) == (5, 0)
+    await ledger.raise_epoch(old.model_copy(update={"name": "x"}), 9)
+    assert await ledger.epoch(old) == 5  # whoever may only do things with x
 
 
 def guest(uuid: UUID) -> Definition:
