@@ -11,7 +11,7 @@ from bmigd.migration.phases import percent
 from bmigd.migration.picture import Options, Round
 from bmigd.migration.recorder import Recorder
 from bmigd.transfer.sender import Sender
-from bmigd.transfer.tracker import ContentTracker
+from bmigd.transfer.tracker import Tracker
 
 SAMPLE_S = 0.2
 MIB = 1 << 20
@@ -23,7 +23,7 @@ class Rounds:
     def __init__(
         self,
         sender: Sender,
-        tracker: ContentTracker,
+        tracker: Tracker,
         recorder: Recorder,
         options: Options,
         fixed_downtime_s: float,

@@ -37,11 +37,11 @@ from bmigd.migration.recorder import Recorder, us_since
 from bmigd.migration.retreat import Retreat
 from bmigd.migration.rounds import Rounds
 from bmigd.migration.silence import Silences, again_while_lost, keep_lease, unless_silent
+from bmigd.transfer.content import ContentTracker
 from bmigd.transfer.encoding import Encoder
 from bmigd.transfer.pacing import Pacer
 from bmigd.transfer.pages import PageTable
 from bmigd.transfer.sender import Patience, Sender
-from bmigd.transfer.tracker import ContentTracker
 
 log = structlog.get_logger()
 

@@ -17,10 +17,10 @@ from typing import Protocol
 
 from bmigd.chunk import Chunk, CodecId, Extent
 from bmigd.errors import PeerLost
+from bmigd.transfer.batch import Batch
 from bmigd.transfer.encoding import Encoder
 from bmigd.transfer.pacing import Pacer
 from bmigd.transfer.pages import PageTable, chunk_digest
-from bmigd.transfer.tracker import Batch
 from bmigd.transfer.unbroken import unbroken
 
 Batches = Generator[Batch, None, None]

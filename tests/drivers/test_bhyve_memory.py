@@ -14,8 +14,8 @@ from bmigd.drivers.base import Region
 from bmigd.drivers.bhyve.memory import live_memory, received_memory, snapshot_memory
 from bmigd.drivers.memory import GRAIN_BYTES, make_file
 from bmigd.errors import LocalFault
+from bmigd.transfer.content import ContentTracker
 from bmigd.transfer.pages import PageTable
-from bmigd.transfer.tracker import ContentTracker
 
 REGIONS = (Region("low", 0, 2 * MIB), Region("high", 8 * MIB, MIB))
 

@@ -16,11 +16,12 @@ from hypothesis import strategies as st
 
 from bmigd.chunk import MIB, PAGE_BYTES, Chunk, CodecId, Extent
 from bmigd.errors import BadBytes, LocalFault, PeerLost
+from bmigd.transfer.batch import Batch
+from bmigd.transfer.content import ContentTracker
 from bmigd.transfer.encoding import Encoder, Trial, pays
 from bmigd.transfer.pacing import BURST_S, Pacer
 from bmigd.transfer.receiver import Receiver
 from bmigd.transfer.sender import Patience, Sender
-from bmigd.transfer.tracker import Batch, ContentTracker
 from tests.transfer.memories import FreshMemory, LiveMemory, layout, table_of
 
 PAGES = 6 * MIB // PAGE_BYTES

@@ -15,9 +15,10 @@ from hypothesis import strategies as st
 from bmigd.chunk import CHUNK_BYTES, MIB, PAGE_BYTES, Chunk, CodecId, Extent
 from bmigd.codecs import CODECS
 from bmigd.drivers.base import Memory
+from bmigd.transfer.batch import Batch
+from bmigd.transfer.content import BLOCK_BYTES, STRIDE_BYTES, ContentTracker
 from bmigd.transfer.pages import PageTable, chunk_digest, page_hashes
 from bmigd.transfer.receiver import Receiver
-from bmigd.transfer.tracker import BLOCK_BYTES, STRIDE_BYTES, Batch, ContentTracker
 from tests.transfer.memories import SEED, FreshMemory, LiveMemory, layout, table_of
 
 
