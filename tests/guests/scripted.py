@@ -29,7 +29,7 @@ class Guest:
         signals = f'{sys.executable} -c "{LISTEN}" {self.ready}; ' if is_ready else ""
         return ["/bin/sh", "-c", f"echo {name} >> {self.log}; {signals}{then}"]
 
-    async def run(self, argv: list[str], **others: list[str]) -> None:
+    async def run(self, argv: list[str], **others: list[str] | dict[str, str]) -> None:
         """Execute it."""
         lines: dict[str, Any] = {
             "restart_argv": self.script("again", "exec sleep 60"),

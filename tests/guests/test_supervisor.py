@@ -101,6 +101,19 @@ async def test_a_guest_runs_once_its_socket_appears(guest: Guest) -> None:
     assert guest.ready.is_socket()
 
 
+async def test_what_is_added_to_its_environment_is_there_after_a_reboot_too(guest: Guest) -> None:
+    heard = guest.directory / "heard"
+    again = guest.script("again", f'echo "$SAID $HOME" >> {heard}; exec sleep 60')
+    first = guest.script("first", f'echo "$SAID $HOME" >> {heard}; exit 0')
+    await guest.run(first, restart_argv=again, env={"SAID": "it"})
+    await guest.until("running", restarts=1)
+    home = os.environ["HOME"]
+
+    async with asyncio.timeout(20):
+        while not heard.exists() or heard.read_text() != 2 * f"it {home}\n":
+            await asyncio.sleep(0.01)
+
+
 async def test_a_stale_socket_does_not_count(guest: Guest) -> None:
     with socket.socket(socket.AF_UNIX) as stale:
         stale.bind(str(guest.ready))
