@@ -10,7 +10,7 @@ help: ## what there is
 	@awk -F':.*## ' '/^[a-z][a-z0-9-]*:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(READY) ## the virtual environment, from the lock
-$(READY): requirements/lock.txt pyproject.toml
+$(READY): requirements/lock.txt pyproject.toml bmigd/drivers/dirtylog/preload.c
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/lock.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .

@@ -71,6 +71,28 @@ class Memory(Protocol):
         """Unmap."""
 
 
+class DirtyLog(Protocol):
+    """Which memory a running guest writes, to the page. The guest is slower while it is kept.
+
+    It must see every write: by vCPUs, by emulated devices, and by whatever else there is. Where
+    something could write, or discard memory, without being seen, open() refuses.
+    """
+
+    async def open(self) -> None:
+        """Begin. LocalFault (TRACKER_NOT_AVAILABLE) says why that cannot be."""
+
+    def take(self, region: int) -> list[tuple[int, int]]:
+        """Offset and length in bytes of what was written since the last take, ascending.
+
+        Whole pages. What is taken counts as unwritten from before this returns, so a page that is
+        read afterwards and written meanwhile is taken again. The first take may leave nothing out
+        that was written since open(). Blocks for some ms; LocalFault (TRACKER_LOST).
+        """
+
+    async def close(self) -> None:
+        """End; the guest is as fast as it was. Idempotent, never raises, for a dead guest too."""
+
+
 class IncomingMemory(Protocol):
     """Memory of a guest on its way in: all zero at first, written by pieces.
 
@@ -114,6 +136,12 @@ class OutgoingGuest(Protocol):
 
     async def open(self) -> Memory:
         """The live memory, read-only. The guest runs on."""
+
+    def dirty_log(self) -> DirtyLog | None:
+        """A log of what the guest writes, not yet open; None when the driver never keeps one.
+
+        Its regions are those of open(), and of suspend() too: that must give the same memory.
+        """
 
     async def watch(self) -> str:
         """Return when the guest is no longer the one that open() showed: what happened, in words.

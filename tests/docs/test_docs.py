@@ -21,9 +21,9 @@ PAGES = sorted(
 )
 MULTIPLE_WORDS = re.compile(r'"([A-Z]+(?:_[A-Z]+)+)(?::[^"]*)?"')
 FIRST_ARGUMENT = re.compile(r'[a-z]\(\s*f?"([A-Z]{5,})(?::[^"]*)?",')
-# In capitals, but no reason: OpenSSL's words, a kernel option, a state, a variable.
+# In capitals, but no reason: OpenSSL's words, kernel words, a state, variables.
 NO_REASONS = {"ACCESS_DENIED", "DECRYPT_ERROR", "UNKNOWN_CA", "BHYVE_SNAPSHOT", "LET_GO"}
-NO_REASONS.add("BMIGD_CRASH_POINT")
+NO_REASONS |= {"BMIGD_CRASH_POINT", "BMIG_DIRTYLOG_SOCKET", "LD_PRELOAD", "PAGEMAP_SCAN"}
 CAUSES = ROOT / "bmigd/security/probe.py"  # its names are told as sentences only
 
 

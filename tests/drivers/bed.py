@@ -111,6 +111,7 @@ class Bed(ABC):
     definition: Definition
     params: Params
     hot: tuple[int, int, int]  # region, offset, length of memory that the guest uses all the time
+    keeps_log = False  # whether its driver keeps a log of what the guest writes
 
     def __init__(self) -> None:
         base = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None

@@ -40,6 +40,9 @@ class BhyveOutgoing:
         node = self._site.programs.node(self._site.name)
         return await asyncio.to_thread(live_memory, node, self._site.regions)
 
+    def dirty_log(self) -> None:
+        """None: bhyve tells nobody which pages were written."""
+
     async def watch(self) -> str:
         """Return when the guest stops or reboots by itself."""
         first: VmmStatus | None = None

@@ -1,0 +1,279 @@
+"""The log has exactly the pages that a hypervisor wrote, refuses what it could not see, and leaves
+a process behind that is as it was.
+"""
+
+import asyncio
+import errno
+import mmap
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from bmigd.chunk import PAGE_BYTES
+from bmigd.drivers.dirtylog.log import TOO_OLD, PreloadedLog, refusal, understood
+from bmigd.drivers.dirtylog.unseen import unseen_writer
+from bmigd.errors import LocalFault
+from tests.cluster import eventually
+from tests.drivers.dirtylog.hypervisor import Hypervisor, hypervisor, require_kernel
+
+PAGES = [48, 16]  # of the two regions
+
+
+@pytest.fixture
+async def started(tmp_path: Path) -> AsyncIterator[Hypervisor]:
+    """A hypervisor whose writes can be logged; all its memory is populated."""
+    with hypervisor(tmp_path, PAGES) as one:
+        await require_kernel(one.log())
+        one.do(f"write 0 1 {sum(PAGES)}")
+        yield one
+
+
+@pytest.fixture
+async def log(started: Hypervisor) -> AsyncIterator[PreloadedLog]:
+    """A log of it, open, nothing in it."""
+    log = started.log()
+    await log.open()
+    for region in range(len(PAGES)):
+        log.take(region)
+    yield log
+    await log.close()
+
+
+def pages(log: PreloadedLog, region: int = 0) -> list[int]:
+    """The numbers of the pages taken."""
+    return [
+        page
+        for offset, length in log.take(region)
+        for page in range(offset // PAGE_BYTES, (offset + length) // PAGE_BYTES)
+    ]
+
+
+async def refused(log: PreloadedLog) -> str:
+    """Why it could not be opened."""
+    with pytest.raises(LocalFault) as fault:
+        await log.open()
+    assert fault.value.reason == "TRACKER_NOT_AVAILABLE"
+    assert fault.value.advice
+    return fault.value.message
+
+
+async def test_what_was_written_is_taken_once(started: Hypervisor, log: PreloadedLog) -> None:
+    assert pages(log) == []
+    started.do("write 3 7")
+    started.do("write 9 7 2")
+    assert log.take(0) == [(3 * PAGE_BYTES, PAGE_BYTES), (9 * PAGE_BYTES, 2 * PAGE_BYTES)]
+    assert pages(log) == []
+    started.do("write 3 8")
+    assert pages(log) == [3]
+
+
+async def test_nothing_written_after_opening_is_missing_from_the_first_take(
+    started: Hypervisor,
+) -> None:
+    log = started.log()
+    await log.open()
+    started.do("write 5 9")
+    assert 5 in pages(log)
+    await log.close()
+
+
+async def test_what_the_kernel_writes_for_it_is_seen(
+    started: Hypervisor, log: PreloadedLog
+) -> None:
+    started.do("receive 11")
+    assert pages(log) == [11]
+
+
+async def test_reading_is_not_writing(started: Hypervisor, log: PreloadedLog) -> None:
+    started.do("read 4")
+    assert pages(log) == []
+
+
+async def test_regions_follow_one_another_in_the_file(
+    started: Hypervisor, log: PreloadedLog
+) -> None:
+    started.do(f"write {PAGES[0] - 1} 7 2")  # over the border
+    assert (pages(log, 0), pages(log, 1)) == ([PAGES[0] - 1], [0])
+
+
+async def test_a_page_that_was_never_touched_is_seen_when_it_is(tmp_path: Path) -> None:
+    with hypervisor(tmp_path, [1024]) as sparse:
+        await require_kernel(sparse.log())
+        log = sparse.log()
+        await log.open()
+        log.take(0)
+        sparse.do("write 700 1")
+        assert 700 in pages(log)
+        assert pages(log) == []
+        await log.close()
+
+
+async def test_a_closed_log_leaves_nothing(started: Hypervisor) -> None:
+    log = started.log()
+    await log.open()
+    log.take(0)
+    assert started.is_watched()
+    await log.close()
+    await log.close()
+    assert not started.is_watched()
+    started.do("write 0 5 8")
+    assert started.process.poll() is None
+    await log.open()  # and it can be done again
+    assert 0 in pages(log)
+    await log.close()
+
+
+async def test_a_daemon_that_dies_leaves_nothing(started: Hypervisor) -> None:
+    program = (
+        "import socket, sys\n"
+        "s = socket.socket(socket.AF_UNIX); s.connect(sys.argv[1])\n"
+        "s.sendall(sys.argv[2].encode() + b'\\n'); print(s.recv(200).decode(), flush=True)\n"
+        "sys.stdin.read()\n"
+    )
+    daemon = subprocess.Popen(
+        [sys.executable, "-c", program, str(started.socket_path), str(started.ram_file)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    assert daemon.stdout
+    assert daemon.stdout.readline().startswith(b"ok ")
+    assert started.is_watched()
+    daemon.send_signal(signal.SIGKILL)
+    daemon.communicate()
+    eventually(lambda: not started.is_watched(), what="the end of the watch")
+    started.do("write 0 5 8")
+
+
+async def test_nonsense_does_not_hurt_the_hypervisor(started: Hypervisor) -> None:
+    for nonsense in (b"", b"\n", b"no newline", b"/" * 5000 + b"\n", b"\0\xff\n", b"/nowhere\n"):
+        with socket.socket(socket.AF_UNIX) as asker:
+            asker.connect(os.fspath(started.socket_path))
+            asker.sendall(nonsense)
+    started.do("write 1 1")
+    log = started.log()
+    await log.open()
+    await log.close()
+
+
+async def test_what_a_hypervisor_starts_has_nothing_preloaded(started: Hypervisor) -> None:
+    started.do("require_unset LD_PRELOAD")
+    started.do("require_unset BMIG_DIRTYLOG_SOCKET")
+
+
+async def test_the_socket_is_private(started: Hypervisor) -> None:
+    assert started.socket_path.stat().st_mode & 0o777 == 0o600
+
+
+async def test_a_hypervisor_that_died_is_told_as_lost_and_not_as_one_that_wrote_nothing(
+    started: Hypervisor, log: PreloadedLog
+) -> None:
+    started.do("write 3 7")
+    started.end()
+    with pytest.raises(LocalFault) as fault:
+        log.take(0)
+    assert fault.value.reason == "TRACKER_LOST"
+    await log.close()
+
+
+async def test_what_the_driver_knows_to_be_unseen_is_refused(started: Hypervisor) -> None:
+    assert "its balloon" in await refused(started.log("its balloon gives memory back"))
+    assert not started.is_watched()
+
+
+async def test_direct_io_is_refused(started: Hypervisor, tmp_path: Path) -> None:
+    disk = tmp_path / "disk"
+    disk.write_bytes(bytes(PAGE_BYTES))
+    try:
+        os.close(os.open(disk, os.O_RDWR | os.O_DIRECT))
+    except OSError as error:
+        pytest.skip(f"no direct I/O on {tmp_path}: {error}")
+    started.do(f"directly {disk}")
+    assert "direct I/O" in await refused(started.log())
+    assert not started.is_watched()
+
+
+async def test_another_process_that_may_write_is_refused(started: Hypervisor) -> None:
+    descriptor = os.open(started.ram_file, os.O_RDWR)
+    with mmap.mmap(descriptor, 0):
+        assert f"process {os.getpid()}" in await refused(started.log())
+    with mmap.mmap(descriptor, 0, prot=mmap.PROT_READ):  # as the daemon itself does
+        log = started.log()
+        await log.open()
+        await log.close()
+    os.close(descriptor)
+
+
+async def test_memory_mapped_twice_is_refused(started: Hypervisor) -> None:
+    started.do("map_again")
+    assert "more than one place" in await refused(started.log())
+
+
+async def test_memory_that_is_not_mapped_is_refused(started: Hypervisor, tmp_path: Path) -> None:
+    other = PreloadedLog(started.socket_path, tmp_path / "other", started.regions, "")
+    assert "does not have it mapped" in await refused(other)
+    larger = PreloadedLog(started.socket_path, started.ram_file, started.regions * 2, "")
+    assert "not mapped" in await refused(larger)
+
+
+async def test_a_hypervisor_without_the_object_is_refused(tmp_path: Path) -> None:
+    log = PreloadedLog(tmp_path / "nobody", tmp_path / "ram", (), "")
+    assert "without the preloaded object" in await refused(log)
+
+
+async def test_an_object_that_does_not_answer_is_not_waited_for(tmp_path: Path) -> None:
+    async def say_nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+        writer.close()
+
+    async with await asyncio.start_unix_server(say_nothing, tmp_path / "mute"):
+        log = PreloadedLog(tmp_path / "mute", tmp_path / "ram", (), "")
+        assert "did not answer" in await refused(log)
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (f"no features {errno.EINVAL}\n", TOO_OLD),
+        (f"no userfaultfd {errno.ENOSYS}\n", TOO_OLD),
+        (f"no userfaultfd {errno.EPERM}\n", "userfaultfd: Operation not permitted"),
+        (f"no mapping {errno.ENOENT}\n", "does not have it mapped"),
+        (f"no mapping {errno.EEXIST}\n", "more than one place"),
+        (f"no register {errno.EBUSY}\n", "uses userfaultfd"),
+        (f"no register {errno.ENOMEM}\n", "register: Cannot allocate memory"),
+        ("", "gave no answer"),
+        ("ok 1 2\n", "gave no answer"),
+        ("no idea why\n", "gave no answer"),
+    ],
+)
+def test_why_a_kernel_or_hypervisor_cannot_do_it_is_said_in_words(answer: str, words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        understood(answer, 7)
+
+
+def test_an_old_kernel_is_told_what_it_lacks() -> None:
+    assert "6.7" in refusal("features", errno.EINVAL)
+
+
+def test_a_device_that_writes_memory_by_itself_is_found(tmp_path: Path) -> None:
+    process = tmp_path / "7"
+    for name in ("fd", "fdinfo"):
+        (process / name).mkdir(parents=True)
+    (process / "fd" / "3").symlink_to("/dev/kvm")
+    assert unseen_writer(7, 0x1000, tmp_path) == ""
+    (process / "fd" / "4").symlink_to("/dev/vfio/12")
+    assert "/dev/vfio/12" in unseen_writer(7, 0x1000, tmp_path)
+
+
+async def test_memory_given_back_to_the_host_is_not_seen(
+    started: Hypervisor, log: PreloadedLog
+) -> None:
+    """Why a driver must refuse: the page is zero now and counts as unwritten."""
+    started.do("discard 6")
+    assert pages(log) == []
+    assert started.ram_file.read_bytes()[6 * PAGE_BYTES : 7 * PAGE_BYTES] == bytes(PAGE_BYTES)
