@@ -25,6 +25,7 @@ class ContentTracker:
     """Finds dirty pages by comparing hashes with those of the last copies."""
 
     name = "content"
+    reads_all = True
 
     def __init__(self, table: PageTable) -> None:
         self._table = table

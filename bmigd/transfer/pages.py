@@ -48,6 +48,11 @@ class PageTable:
         first = extent.offset_bytes // PAGE_BYTES
         self.regions[region][first : first + len(hashes)] = hashes
 
+    def differing(self, region: int, offset_bytes: int, content: Bytes) -> int:
+        """How many pages of a stretch of a region hash to something else."""
+        hashes, first = page_hashes(content, self.seed), offset_bytes // PAGE_BYTES
+        return int((hashes != self.regions[region][first : first + len(hashes)]).sum())
+
     def root(self) -> bytes:
         """SHA-256 over all hashes."""
         digest = hashlib.sha256()

@@ -47,10 +47,8 @@ class Receiver:
         for number, region in enumerate(self._memory.regions):
             for offset in range(0, region.size_bytes, VERIFY_BYTES):
                 length = min(VERIFY_BYTES, region.size_bytes - offset)
-                hashes = page_hashes(self._memory.read(number, offset, length), self._table.seed)
-                first = offset // PAGE_BYTES
-                known = self._table.regions[number][first : first + len(hashes)]
-                if (hashes != known).any():
+                content = self._memory.read(number, offset, length)
+                if self._table.differing(number, offset, content):
                     return False
         return True
 

@@ -15,6 +15,7 @@ class Tracker(Protocol):
     """Finds the dirty pages of one migration."""
 
     name: str
+    reads_all: bool  # whether each pass reads all memory, and so finds whatever was written
 
     def scan(self, memory: Memory) -> Generator[Batch, None, None]:
         """One pass over all memory: batches of what changed, the table brought up to date.
