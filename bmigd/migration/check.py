@@ -4,8 +4,10 @@ import secrets
 from dataclasses import dataclass
 
 from bmigd import prechecks
+from bmigd.drivers.base import OutgoingGuest
 from bmigd.errors import NotPossible, Violation
 from bmigd.guests.definition import Definition
+from bmigd.migration import tracking
 from bmigd.migration.node import Node
 from bmigd.migration.picture import Options
 from bmigd.migration.ports import PROTOCOL_VERSIONS, Inquiry, Peer
@@ -57,6 +59,8 @@ async def check(
         fixed_downtime_s=driver.fixed_downtime_s(definition.memory_bytes),
         downtime_limit_s=options.downtime_limit_ms / 1000,
         on_timeout=options.on_timeout,
+        tracker=options.tracker,
+        tracker_obstacle=await _obstacle(driver.outgoing(definition), options.tracker),
     )
     return Checked(prechecks.run(case), here, there)
 
@@ -77,6 +81,10 @@ def require_allowed(checked: Checked, definition: Definition) -> None:
             Violation(finding.reason, finding.message, finding.advice) for finding in failures
         ),
     )
+
+
+async def _obstacle(outgoing: OutgoingGuest, wish: str) -> str:
+    return "" if wish == tracking.CONTENT else await tracking.obstacle(outgoing)
 
 
 def _leave_probes(node: Node, definition: Definition, probe: str) -> str:

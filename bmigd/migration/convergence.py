@@ -18,7 +18,7 @@ class RoundFigures:
 
 @dataclass(frozen=True)
 class Limits:
-    """What the operator wants and the driver costs."""
+    """What the operator wants, and what rounds cannot shorten: the driver, verifying."""
 
     downtime_s: float
     timeout_s: float
@@ -66,8 +66,8 @@ def decide(rounds: list[RoundFigures], limits: Limits, elapsed_s: float) -> Deci
     if without_help and limits.fixed_downtime_s > limit_s and _is_small(rounds, limits):
         return Decision(
             Step.SWITCH_OVER,
-            f"the driver alone costs {_ms(limits.fixed_downtime_s)}, more than the limit of"
-            f" {_ms(limit_s)}, and another round would not shorten it",
+            f"what rounds cannot shorten costs {_ms(limits.fixed_downtime_s)}, more than the limit"
+            f" of {_ms(limit_s)}, and another round would not shorten it",
             now,
         )
     if elapsed_s >= limits.timeout_s:

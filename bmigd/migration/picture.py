@@ -26,6 +26,7 @@ class Options:
     codec: int = 0  # a CodecId; 0: the source chooses
     verify: bool = False
     probe_address: str = ""  # of the guest, to be asked during the switchover
+    tracker: str = "auto"  # auto, content, pagemap
 
 
 @dataclass

@@ -1,20 +1,24 @@
 """Rounds of one migration: send a pass, look at the figures, decide, say so."""
 
 import asyncio
+import contextlib
 import time
 
 from bmigd.chunk import PAGE_BYTES
 from bmigd.drivers.base import Memory
-from bmigd.errors import NotPossible
+from bmigd.errors import LocalFault, NotPossible
 from bmigd.migration.convergence import Decision, Limits, RoundFigures, Step, decide
 from bmigd.migration.phases import percent
 from bmigd.migration.picture import Options, Round
 from bmigd.migration.recorder import Recorder
 from bmigd.transfer.sender import Sender
 from bmigd.transfer.tracker import Tracker
+from bmigd.transfer.unbroken import unbroken
+from bmigd.transfer.verification import differing_pages
 
 SAMPLE_S = 0.2
 MIB = 1 << 20
+VERIFIED_BYTES_PER_S = 2 << 30  # read and hashed, at least
 
 
 class Rounds:
@@ -32,13 +36,17 @@ class Rounds:
         self._tracker = tracker
         self._recorder = recorder
         self._options = options
+        memory_bytes = sum(len(hashes) * PAGE_BYTES for hashes in sender.table.regions)
+        if options.verify:  # there, and here if the last pass does not do it
+            readings = 1 if tracker.reads_all else 2
+            fixed_downtime_s += readings * memory_bytes / VERIFIED_BYTES_PER_S
         self._limits = Limits(options.downtime_limit_ms / 1000, options.timeout_s, fixed_downtime_s)
         self._figures: list[RoundFigures] = []
         self._sampled_at = 0.0
         self._began = time.monotonic()
         self._round_began = (0.0, 0, 0, 0)
         progress = recorder.picture.progress
-        progress.memory_bytes = sum(len(hashes) * PAGE_BYTES for hashes in sender.table.regions)
+        progress.memory_bytes = memory_bytes
         recorder.picture.report.tracker = tracker.name
 
     async def precopy(self, memory: Memory) -> None:
@@ -60,8 +68,13 @@ class Rounds:
                 raise self._not_converged(decision)
 
     async def last_pass(self, memory: Memory) -> None:
-        """Everything that is still different, the guest being down."""
+        """Everything that is still different, the guest being down.
+
+        LocalFault (MEMORY_DIFFERS) if that is to be verified, and something was written unseen.
+        """
         await self._one(memory, guest_down=True)
+        if self._options.verify and not self._tracker.reads_all:
+            await self._require_all_sent(memory)
 
     def sample(self) -> None:
         """Bring progress up to date; tell watchers now and then."""
@@ -71,6 +84,21 @@ class Rounds:
         self._sampled_at = now
         self._update_progress(now)
         self._recorder.sample()
+
+    async def _require_all_sent(self, memory: Memory) -> None:
+        loop, executor = asyncio.get_running_loop(), self._sender.executor
+        pages, found = 0, 0
+        with contextlib.closing(differing_pages(memory, self._sender.table)) as steps:
+            while found >= 0:
+                pages += found
+                step = loop.run_in_executor(executor, next, steps, -1)
+                found = await unbroken(step)  # memory may be unmapped once this has ended
+        if pages:
+            raise LocalFault(
+                "MEMORY_DIFFERS",
+                f"{pages} pages were written without the tracker {self._tracker.name!r} seeing it",
+                "use --tracker content; something other than the guest's hypervisor writes them",
+            )
 
     async def _within_timeout(self, memory: Memory) -> None:
         """A round; one that outlasts the operator's timeout is cut short if that means abort."""

@@ -37,7 +37,7 @@ from bmigd.migration.recorder import Recorder, us_since
 from bmigd.migration.retreat import Retreat
 from bmigd.migration.rounds import Rounds
 from bmigd.migration.silence import Silences, again_while_lost, keep_lease, unless_silent
-from bmigd.transfer.content import ContentTracker
+from bmigd.migration.tracking import Tracking, begin
 from bmigd.transfer.encoding import Encoder
 from bmigd.transfer.pacing import Pacer
 from bmigd.transfer.pages import PageTable
@@ -77,6 +77,7 @@ class SourceMigration:
     _sender: Sender | None = None
     _down_since: float = 0.0
     _rounds: Rounds | None = None
+    _tracking: Tracking | None = None
     _lease_s: float = 0.0
 
     def __post_init__(self) -> None:
@@ -140,14 +141,12 @@ class SourceMigration:
         """Rounds while the guest runs, until switching over is worth it."""
         assert self._memory
         self.recorder.enter(Phase.PRECOPY, "memory is copied while the guest runs")
-        driver = self.node.driver(self.plan.definition)
-        rounds = Rounds(
-            sender,
-            ContentTracker(sender.table),
-            self.recorder,
-            self.plan.options,
-            driver.fixed_downtime_s(self.plan.definition.memory_bytes),
-        )
+        driver, options = self.node.driver(self.plan.definition), self.plan.options
+        self._tracking = await begin(self._outgoing, options.tracker, sender.table)
+        tracker = self._tracking.tracker
+        self.recorder.event("decision", f"tracker {tracker.name}: {self._tracking.why}")
+        fixed_downtime_s = driver.fixed_downtime_s(self.plan.definition.memory_bytes)
+        rounds = Rounds(sender, tracker, self.recorder, options, fixed_downtime_s)
         self._rounds = rounds
         name = self.plan.definition.name
         every_s = min(self._lease_s / 4, self._limits.peer_timeout_s)
@@ -286,6 +285,8 @@ class SourceMigration:
 
     async def _close(self) -> None:
         self._outage.close()
+        if self._tracking:
+            await self._tracking.end()
         if self._sender:
             await self._sender.close()
         self._drop_suspended()

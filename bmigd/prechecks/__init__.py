@@ -14,6 +14,7 @@ from bmigd.prechecks import (
     protocol,
     spool,
     storage,
+    tracker,
 )
 from bmigd.prechecks.facts import Case, Finding, Verdict
 
@@ -28,6 +29,7 @@ CHECKS: tuple[Callable[[Case], Finding], ...] = (
     network.check,
     firmware.check,
     certificates.check,
+    tracker.check,
     downtime.check,
 )
 

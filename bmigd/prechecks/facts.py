@@ -98,6 +98,8 @@ class Case:
     fixed_downtime_s: float
     downtime_limit_s: float
     on_timeout: str
+    tracker: str = "auto"  # the one that is wanted: auto, content, pagemap
+    tracker_obstacle: str = ""  # why not pagemap, in words; not asked if content is wanted
     certificate_days: float = field(default=14.0)  # warn below
 
 

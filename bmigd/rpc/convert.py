@@ -30,6 +30,12 @@ ACTIONS = {
     migration_pb2.TIMEOUT_ACTION_SWITCH_OVER: "switch-over",
     migration_pb2.TIMEOUT_ACTION_THROTTLE: "throttle",
 }
+TRACKERS = {
+    migration_pb2.TRACKER_UNSPECIFIED: "auto",
+    migration_pb2.TRACKER_AUTO: "auto",
+    migration_pb2.TRACKER_CONTENT: "content",
+    migration_pb2.TRACKER_PAGEMAP: "pagemap",
+}
 SIDES = {"source": migration_pb2.SIDE_SOURCE, "destination": migration_pb2.SIDE_DESTINATION}
 SIDE_NAMES = {number: name for name, number in SIDES.items()}
 MAX_REGIONS = 8
@@ -185,6 +191,8 @@ def options_from(message: migration_pb2.MigrationOptions) -> Options:
         raise Invalid("OPTIONS_INVALID", f"on_timeout: {message.on_timeout} is unknown")
     if message.codec not in (0, CodecId.RAW, CodecId.ZSTD):
         raise Invalid("OPTIONS_INVALID", f"codec: {message.codec} cannot be chosen")
+    if message.tracker not in TRACKERS:
+        raise Invalid("OPTIONS_INVALID", f"tracker: {message.tracker} is unknown")
     return Options(
         downtime_limit_ms=message.downtime_limit_ms or 300,
         timeout_s=message.timeout_s or 3600,
@@ -193,6 +201,7 @@ def options_from(message: migration_pb2.MigrationOptions) -> Options:
         codec=message.codec,
         verify=message.verify,
         probe_address=_address(message.probe_address),
+        tracker=TRACKERS[message.tracker],
     )
 
 
@@ -210,6 +219,7 @@ def _address(text: str) -> str:
 def options_to(options: Options) -> migration_pb2.MigrationOptions:
     """The inverse."""
     numbers = {name: number for number, name in ACTIONS.items() if number}
+    trackers = {name: number for number, name in TRACKERS.items() if number}
     return migration_pb2.MigrationOptions(
         downtime_limit_ms=options.downtime_limit_ms,
         timeout_s=options.timeout_s,
@@ -218,6 +228,7 @@ def options_to(options: Options) -> migration_pb2.MigrationOptions:
         codec=options.codec,  # type: ignore[arg-type]
         verify=options.verify,
         probe_address=options.probe_address,
+        tracker=trackers[options.tracker],
     )
 
 

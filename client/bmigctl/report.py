@@ -96,7 +96,9 @@ def _figures(migration: migration_pb2.Migration) -> list[str]:
         probed = migration.options.probe_address
         lines.append(f"  network   {probed} was silent for {silent}, seen from {migration.source}")
     if report.total_us:
-        lines.append(f"  total     {units.duration_us(report.total_us)}, {_round_count(report)}")
+        tracker = f", tracker {report.tracker}" if report.tracker else ""
+        total = units.duration_us(report.total_us)
+        lines.append(f"  total     {total}, {_round_count(report)}{tracker}")
     if report.sent_bytes:
         sent, wire = units.size(report.sent_bytes), units.size(report.wire_bytes)
         lines.append(f"  sent      {sent} of guest memory, {wire} on the wire")
@@ -167,6 +169,7 @@ def _options(options: migration_pb2.MigrationOptions) -> str:
         f"downtime {options.downtime_limit_ms or 300} ms",
         f"timeout {options.timeout_s or 3600} s then {words.timeout_action(options.on_timeout)}",
         f"codec {words.codec(options.codec)}",
+        f"tracker {words.tracker(options.tracker)}",
     ]
     if options.bandwidth_limit_bytes_per_s:
         parts.append(f"at most {units.rate(options.bandwidth_limit_bytes_per_s)}")

@@ -49,6 +49,11 @@ def codec(number: int) -> str:
     return _word(migration_pb2.Codec, number, "CODEC_") if number else "auto"
 
 
+def tracker(number: int) -> str:
+    """How dirty pages are found: "content"; "auto" when the source chooses."""
+    return _word(migration_pb2.Tracker, number, "TRACKER_") if number else "auto"
+
+
 def plain(sentence: str) -> str:
     """A node's sentence with "operator alice" for her SPIFFE id."""
     return _IDENTITY.sub(r"\1 \2", sentence)

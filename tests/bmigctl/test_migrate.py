@@ -68,7 +68,8 @@ async def test_a_completed_migration_is_told_with_its_downtime_by_side(
             last(completed()),
         ]
     ]
-    ended = await alice.run("migrate", "vm1", "host2", "--bandwidth", "100M", "--verify")
+    wishes = ("--bandwidth", "100M", "--verify", "--tracker", "content")
+    ended = await alice.run("migrate", "vm1", "host2", *wishes)
     assert ended.code == 0, ended
     assert "round: round 1: 256 MiB" in ended.out
     assert "50 %, round 1, 128 MiB sent" in ended.out
@@ -80,6 +81,7 @@ async def test_a_completed_migration_is_told_with_its_downtime_by_side(
     [request] = host1.seen(START)
     assert request.options.bandwidth_limit_bytes_per_s == 100 * MIB
     assert request.options.verify
+    assert request.options.tracker == migration_pb2.TRACKER_CONTENT
     assert request.options.on_timeout == migration_pb2.TIMEOUT_ACTION_ABORT
 
 

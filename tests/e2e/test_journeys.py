@@ -169,6 +169,17 @@ def test_throttling_is_refused_before_anything_happens(world: Cluster) -> None:
     finish(world, "throttle")
 
 
+def test_an_exact_tracker_is_used_only_where_there_is_one(world: Cluster) -> None:
+    world.make_guest("tracked", "host1")
+    refused = world.ctl("migrate", "tracked", "host2", "--tracker", "pagemap", check=False)
+    assert refused.returncode == 3
+    assert "TRACKER_NOT_AVAILABLE" in refused.stderr
+    moved = world.ctl("migrate", "tracked", "host2")
+    assert "tracker content: the driver keeps no log" in moved.stdout
+    assert world.migrate("tracked", "host1")["report"]["tracker"] == "content"
+    finish(world, "tracked")
+
+
 def test_the_client_may_go_away(world: Cluster) -> None:
     world.make_guest("alone", "host1")
     started = world.start_migration("alone", "host2")

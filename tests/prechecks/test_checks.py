@@ -110,6 +110,11 @@ FAILURES = [
     ("driver", "DRIVER_MISMATCH", there(driver=driver(build="14.3"))),
     ("driver", "GUEST_NOT_MIGRATABLE", replace(CASE, objections=("passthru",))),
     ("driver", "THROTTLE_NOT_SUPPORTED", replace(CASE, on_timeout="throttle")),
+    (
+        "tracker",
+        "TRACKER_NOT_AVAILABLE",
+        replace(CASE, tracker="pagemap", tracker_obstacle="the driver keeps no log"),
+    ),
     ("cpu", "CPU_VENDOR", there(cpu=replace(NODE.cpu, vendor="GenuineIntel"))),
     ("cpu", "CPU_FEATURES", there(cpu=replace(NODE.cpu, features=("sse",)))),
     ("cpu", "CPU_MODEL", there(cpu=replace(NODE.cpu, model="EPYC 2"))),

@@ -47,6 +47,22 @@ def test_a_state_of_firmware_that_nobody_knows_tells_nothing() -> None:
     assert convert.facts_from(peer_pb2.NodeFacts(firmware=[message])).firmware == ()
 
 
+@pytest.mark.parametrize(
+    ("number", "tracker"), [(0, "auto"), (1, "auto"), (2, "content"), (3, "pagemap")]
+)
+def test_a_tracker_is_named_as_people_name_it(number: int, tracker: str) -> None:
+    message = migration_pb2.MigrationOptions(tracker=number)  # type: ignore[arg-type]
+    options = convert.options_from(message)
+    assert options.tracker == tracker
+    assert convert.options_from(convert.options_to(options)) == options
+
+
+def test_a_tracker_that_nobody_knows_is_refused() -> None:
+    message = migration_pb2.MigrationOptions.FromString(bytes([7 << 3, 99]))
+    with pytest.raises(Invalid, match="tracker"):
+        convert.options_from(message)
+
+
 @pytest.mark.parametrize("number", [1 << 63, (1 << 64) - 1])
 def test_an_epoch_that_the_journal_cannot_hold_is_refused(number: int) -> None:
     with pytest.raises(Invalid, match="epoch"):

@@ -28,6 +28,11 @@ _CODECS = {
     "raw": migration_pb2.CODEC_RAW,
     "zstd": migration_pb2.CODEC_ZSTD,
 }
+_TRACKERS = {
+    "auto": migration_pb2.TRACKER_AUTO,
+    "content": migration_pb2.TRACKER_CONTENT,
+    "pagemap": migration_pb2.TRACKER_PAGEMAP,
+}
 _UINT32 = click.IntRange(1, (1 << 32) - 1)
 
 
@@ -87,6 +92,14 @@ def _wish_options(function: F) -> F:
                 help="How memory is encoded on the wire.",
             ),
             click.option(
+                "--tracker",
+                type=click.Choice(list(_TRACKERS)),
+                default="auto",
+                show_default=True,
+                help="How dirty pages are found: by comparing all memory, or by a log of"
+                " what the guest writes where there can be one.",
+            ),
+            click.option(
                 "--verify",
                 is_flag=True,
                 help="Have the destination read its memory back and compare it"
@@ -114,6 +127,7 @@ def _wish(values: dict[str, Any]) -> migration_pb2.MigrationOptions:
         codec=_CODECS[values["codec"]],
         verify=values["verify"],
         probe_address=values["probe_address"],
+        tracker=_TRACKERS[values["tracker"]],
     )
 
 

@@ -21,6 +21,13 @@ class Codec(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     CODEC_RAW: _ClassVar[Codec]
     CODEC_ZSTD: _ClassVar[Codec]
 
+class Tracker(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    TRACKER_UNSPECIFIED: _ClassVar[Tracker]
+    TRACKER_AUTO: _ClassVar[Tracker]
+    TRACKER_CONTENT: _ClassVar[Tracker]
+    TRACKER_PAGEMAP: _ClassVar[Tracker]
+
 class Phase(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     PHASE_UNSPECIFIED: _ClassVar[Phase]
@@ -53,6 +60,10 @@ CODEC_UNSPECIFIED: Codec
 CODEC_ZERO: Codec
 CODEC_RAW: Codec
 CODEC_ZSTD: Codec
+TRACKER_UNSPECIFIED: Tracker
+TRACKER_AUTO: Tracker
+TRACKER_CONTENT: Tracker
+TRACKER_PAGEMAP: Tracker
 PHASE_UNSPECIFIED: Phase
 PHASE_CHECKING: Phase
 PHASE_PREPARING: Phase
@@ -71,13 +82,14 @@ VERDICT_WARNING: Verdict
 VERDICT_FAILED: Verdict
 
 class MigrationOptions(_message.Message):
-    __slots__ = ("downtime_limit_ms", "timeout_s", "on_timeout", "bandwidth_limit_bytes_per_s", "codec", "verify", "probe_address")
+    __slots__ = ("downtime_limit_ms", "timeout_s", "on_timeout", "bandwidth_limit_bytes_per_s", "codec", "verify", "tracker", "probe_address")
     DOWNTIME_LIMIT_MS_FIELD_NUMBER: _ClassVar[int]
     TIMEOUT_S_FIELD_NUMBER: _ClassVar[int]
     ON_TIMEOUT_FIELD_NUMBER: _ClassVar[int]
     BANDWIDTH_LIMIT_BYTES_PER_S_FIELD_NUMBER: _ClassVar[int]
     CODEC_FIELD_NUMBER: _ClassVar[int]
     VERIFY_FIELD_NUMBER: _ClassVar[int]
+    TRACKER_FIELD_NUMBER: _ClassVar[int]
     PROBE_ADDRESS_FIELD_NUMBER: _ClassVar[int]
     downtime_limit_ms: int
     timeout_s: int
@@ -85,8 +97,9 @@ class MigrationOptions(_message.Message):
     bandwidth_limit_bytes_per_s: int
     codec: Codec
     verify: bool
+    tracker: Tracker
     probe_address: str
-    def __init__(self, downtime_limit_ms: _Optional[int] = ..., timeout_s: _Optional[int] = ..., on_timeout: _Optional[_Union[TimeoutAction, str]] = ..., bandwidth_limit_bytes_per_s: _Optional[int] = ..., codec: _Optional[_Union[Codec, str]] = ..., verify: _Optional[bool] = ..., probe_address: _Optional[str] = ...) -> None: ...
+    def __init__(self, downtime_limit_ms: _Optional[int] = ..., timeout_s: _Optional[int] = ..., on_timeout: _Optional[_Union[TimeoutAction, str]] = ..., bandwidth_limit_bytes_per_s: _Optional[int] = ..., codec: _Optional[_Union[Codec, str]] = ..., verify: _Optional[bool] = ..., tracker: _Optional[_Union[Tracker, str]] = ..., probe_address: _Optional[str] = ...) -> None: ...
 
 class Migration(_message.Message):
     __slots__ = ("id", "guest", "source", "destination", "side", "phase", "ownership", "epoch", "options", "progress", "failure", "report", "started_at_ms", "ended_at_ms", "requested_by", "in_doubt_since_ms", "waiting_for")

@@ -1,0 +1,65 @@
+"""Which tracker finds a guest's dirty pages, and why that one.
+
+Exact where the driver keeps a log of what the guest writes; by content elsewhere. Rule: a log that
+was opened is closed, however the migration ends, so that the guest is as fast as it was.
+"""
+
+from dataclasses import dataclass
+
+from bmigd.drivers.base import DirtyLog, OutgoingGuest
+from bmigd.errors import LocalFault
+from bmigd.transfer.content import ContentTracker
+from bmigd.transfer.pagemap import PagemapTracker
+from bmigd.transfer.pages import PageTable
+from bmigd.transfer.tracker import Tracker
+
+CONTENT, PAGEMAP = ContentTracker.name, PagemapTracker.name
+NO_LOG = "the driver keeps no log of what a guest writes"
+
+
+@dataclass(frozen=True)
+class Tracking:
+    """A tracker at work."""
+
+    tracker: Tracker
+    why: str
+    log: DirtyLog | None = None
+
+    async def end(self) -> None:
+        """Nothing is logged any more. Idempotent."""
+        if self.log:
+            await self.log.close()
+
+
+async def obstacle(outgoing: OutgoingGuest) -> str:
+    """Why there is no log of what this guest writes, in words; "" when there can be one."""
+    try:
+        await (await _opened(outgoing)).close()
+    except LocalFault as error:
+        return error.message
+    return ""
+
+
+async def begin(outgoing: OutgoingGuest, wish: str, table: PageTable) -> Tracking:
+    """Begin with the tracker that is wanted: "auto", "content" or "pagemap".
+
+    LocalFault (TRACKER_NOT_AVAILABLE) if it was asked for by name and cannot be had.
+    """
+    if wish == CONTENT:
+        return Tracking(ContentTracker(table), "asked for")
+    try:
+        log = await _opened(outgoing)
+    except LocalFault as error:
+        if wish == PAGEMAP:
+            raise
+        return Tracking(ContentTracker(table), error.message)
+    return Tracking(PagemapTracker(table, log), "the guest's writes are logged", log)
+
+
+async def _opened(outgoing: OutgoingGuest) -> DirtyLog:
+    log = outgoing.dirty_log()
+    if log is None:
+        advice = "use --tracker auto or content"
+        raise LocalFault("TRACKER_NOT_AVAILABLE", NO_LOG, advice)
+    await log.open()
+    return log
