@@ -117,10 +117,13 @@ static void serve(int connection)
     }
 }
 
-static void *listen_for_ever(void *listener)
+static int listener = -1;
+
+static void *listen_for_ever(void *unused)
 {
+    (void)unused;
     for (;;) {
-        int connection = accept4((int)(long)listener, NULL, NULL, SOCK_CLOEXEC);
+        int connection = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
 
         if (connection >= 0) {
             serve(connection);
@@ -129,6 +132,12 @@ static void *listen_for_ever(void *listener)
             sleep(1); /* no descriptors left, for example */
     }
     return NULL;
+}
+
+/* A child that executes nothing has no thread to answer with. */
+static void close_in_child(void)
+{
+    close(listener);
 }
 
 __attribute__((constructor)) static void begin(void)
@@ -143,19 +152,24 @@ __attribute__((constructor)) static void begin(void)
     if (!path || strlen(path) >= sizeof address.sun_path)
         return;
     strcpy(address.sun_path, path);
-    unsetenv("BMIG_DIRTYLOG_SOCKET"); /* what the hypervisor starts is no hypervisor */
-    unsetenv("LD_PRELOAD");
     fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (fd < 0)
         return;
-    unlink(address.sun_path);
+    if (!connect(fd, (struct sockaddr *)&address, sizeof address)) {
+        close(fd); /* the hypervisor started this process: it is there already */
+        return;
+    }
+    unlink(address.sun_path); /* of one that ended, or that became this one */
     mask = umask(0177);
+    listener = fd;
+    pthread_atfork(NULL, NULL, close_in_child);
     sigfillset(&all); /* signals are the hypervisor's */
     pthread_sigmask(SIG_SETMASK, &all, &before);
     if (bind(fd, (struct sockaddr *)&address, sizeof address) || listen(fd, 4) ||
-        pthread_create(&thread, NULL, listen_for_ever, (void *)(long)fd))
+        pthread_create(&thread, NULL, listen_for_ever, NULL)) {
         close(fd); /* who connects is refused */
-    else
+        listener = -1;
+    } else
         pthread_detach(thread);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     umask(mask);

@@ -38,20 +38,21 @@ class Hypervisor:
         self.socket_path = directory / "log"
         with ram_file.open("wb") as file:
             file.truncate(sum(region.size_bytes for region in regions))
+        # Through a shell, as scripts around hypervisors are.
         self.process = subprocess.Popen(
-            [sys.executable, str(WRITER), str(ram_file)],
+            ["/bin/sh", "-c", 'exec "$@"', "sh", sys.executable, str(WRITER), str(ram_file)],
             env={**os.environ, **preloaded(self.socket_path)},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
         )
         self._answer("ready")
 
-    def do(self, command: str) -> None:
+    def do(self, command: str, answer: str = "done") -> None:
         """Have it do something; returns when it has."""
         assert self.process.stdin
         self.process.stdin.write(f"{command}\n".encode())
         self.process.stdin.flush()
-        self._answer("done")
+        self._answer(answer)
 
     def log(self, unseen: str = "") -> PreloadedLog:
         """A log of what it writes, not open."""

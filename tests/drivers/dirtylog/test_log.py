@@ -161,9 +161,23 @@ async def test_nonsense_does_not_hurt_the_hypervisor(started: Hypervisor) -> Non
     await log.close()
 
 
-async def test_what_a_hypervisor_starts_has_nothing_preloaded(started: Hypervisor) -> None:
-    started.do("require_unset LD_PRELOAD")
-    started.do("require_unset BMIG_DIRTYLOG_SOCKET")
+async def test_what_a_hypervisor_starts_does_not_take_its_place(started: Hypervisor) -> None:
+    started.do("start_another")
+    log = started.log()
+    await log.open()
+    started.do("start_another")  # nor while it is being asked
+    started.do("write 5 9")
+    assert 5 in pages(log)
+    await log.close()
+
+
+async def test_a_program_around_the_hypervisor_does_not_keep_its_place(
+    started: Hypervisor,
+) -> None:
+    started.do(f"become_another {started.ram_file}", answer="ready")
+    log = started.log()
+    await log.open()
+    await log.close()
 
 
 async def test_the_socket_is_private(started: Hypervisor) -> None:

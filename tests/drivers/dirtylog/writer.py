@@ -9,8 +9,10 @@ import itertools
 import mmap
 import os
 import random
+import subprocess
 import sys
 import threading
+import time
 
 PAGE_BYTES = 4096
 CONTENTS = [b"A" * PAGE_BYTES, b"B" * PAGE_BYTES, b"A" * PAGE_BYTES, bytes(PAGE_BYTES)]
@@ -61,9 +63,18 @@ class Writer:
         """Open a file for direct I/O, and keep it."""
         os.open(path, os.O_RDWR | os.O_DIRECT)
 
-    def require_unset(self, variable: str) -> None:
-        """A variable that is not in its environment."""
-        assert variable not in os.environ
+    def start_another(self) -> None:
+        """Start a process that has the object preloaded too, and wait for its end."""
+        assert "LD_PRELOAD" in os.environ
+        subprocess.run(["/bin/true"], check=True)
+
+    def become_another(self, path: str) -> None:
+        """Leave a child behind and execute the same program anew, as wrappers do."""
+        if os.fork() == 0:
+            self.memory.close()
+            time.sleep(5)
+            os._exit(0)
+        os.execv(sys.executable, [sys.executable, __file__, path])  # noqa: S606
 
     def storm(self, seed: int) -> None:
         """Write at random from now on."""
