@@ -76,6 +76,7 @@ class QemuNode(Node):
 class QemuBed(Bed):
     """Any number of nodes that share a storage."""
 
+    keeps_log = True
     hot = (0, MIB, 64 << 10)  # where the program's data begins
 
     def __init__(self, program: Program = PROGRAM, **changes: Any) -> None:

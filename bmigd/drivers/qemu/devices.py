@@ -46,6 +46,12 @@ def is_read_only(device: Device) -> bool:
     return READ_ONLY in device.options
 
 
+def unseen(definition: Definition) -> str:
+    """What of the guest changes memory without a write of QEMU's, in words; "" for nothing."""
+    names = {device.emulation for device in definition.devices}
+    return "its balloon gives memory back to the host" if "virtio-balloon" in names else ""
+
+
 def objections(definition: Definition) -> list[str]:
     """Why the machine could not be built, or not be moved."""
     machine = definition.machine or ""

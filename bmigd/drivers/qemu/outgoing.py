@@ -12,7 +12,7 @@ import asyncio
 import time
 from dataclasses import dataclass, field
 
-from bmigd.drivers.base import Memory, StateFile, Suspended
+from bmigd.drivers.base import DirtyLog, Memory, StateFile, Suspended
 from bmigd.drivers.qemu import saving, vmstate
 from bmigd.drivers.qemu.arriving import load_file
 from bmigd.drivers.qemu.command import MEMORY_ID, receiving
@@ -59,6 +59,10 @@ class QemuOutgoing:
                 guest=self._site.name,
             )
         return await asyncio.to_thread(self._site.memory)
+
+    def dirty_log(self) -> DirtyLog:
+        """The kernel's, of what QEMU writes: QEMU's own is for its own migration alone."""
+        return self._site.dirty_log()
 
     async def watch(self) -> str:
         """Return when the guest stops. QEMU resets a guest by itself, in the same memory."""

@@ -10,8 +10,9 @@ from typing import Protocol
 
 from bmigd.config import Qemu
 from bmigd.drivers.base import Region
+from bmigd.drivers.dirtylog.log import PreloadedLog, preloaded
 from bmigd.drivers.memory import MappedMemory, make_file
-from bmigd.drivers.qemu import images
+from bmigd.drivers.qemu import devices, images
 from bmigd.drivers.qemu.command import Setting, qemu_argv
 from bmigd.drivers.qemu.monitor import MonitorLost, MonitorRefused, session
 from bmigd.drivers.qemu.programs import Probe
@@ -83,6 +84,16 @@ class Site:
         """QEMU's socket."""
         return self.supervision.directory / "qmp"
 
+    @property
+    def _log_socket(self) -> Path:
+        """Of the object preloaded into QEMU."""
+        return self.supervision.directory / "dirtylog"
+
+    def dirty_log(self) -> PreloadedLog:
+        """A log of what QEMU writes to its memory, not open."""
+        unseen = devices.unseen(self.definition)
+        return PreloadedLog(self._log_socket, self.memory_file, self.regions, unseen)
+
     def memory(self) -> MappedMemory:
         """Its memory, to read. Blocks."""
         return MappedMemory(self.memory_file, self.regions, [0])
@@ -128,7 +139,9 @@ class Site:
     async def launch(self, argv: list[str]) -> None:
         """Execute QEMU and wait until it can be asked; the guest does not run yet. StartFailed."""
         timeout_s = self.config.start_timeout_s
-        await self.supervision.run(argv=argv, scratch=[str(self.memory_file)])
+        await self.supervision.run(
+            argv=argv, scratch=[str(self.memory_file)], env=preloaded(self._log_socket)
+        )
         try:
             async with asyncio.timeout(timeout_s):
                 await self._answering()
