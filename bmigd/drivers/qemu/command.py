@@ -30,7 +30,6 @@ class Setting:
     monitor: Path
     storage: Mapping[str, Path]
     taps: Mapping[str, str] = field(default_factory=dict)  # by MAC
-    direct: frozenset[Path] = frozenset()  # images that can be used beside the page cache
 
 
 def qemu_argv(definition: Definition, here: Setting) -> list[str]:
@@ -99,7 +98,7 @@ def _device(device: Device, machine: str, here: Setting) -> list[str]:
     argv, tail = list[str](), ""
     if device.storage and device.image:
         image = here.storage[device.storage] / device.image
-        argv = _blockdevs(device, image, is_direct=image in here.direct)
+        argv = _blockdevs(device, image)
         tail = f",drive=disk{slot}"
     if device.mac:
         tap = here.taps[device.mac]
@@ -109,7 +108,9 @@ def _device(device: Device, machine: str, here: Setting) -> list[str]:
     return [*argv, "-device", f"{devices.MODELS[device.emulation]},{place}{tail}"]
 
 
-def _blockdevs(device: Device, image: Path, *, is_direct: bool) -> list[str]:
+def _blockdevs(device: Device, image: Path) -> list[str]:
+    """Through the page cache, which QEMU drops when the guest has come: direct I/O would write
+    guest memory unseen (docs/adr/0017)."""
     slot, read_only = device.address[1], devices.is_read_only(device)
     file = {
         "driver": "file",
@@ -117,7 +118,8 @@ def _blockdevs(device: Device, image: Path, *, is_direct: bool) -> list[str]:
         "filename": str(image),
         "locking": "on",
         "read-only": read_only,
-        "cache": {"direct": is_direct},
+        "cache": {"direct": False},
+        "drop-cache": True,
     }
     disk = {
         "driver": devices.format_of(device),

@@ -32,12 +32,8 @@ def flaw(header: bytes) -> str:
     return ""
 
 
-def require_usable(definition: Definition, storage: dict[str, Path]) -> frozenset[Path]:
-    """Images that can be used beside the page cache; LocalFault (FILE_MISSING, IMAGE_REFUSED).
-
-    Opens files of storages: not for the event loop.
-    """
-    direct = set()
+def require_usable(definition: Definition, storage: dict[str, Path]) -> None:
+    """LocalFault (FILE_MISSING, IMAGE_REFUSED). Opens files of storages: not for the event loop."""
     for device in definition.devices:
         if device.storage and device.image:
             path = storage[device.storage] / device.image
@@ -46,14 +42,3 @@ def require_usable(definition: Definition, storage: dict[str, Path]) -> frozense
             wrong = devices.format_of(device) == "qcow2" and flaw(beginning_of(path, HEADER.size))
             if wrong:
                 raise LocalFault("IMAGE_REFUSED", f"{path} is not taken: {wrong}")
-            if _takes_direct(path):
-                direct.add(path)
-    return frozenset(direct)
-
-
-def _takes_direct(path: Path) -> bool:
-    try:
-        os.close(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_DIRECT))
-    except OSError:
-        return False
-    return True

@@ -108,7 +108,7 @@ class Site:
     async def argv(self) -> list[str]:
         """The command line that makes the guest; its taps exist when this returns."""
         storage = dict(self.storage)
-        direct = await asyncio.to_thread(images.require_usable, self.definition, storage)
+        await asyncio.to_thread(images.require_usable, self.definition, storage)
         here = Setting(
             qemu=self.config.qemu,
             accel=(await asyncio.to_thread(self.probe)).accel,
@@ -116,7 +116,6 @@ class Site:
             monitor=self.monitor,
             storage=storage,
             taps=await self._cards.ensure(self.definition) if self.definition.cards else {},
-            direct=direct,
         )
         return qemu_argv(self.definition, here)
 
