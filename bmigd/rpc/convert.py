@@ -341,9 +341,12 @@ def finding_to(finding: Finding) -> migration_pb2.Finding:
 
 def regions_from(messages: Iterable[peer_pb2.MemoryRegion]) -> tuple[Region, ...]:
     """A peer's regions; the driver compares them with its own."""
-    regions = tuple(Region(m.name[:32], m.guest_address_bytes, m.size_bytes) for m in messages)
+    regions = tuple(
+        Region(m.name[:32], m.guest_address_bytes, m.size_bytes)
+        for m in islice(messages, MAX_REGIONS + 1)
+    )
     if len(regions) > MAX_REGIONS:
-        raise invalid("regions", f"{len(regions)} of them")
+        raise invalid("regions", f"more than {MAX_REGIONS} of them")
     return regions
 
 

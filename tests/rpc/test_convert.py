@@ -1,5 +1,7 @@
 """What a peer sends is bounded before it is used: its words, its lists, its numbers."""
 
+from collections.abc import Iterator
+
 import pytest
 from bmig.v1 import guest_pb2, migration_pb2, peer_pb2
 
@@ -121,3 +123,13 @@ def test_an_address_to_be_probed_is_kept_in_its_usual_form(text: str, usual: str
     options = convert.options_from(migration_pb2.MigrationOptions(probe_address=text))
     assert options.probe_address == usual
     assert convert.options_from(convert.options_to(options)) == options
+
+
+def test_a_peers_regions_are_not_looked_at_beyond_what_is_too_many() -> None:
+    def endless() -> Iterator[peer_pb2.MemoryRegion]:
+        for _ in range(100):
+            yield peer_pb2.MemoryRegion(name="low")
+        raise AssertionError("a million of them would hold the node up for seconds")
+
+    with pytest.raises(Invalid, match="more than 8 of them"):
+        convert.regions_from(endless())
