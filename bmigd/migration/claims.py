@@ -20,6 +20,10 @@ class Claims:
         """The migration that has the guest, or ""."""
         return self._by_guest.get(guest, "")
 
+    def held(self) -> dict[str, str]:
+        """Every guest that a migration has, and which one."""
+        return dict(self._by_guest)
+
     def take(self, guest: str, migration_id: str) -> None:
         """Claim a guest; Busy (GUEST_BUSY) if another migration has it."""
         if self.holder(guest) != migration_id:

@@ -55,13 +55,13 @@ class Inventory:
 
     async def all(self) -> list[GuestView]:
         """Every guest that is defined or being received here, by name."""
-        records = {record.id: record for record in await self._ledger.all()}
         views = [await self._seen(name) for name in self._node.store.names()]
         names = {view.name for view in views}
+        held = [one for guest, one in self._node.claims.held().items() if guest not in names]
         incoming = [
             await self._view_incoming(record)
-            for record in records.values()
-            if self._node.claims.holder(record.guest) == record.id and record.guest not in names
+            for record in [await self._ledger.get(one) for one in held]
+            if record is not None
         ]
         return sorted([*views, *incoming], key=lambda view: view.name)
 

@@ -9,8 +9,12 @@ from typing import Any
 import pytest
 
 from bmigd.errors import LocalFault, NotPossible, Unknown
+from bmigd.guests.definition import render_toml
+from bmigd.journal import Record
+from bmigd.migration.handoff import DestinationState
 from bmigd.migration.inventory import GuestState, Inventory
 from bmigd.migration.node import Node
+from bmigd.migration.picture import DESTINATION
 from bmigd.rpc.convert import guest_to
 from tests.migration.node import DEVICES, guest, ledger_of, make_node
 
@@ -73,3 +77,21 @@ async def test_a_description_that_cannot_be_read_hides_no_other_guest(
     with pytest.raises(LocalFault, match=r"broken\.toml") as fault:
         await inventory.start("broken")
     assert fault.value.reason == "DEFINITION_UNREADABLE"
+
+
+async def test_a_guest_on_its_way_is_listed_and_those_that_came_to_nothing_are_not(
+    node: Node,
+) -> None:
+    with ledger_of(node) as ledger:
+        for number, state in enumerate((DestinationState.REFUSED, DestinationState.RECEIVING)):
+            coming = guest(node, f"web{number}")
+            await ledger.open(
+                Record(
+                    *(f"id{number}", DESTINATION, coming.name, "host2", 1, state.value),
+                    definition=render_toml(coming),
+                )
+            )
+        node.claims.take("web1", "id1")
+        node.claims.take("web2", "not journalled yet")
+        (view,) = await Inventory(node, ledger).all()
+    assert (view.name, view.state, view.migration_id) == ("web1", GuestState.MIGRATING_IN, "id1")
