@@ -63,6 +63,8 @@ class Destination:
 
     async def receive(self, invitation: Invitation, source: str) -> Welcome:
         """Reserve and prepare; a repeated request gets the same answer."""
+        if await self._ledger.get(invitation.migration_id) is None:
+            await self._withdraw_earlier(invitation, source)  # it may be busy: not under the lock
         async with self._opening:
             known = await self._ledger.get(invitation.migration_id)
             if known is None:
@@ -74,14 +76,12 @@ class Destination:
 
     async def _accept(self, invitation: Invitation, source: str) -> Reception:
         guest = invitation.definition.name
-        await self._withdraw_earlier(invitation, source)
         peers = [one.record.peer for one in self._receptions.values()]
         self._moderation.require_few(source, peers.count(source))
         self._node.claims.take(guest, invitation.migration_id)
         try:
             await require_acceptable(self._node, self._ledger, invitation)
-            driver = self._node.driver(invitation.definition)
-            needed = driver.room(invitation.definition)
+            needed = self._node.driver(invitation.definition).room(invitation.definition)
             self._node.room.promise(invitation.migration_id, needed, self._node.name)
             return await self._open(invitation, source)
         except BaseException:
@@ -229,9 +229,9 @@ class Destination:
         return self._welcome()
 
     async def _withdraw_earlier(self, invitation: Invitation, source: str) -> None:
-        earlier = self.earlier(invitation.definition.name, source)
-        if earlier and earlier.record.epoch <= invitation.epoch:
-            why = f"{source} began anew as {invitation.migration_id}"
+        earlier, anew = self.earlier(invitation.definition.name, source), invitation.migration_id
+        if earlier and earlier.record.id != anew and earlier.record.epoch <= invitation.epoch:
+            why = f"{source} began anew as {anew}"
             await earlier.abort(PeerLost("ABORTED_BY_SOURCE", why))
 
     def _live(

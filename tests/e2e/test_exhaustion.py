@@ -329,3 +329,31 @@ def test_who_may_not_use_a_console_does_not_keep_it_waiting(world: Cluster) -> N
     with pytest.raises(grpc.RpcError, match="DENIED"):
         list(stub.AttachConsole(nothing(), timeout=5))
     release.set()
+
+
+def test_a_delivery_that_does_not_end_keeps_no_other_node_waiting(world: Cluster) -> None:
+    stub, release = evil(world), threading.Event()
+    first, second = invitation(world, "slow"), invitation(world, "slow")
+
+    def parts() -> Iterator[peer_pb2.DeliverStateRequest]:
+        yield header(first, "kern", MIB)
+        while not release.wait(0.5):
+            yield peer_pb2.DeliverStateRequest(part=peer_pb2.StatePart(file=0, data=b""))
+
+    stub.ReceiveGuest(first, timeout=20)
+    delivering = stub.DeliverState.future(parts())
+    spool = world.nodes["host2"].directory / "spool"
+    eventually((spool / "slow.in/state.kern.partial").exists, what="the delivery's beginning")
+    again = stub.ReceiveGuest.future(second)  # waits for the delivery that it ends
+    other = peer_pb2_grpc.PeerServiceStub(dial(world, "host2", "nodes/host1"))
+    asked = invitation(world, "other")
+    other.ReceiveGuest(asked, timeout=30)
+    ending = peer_pb2.AbortRequest(migration_id=asked.migration_id, epoch=1)
+    assert other.Abort(ending, timeout=30).outcome == peer_pb2.OUTCOME_REFUSED
+    assert not again.done()
+    assert not delivering.done()
+    release.set()
+    again.result(timeout=20)
+    ending = peer_pb2.AbortRequest(migration_id=second.migration_id, epoch=1)
+    assert stub.Abort(ending, timeout=20).outcome == peer_pb2.OUTCOME_REFUSED
+    world.require_clean("host2")
