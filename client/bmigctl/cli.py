@@ -25,7 +25,7 @@ Configuration (TOML; paths are relative to the file, the key must be 0600):
   certificate = "alice.pem"
   key = "alice.key"
   [nodes]
-  host1 = "host1.example.org:7443"
+  host1 = "host1.example.org:7117"
 
 One node is enough: it names the others. With --json, errors are an object
 of the kind "error" on standard output.
