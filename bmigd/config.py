@@ -165,6 +165,12 @@ class Migration(Section):
         gt=0,
         description="seconds for a destination that does answer to take over memory and state",
     )
+    keep_memory_mib: int = Field(
+        default=0,
+        ge=0,
+        description="MiB of the spool for memory of guests that left, which makes their way back"
+        " short; given up when room is needed; 0: none",
+    )
     memory_reserve_mib: int = Field(
         default=256, ge=0, description="MiB of host memory never promised to guests"
     )

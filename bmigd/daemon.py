@@ -19,6 +19,7 @@ from bmigd.journal import Journal
 from bmigd.migration.archive import Archive
 from bmigd.migration.claims import Claims
 from bmigd.migration.destination import Destination
+from bmigd.migration.images import Images
 from bmigd.migration.inventory import Inventory
 from bmigd.migration.ledger import Ledger
 from bmigd.migration.node import Node
@@ -120,6 +121,8 @@ class Daemon:
 
     def _make_node(self) -> Node:
         config = self._config
+        images = Images(config.node.spool_dir, config.migration.keep_memory_mib << 20)
+        images.tidy()
         made = {name: make(config) for name, make in DRIVERS.items()}
         return Node(
             config=config,
@@ -129,7 +132,7 @@ class Daemon:
             drivers={name: driver for name, driver in made.items() if driver is not None},
             store=GuestStore(config.node.state_dir / GUESTS),
             claims=Claims(),
-            room=Room(config.node.spool_dir, config.migration.memory_reserve_mib << 20),
+            room=Room(config.node.spool_dir, config.migration.memory_reserve_mib << 20, images),
             announcer=Announcer(config.networks),
         )
 

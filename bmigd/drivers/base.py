@@ -159,15 +159,21 @@ class OutgoingGuest(Protocol):
         StartFailed when it cannot be brought back; the kept state stays.
         """
 
-    async def release(self) -> None:
-        """The guest is another node's: drop kept state and everything else of it. Idempotent."""
+    async def release(self, image: Path | None = None) -> None:
+        """The guest is another node's: drop kept state and everything else of it. Idempotent.
+
+        Its memory is moved to `image`, in the spool, if that is given and there is any.
+        """
 
 
 class IncomingGuest(Protocol):
     """A guest that may come to this node."""
 
-    async def prepare(self) -> IncomingMemory:
-        """Make room for it: memory, all zero, and whatever start() would have to wait for."""
+    async def prepare(self, image: Path | None = None) -> IncomingMemory:
+        """Make room for it: memory, all zero, and whatever start() would have to wait for.
+
+        Memory is not zero but what release() moved to `image`, which is moved away, if given.
+        """
 
     def state_path(self, name: str) -> Path:
         """Where to put the device state file of that name. BadBytes for a name it does not know."""

@@ -122,13 +122,19 @@ class SpoolMemory:
         return self._offsets[region] + offset_bytes
 
 
-def make_file(file: Path, size_bytes: int, *, is_reserved: bool = False) -> None:
-    """A new file of zeroes; LocalFault (SPOOL_FULL) if it cannot be made or reserved whole.
+def make_file(
+    file: Path, size_bytes: int, image: Path | None = None, *, is_reserved: bool = False
+) -> None:
+    """A new file of zeroes, or with what is in `image`, which is moved there if it is given.
 
-    Reserve what a hypervisor maps: on a full file system a write through a mapping ends it.
+    LocalFault (SPOOL_FULL) if it cannot be made or reserved whole. Reserve what a hypervisor maps:
+    on a full file system a write through a mapping ends it.
     """
     try:
-        descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+        if image:
+            image.rename(file)
+        exclusively = 0 if image else os.O_EXCL
+        descriptor = os.open(file, os.O_RDWR | os.O_CREAT | exclusively, 0o600)
     except OSError as error:
         raise LocalFault("SPOOL_FULL", f"cannot make {file}: {error}") from error
     try:

@@ -33,16 +33,10 @@ from bmigd.migration.ports import Answer, Invitation, Welcome
 from bmigd.migration.quota import Moderation
 from bmigd.migration.reception import Reception
 from bmigd.migration.recorder import Recorder
+from bmigd.migration.taken import PHASES, Taken
 
 log = structlog.get_logger()
 
-# Where a migration that is taken up again after a restart stands, whatever was shown last.
-PHASES = {
-    DestinationState.RECEIVING: Phase.PRECOPY,
-    DestinationState.READY: Phase.SWITCHOVER,
-    DestinationState.TAKEN: Phase.HANDOFF,
-    DestinationState.STARTED: Phase.HANDOFF,
-}
 REMEMBERED = 64  # reasons of refused receptions
 COMMIT_WAIT_S = 30.0  # a commit answers TAKEN after this; the source asks again
 
@@ -71,8 +65,8 @@ class Destination:
                 reception = await self._accept(invitation, source)
         if known is not None:
             return await self._again(known, invitation, source)
-        await reception.prepare(invitation.hash_seed)
-        return self._welcome()
+        await reception.prepare(invitation.hash_seed, asks_for_memory=invitation.asks_for_memory)
+        return self._welcome(reception)
 
     async def _accept(self, invitation: Invitation, source: str) -> Reception:
         guest = invitation.definition.name
@@ -81,8 +75,9 @@ class Destination:
         self._node.claims.take(guest, invitation.migration_id)
         try:
             await require_acceptable(self._node, self._ledger, invitation)
-            needed = self._node.driver(invitation.definition).room(invitation.definition)
-            self._node.room.promise(invitation.migration_id, needed, self._node.name)
+            definition = invitation.definition
+            needed = self._node.driver(definition).room(definition)
+            self._node.room.promise(invitation.migration_id, needed, self._node.name, definition)
             return await self._open(invitation, source)
         except BaseException:
             self._forget(invitation.migration_id, guest)
@@ -226,7 +221,7 @@ class Destination:
                 f"migration {record.id} is {record.state} here: {record.why or 'decided'}",
                 "start a new migration",
             )
-        return self._welcome()
+        return self._welcome(live)
 
     async def _withdraw_earlier(self, invitation: Invitation, source: str) -> None:
         earlier, anew = self.earlier(invitation.definition.name, source), invitation.migration_id
@@ -276,9 +271,12 @@ class Destination:
         failure = picture.failure or failure_in(record, self._node.name)
         return answer_of(record, failure, picture.report.downtime_parts)
 
-    def _welcome(self) -> Welcome:
+    def _welcome(self, reception: Reception) -> Welcome:
         limits = self._node.config.migration
-        return Welcome(self._ledger.incarnation, limits.lease_s, limits.window_chunks)
+        return Welcome(
+            *(self._ledger.incarnation, limits.lease_s, limits.window_chunks),
+            has_memory=reception.has_memory,
+        )
 
     def _why_over(self, migration_id: str, source: str) -> Busy:
         """What a source is told that has missed the first answer."""
@@ -287,7 +285,7 @@ class Destination:
             return Busy(failure.reason, failure.message, failure.advice, side=DESTINATION)
         return Busy("MIGRATION_OVER", f"migration {migration_id} is not under way here")
 
-    def _over(self, reception: Reception) -> None:
+    def _over(self, reception: Taken) -> None:
         if reception.failure:
             self._refused[reception.record.id] = (reception.record.peer, reception.failure)
             for oldest in list(self._refused)[:-REMEMBERED]:

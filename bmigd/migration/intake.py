@@ -4,17 +4,22 @@ Nothing here knows of states; reception.py decides when what may be done.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Executor
+from functools import partial
+from pathlib import Path
 from typing import TypeVar
 
-from bmigd.chunk import Chunk
+from bmigd.chunk import PAGE_BYTES, Chunk
 from bmigd.drivers.base import IncomingGuest, IncomingMemory
 from bmigd.errors import BadBytes, LocalFault
-from bmigd.transfer.pages import PageTable
+from bmigd.migration.ports import Stretch
+from bmigd.transfer.pages import PageTable, page_hashes
 from bmigd.transfer.receiver import Receiver
 
 T = TypeVar("T")
+STRETCH_PAGES = 1 << 16  # 256 MiB, whose hashes are half a MiB
+READ_PAGES = 1 << 8
 
 
 class Intake:
@@ -26,10 +31,12 @@ class Intake:
         self._memory: IncomingMemory | None = None
         self._table: PageTable | None = None
         self._receiver: Receiver | None = None
+        self._undescribed = False
 
-    async def prepare(self, seed: int) -> None:
-        """Make room for it, all zero."""
-        self._memory = await self._incoming.prepare()
+    async def prepare(self, seed: int, image: Path | None) -> None:
+        """Make room for it, all zero or with what is kept of it."""
+        self._undescribed = image is not None
+        self._memory = await self._incoming.prepare(image)
         self._table = PageTable([region.size_bytes for region in self._memory.regions], seed)
         self._receiver = Receiver(self._memory, self._table)
 
@@ -37,12 +44,33 @@ class Intake:
         """Write chunks in order; BadBytes (CHUNK_INVALID), LocalFault (SPOOL_FULL)."""
         receiver = self._receiver
         assert receiver
+        if self._undescribed:  # its table would call zero what is not
+            raise BadBytes("CHUNK_INVALID", "memory that is here was not asked for to its end")
 
         def write() -> None:
             for chunk in chunks:
                 receiver.apply(chunk)
 
         await self._in_thread(write)
+
+    async def describe(self) -> AsyncIterator[Stretch]:
+        """Read back and hash what is here, which is told to the source and sent no more."""
+        assert self._memory
+        for number, region in enumerate(self._memory.regions):
+            for first_page in range(0, region.size_bytes // PAGE_BYTES, STRETCH_PAGES):
+                yield await self._in_thread(partial(self._hash_stretch, number, first_page))
+        self._undescribed = False
+
+    def _hash_stretch(self, region: int, first_page: int) -> Stretch:
+        assert self._memory
+        assert self._table
+        known = self._table.regions[region][first_page : first_page + STRETCH_PAGES]
+        for done in range(0, len(known), READ_PAGES):
+            pages = known[done : done + READ_PAGES]
+            offset_bytes = (first_page + done) * PAGE_BYTES
+            content = self._memory.read(region, offset_bytes, len(pages) * PAGE_BYTES)
+            pages[:] = page_hashes(content, self._table.seed)
+        return Stretch(region, first_page, known.tobytes())
 
     async def compare(self, root: bytes, *, verify: bool) -> None:
         """BadBytes or LocalFault (MEMORY_DIFFERS) unless memory is what has this root."""

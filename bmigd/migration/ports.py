@@ -1,6 +1,6 @@
 """What a migration needs of the other node, as values and one Protocol. rpc/ implements it."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -38,6 +38,7 @@ class Invitation:
     requested_by: str
     hash_seed: int
     driver_build: str
+    asks_for_memory: bool  # whether it will ask what the destination still has of the guest
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,16 @@ class Welcome:
     journal_incarnation: str
     lease_s: float
     window_chunks: int
+    has_memory: bool  # it still has some of the guest's: ask describe() before anything is sent
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """Hashes of consecutive pages, little-endian, of what the destination has in a region."""
+
+    region: int
+    first_page: int
+    page_hashes: bytes
 
 
 @dataclass(frozen=True)
@@ -87,6 +98,9 @@ class Peer(Protocol):
 
     async def receive(self, invitation: Invitation) -> Welcome:
         """Reserve and prepare."""
+
+    def describe(self, migration_id: str, epoch: int) -> AsyncIterator[Stretch]:
+        """What it has of every region, in order."""
 
     async def open_stream(self) -> ChunkStream:
         """A stream for chunks."""

@@ -1,4 +1,4 @@
-"""One guest on its way into this node: memory, device state, and the decision to run it.
+"""One guest on its way into this node: memory, device state, until it is READY, and then taken.
 
 Every change of state is journalled first (handoff.py says which are legal), under one lock, so
 that repeated and late requests find the state as it is and change nothing.
@@ -7,55 +7,38 @@ that repeated and late requests find the state as it is and change nothing.
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass, field, replace
-
-import structlog
+from collections.abc import AsyncGenerator, AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
 
 from bmigd.chunk import Chunk
 from bmigd.crashpoints import reach
 from bmigd.errors import BadBytes, BmigError, Busy, LocalFault
-from bmigd.migration.archive import failure_in
 from bmigd.migration.handoff import (
     DestinationEvent,
     DestinationState,
     Request,
-    after_execution,
-    after_restart,
     on_lease_over,
     on_request,
 )
 from bmigd.migration.launched import launched
-from bmigd.migration.onsite import RESTARTED, look
 from bmigd.migration.phases import Phase
-from bmigd.migration.picture import DESTINATION, Failure, Part, failure_of
-from bmigd.migration.ports import Receipt
-from bmigd.migration.received import Received
+from bmigd.migration.picture import DESTINATION, Part
+from bmigd.migration.ports import Receipt, Stretch
 from bmigd.migration.recorder import us_since
 from bmigd.migration.state_files import Arrived, StateHeader, StateParts, gather_state
-from bmigd.migration.steps import DESTINATION_STEPS, ENDED_BY, left
-from bmigd.migration.unwritten import Unwritten
+from bmigd.migration.taken import Taken
 from bmigd.transfer.unbroken import unbroken
-
-log = structlog.get_logger()
 
 
 @dataclass
-class Reception(Received):
+class Reception(Taken):
     """A guest being received, or taken."""
 
-    on_over: Callable[["Reception"], None]
     lease_until: float = 0.0
-    parts: list[Part] = field(default_factory=list)
-    failure: Failure | None = None
-    starting: asyncio.Task[None] | None = None
+    has_memory: bool = False  # of the guest, from when it left: not all is zero
     _stream: object = None
     _receipt: Receipt | None = None
-    _lock: asyncio.Lock = field(default_factory=asyncio.Lock)
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self._unwritten = Unwritten(self.recorder, self.ledger, self.node.name, self._mended)
 
     @property
     def is_lease_over(self) -> bool:
@@ -66,17 +49,35 @@ class Reception(Received):
         """A sign of life of the source."""
         self.lease_until = time.monotonic() + self.node.config.migration.lease_s
 
-    async def prepare(self, seed: int) -> None:
+    async def prepare(self, seed: int, *, asks_for_memory: bool) -> None:
         """Make room; on any failure nothing is left behind."""
         async with self._lock:
             try:
-                await self._intake.prepare(seed)
+                image = await self._image() if asks_for_memory else None
+                self.has_memory = image is not None
+                await self._intake.prepare(seed, image)
                 reach("destination.prepared")
             except BaseException as error:
                 await self._withdraw(error)
                 raise
             self.recorder.enter(Phase.PREPARING, "room is reserved")
             self.recorder.enter(Phase.PRECOPY, "memory is being received")
+
+    async def _image(self) -> Path | None:
+        take = self.node.room.images.take
+        return await asyncio.to_thread(take, self.definition, self.record.peer)
+
+    async def describe(self) -> AsyncGenerator[Stretch, None]:
+        """What is here of the guest's memory from when it left."""
+        stretches = self._intake.describe()
+        while True:
+            async with self._lock:  # not while the source takes its time to read
+                self._require(DestinationState.RECEIVING)
+                self.touch()
+                stretch = await anext(stretches, None)
+            if stretch is None:
+                return
+            yield stretch
 
     async def is_prepared(self) -> bool:
         """Whether room was made, and the guest was not refused since."""
@@ -128,33 +129,6 @@ class Reception(Received):
             if self.is_lease_over:  # still: a sign of life may have come meanwhile
                 await self._withdraw(why)
 
-    async def start(self) -> None:
-        """Go on from TAKEN, perhaps after a restart of the daemon."""
-        if self.recorder.picture.phase is not Phase.HANDOFF:
-            self.recorder.enter(Phase.HANDOFF, "the source let the guest go; it is ours now")
-        self.starting = launched(self._unwritten.through(self._start()), self.record.id)
-
-    @property
-    def is_starting(self) -> bool:
-        """Whether its guest is being started; not when that waits for the journal."""
-        is_done = self.starting is None or self.starting.done()
-        return not (is_done or self._unwritten.is_waiting)
-
-    async def take_up(self, why: str) -> None:
-        """Go on from what the journal says; nothing else is known any more."""
-        if self.state in ENDED_BY:
-            await self._finish()
-            return
-        found = await look(self.incoming)
-        event = after_restart(self.state, found)
-        if event is DestinationEvent.WITHDRAWN:
-            async with self._lock:
-                await self._withdraw(LocalFault("DESTINATION_RESTARTED", why))
-        elif event is not None:
-            await self._settle(event, found.runs, LocalFault("START_FAILED", why))
-        elif self.state is DestinationState.TAKEN:
-            await self.start()
-
     async def _take(self) -> None:
         """COMMITTED, or once the journal can be written again whatever it says then."""
         if self._unwritten.is_waiting:
@@ -165,30 +139,6 @@ class Reception(Received):
             self.starting = launched(self._unwritten.after(error), self.record.id)
             raise
         await self.start()
-
-    async def _mended(self) -> None:
-        await self.ledger.probe()
-        self.record = await self.ledger.get(self.record.id) or self.record
-        if not self.recorder.picture.has_ended:
-            await self.take_up(f"the journal of {self.node.name} could not be written")
-
-    async def _settle(self, event: DestinationEvent, runs: bool, error: BmigError) -> None:
-        """What was found out about a guest in TAKEN or STARTED."""
-        if event is DestinationEvent.GUEST_RUNS:
-            await self._keep(runs)
-        else:
-            await self._give_back(error)
-
-    async def _finish(self) -> None:
-        """Do what is left of a change that was journalled."""
-        event = ENDED_BY[self.state]
-        if self.record.pending:
-            await self._do(event, steps=left(DESTINATION_STEPS[event]))
-        self.failure = failure_in(self.record, self.node.name)
-        if event is DestinationEvent.GUEST_RUNS:
-            self._over(Phase.COMPLETED, "the guest runs here", self.failure)
-        else:
-            self._abort_picture(LocalFault("DESTINATION_RESTARTED", self.record.why))
 
     @contextlib.asynccontextmanager
     async def _refusing(self) -> AsyncIterator[None]:
@@ -235,58 +185,6 @@ class Reception(Received):
         report.source_memory_root = report.destination_memory_root = header.memory_root.hex()
         report.verified = header.verify
         return Receipt(header.memory_root, tuple(self.parts))
-
-    async def _start(self) -> None:
-        """TAKEN to RUNNING or RETURNED. Not cancelled with the request that began it."""
-        began = time.monotonic()
-        self._intake.close()
-        try:
-            await self.incoming.check()
-            await self._do(DestinationEvent.EXECUTING)
-        except BmigError as error:
-            await self._not_started(error)
-            return
-        self.parts = [Part("start", DESTINATION, us_since(began))]
-        await self._keep(runs=True)
-
-    async def _not_started(self, error: BmigError) -> None:
-        """Back to the source on proof that it never ran; any doubt makes it ours."""
-        if self.state is DestinationState.TAKEN:
-            await self._give_back(error)
-            return
-        event = after_execution(found := await look(self.incoming))
-        assert event
-        log.error("start", guest=self.definition.name, error=str(error), verdict=event.value)
-        await self._settle(event, found.runs, error)
-
-    async def _keep(self, runs: bool) -> None:
-        """The guest is this node's, for good; started from its firmware if it does not run."""
-        began, why = time.monotonic(), "" if runs else RESTARTED
-        self.failure = failure_in(replace(self.record, why=why), self.node.name)
-        await self._do(DestinationEvent.GUEST_RUNS, why, runs)
-        self.parts.append(Part("take over", DESTINATION, us_since(began)))
-        self._over(Phase.COMPLETED, "the guest runs here", self.failure)
-
-    async def _give_back(self, error: BmigError) -> None:
-        """It surely never ran: the source may have it back."""
-        self.failure = failure_of(error, DESTINATION, f"given back to {self.record.peer}")
-        await self._do(DestinationEvent.NEVER_RAN, str(error))
-        self._abort_picture(error)
-
-    async def _withdraw(self, error: BaseException) -> None:
-        self.failure = failure_of(error, DESTINATION, f"on {self.record.peer}")
-        await self._do(DestinationEvent.WITHDRAWN, str(error))
-        self._abort_picture(error)
-
-    def _abort_picture(self, error: BaseException) -> None:
-        self.recorder.enter(Phase.ABORTING, str(error))
-        self._over(Phase.ABORTED, f"the guest stays with {self.record.peer}: {error}", self.failure)
-
-    def _over(self, phase: Phase, message: str, failure: Failure | None) -> None:
-        self.recorder.picture.ownership = self.record.state
-        self.recorder.picture.report.downtime_parts = self.parts  # for who asks again
-        self.recorder.end(phase, message, failure)
-        self.on_over(self)
 
     def _require(self, state: DestinationState) -> None:
         if self.state is not state:

@@ -1,7 +1,8 @@
 """Memory and spool of this node, and what of them is promised.
 
 Promises are counted so that two guests are never given the same memory or spool. What a guest on
-its way in has taken already counts twice until it runs: that errs on the safe side.
+its way in has taken already counts twice until it runs: that errs on the safe side. Images of
+guests that left are room that is not needed yet.
 """
 
 from dataclasses import dataclass, field
@@ -10,6 +11,8 @@ from pathlib import Path
 
 from bmigd import host
 from bmigd.errors import LocalFault, NotPossible
+from bmigd.guests.definition import Definition
+from bmigd.migration.images import Images
 from bmigd.prechecks.facts import memory_needed, mib
 
 
@@ -19,6 +22,7 @@ class Room:
 
     spool_dir: Path
     reserve_bytes: int
+    images: Images
     promised: dict[str, tuple[int, int]] = field(default_factory=dict)  # by migration
     _state: dict[str, int] = field(default_factory=dict)  # device state, likewise
 
@@ -29,15 +33,17 @@ class Room:
 
     def available(self) -> tuple[int, int]:
         """Memory and spool that can still be promised, in bytes."""
-        memory, spool = self._free()
-        for migration_id, (of_memory, of_spool) in list(self.promised.items()):
-            needed = of_memory, of_spool + self._state.get(migration_id, 0)
-            memory -= memory_needed(needed, self.in_memory)
-            spool -= needed[1]
-        return max(0, memory), max(0, spool)
+        memory, spool = self._left()
+        kept = self.images.size_bytes
+        return max(0, memory + kept * self.in_memory), max(0, spool + kept)
 
-    def promise(self, migration_id: str, room_bytes: tuple[int, int], node: str) -> None:
-        """Memory and spool for a guest; NotPossible (NO_MEMORY, NO_SPOOL_ROOM)."""
+    def promise(
+        self, migration_id: str, room_bytes: tuple[int, int], node: str, guest: Definition
+    ) -> None:
+        """Memory and spool for a guest; NotPossible (NO_MEMORY, NO_SPOOL_ROOM).
+
+        Images of guests that left make way, that of this guest last.
+        """
         memory, spool = self.available()
         for reason, needed, available in (
             ("NO_MEMORY", memory_needed(room_bytes, self.in_memory), memory),
@@ -51,6 +57,8 @@ class Room:
                     side="destination",
                 )
         self.promised[migration_id] = room_bytes
+        while self._is_short() and self.images.drop_oldest(guest):
+            continue
 
     def promise_state(self, migration_id: str, size_bytes: int) -> None:
         """Spool for device state, besides; LocalFault (SPOOL_FULL) if it is not there.
@@ -62,6 +70,18 @@ class Room:
             raise LocalFault("SPOOL_FULL", f"no room for {mib(size_bytes)} of device state")
         kept = {one: size for one, size in self._state.items() if one in self.promised}
         self._state = {**kept, migration_id: size_bytes}
+
+    def _is_short(self) -> bool:
+        """Whether what was promised is not free yet."""
+        return min(self._left()) < 0
+
+    def _left(self) -> tuple[int, int]:
+        memory, spool = self._free()
+        for migration_id, (of_memory, of_spool) in list(self.promised.items()):
+            needed = of_memory, of_spool + self._state.get(migration_id, 0)
+            memory -= memory_needed(needed, self.in_memory)
+            spool -= needed[1]
+        return memory, spool
 
     def _free(self) -> tuple[int, int]:
         memory = host.memory_bytes()[0] - self.reserve_bytes

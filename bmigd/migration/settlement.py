@@ -214,8 +214,14 @@ class Settlement:
         if event is SourceEvent.PEER_RUNS_IT:
             await asyncio.to_thread(self._node.store.remove, definition.name)
             reach("source.forgotten")
+        images = self._node.room.images
         try:
-            await self._outgoing.release()
+            if event is SourceEvent.PEER_RUNS_IT:
+                image = await asyncio.to_thread(images.place, definition)
+                await self._outgoing.release(image)
+                await asyncio.to_thread(images.note, definition, record.peer)
+            else:
+                await self._outgoing.release()
         except BmigError as error:  # what is left costs room, not safety
             log.warning("release", guest=definition.name, error=str(error))
 

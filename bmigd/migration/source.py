@@ -26,6 +26,7 @@ from bmigd.migration.blackout import Blackout
 from bmigd.migration.check import Checked
 from bmigd.migration.handoff import may_let_go
 from bmigd.migration.handover import Handover
+from bmigd.migration.known import know
 from bmigd.migration.ledger import Ledger
 from bmigd.migration.node import Node
 from bmigd.migration.onsite import unless_it_stops
@@ -126,6 +127,7 @@ class SourceMigration:
             requested_by=plan.requested_by,
             hash_seed=self._seed,
             driver_build=checked.source.driver.build,
+            asks_for_memory=True,
         )
         welcome = await again_while_lost(
             lambda: self.peer.receive(invitation),
@@ -135,7 +137,11 @@ class SourceMigration:
         self._record = await self.ledger.meet_peer(self._record, welcome.journal_incarnation)
         reach("source.met_peer")
         self._lease_s = welcome.lease_s
-        return self._make_sender(min(welcome.window_chunks, self._limits.window_chunks))
+        sender = self._make_sender(min(welcome.window_chunks, self._limits.window_chunks))
+        if welcome.has_memory:
+            words = await know(self.peer, self._record, sender.table, self._silences)
+            self.recorder.event("decision", words)
+        return sender
 
     async def _precopy(self, sender: Sender) -> None:
         """Rounds while the guest runs, until switching over is worth it."""

@@ -15,7 +15,7 @@ from grpc import aio
 from bmigd.chunk import MIB, Chunk
 from bmigd.errors import PeerLost
 from bmigd.migration.handoff import Outcome
-from bmigd.migration.ports import Answer, Delivery, Inquiry, Invitation, Receipt, Welcome
+from bmigd.migration.ports import Answer, Delivery, Inquiry, Invitation, Receipt, Stretch, Welcome
 from bmigd.prechecks.facts import Facts
 from bmigd.rpc import convert, frame
 from bmigd.rpc.server import LARGE_MESSAGES, MAX_MESSAGE_BYTES
@@ -29,6 +29,7 @@ T = TypeVar("T")
 STREAM_METHOD = "/bmig.v1.PeerService/StreamMemory"
 COMMIT_S = 45.0
 DELIVER_S = 120.0
+DESCRIBE_S = 600.0  # it reads and hashes all of the guest's memory; keepalives notice a silent one
 
 
 class GrpcPeer:
@@ -103,13 +104,27 @@ class GrpcPeer:
                 requested_by=invitation.requested_by,
                 hash_seed=invitation.hash_seed,
                 driver_build=invitation.driver_build,
+                asks_for_memory=invitation.asks_for_memory,
             ),
             self._timeout_s,
         )
         window_chunks = min(max(response.window_chunks, 1), 256)
         return Welcome(
-            short(response.journal_incarnation, 64), response.lease_ms / 1000, window_chunks
+            *(short(response.journal_incarnation, 64), response.lease_ms / 1000, window_chunks),
+            has_memory=response.has_memory,
         )
+
+    async def describe(self, migration_id: str, epoch: int) -> AsyncIterator[Stretch]:
+        """What the destination still has of the guest."""
+        request = peer_pb2.DescribeMemoryRequest(migration_id=migration_id, epoch=epoch)
+        call = self._stub.DescribeMemory(request, timeout=DESCRIBE_S)
+        try:
+            async for one in call:
+                yield Stretch(one.region, one.first_page, one.page_hashes)
+        except aio.AioRpcError as error:
+            raise from_rpc_error(error, self.name) from error
+        finally:
+            call.cancel()
 
     async def open_stream(self) -> ChunkStream:
         """A stream for chunks."""

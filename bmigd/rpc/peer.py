@@ -72,6 +72,7 @@ class PeerServicer(peer_pb2_grpc.PeerServiceServicer):
                 requested_by=request.requested_by,
                 hash_seed=request.hash_seed,
                 driver_build=request.driver_build,
+                asks_for_memory=request.asks_for_memory,
             ),
             source,
         )
@@ -79,7 +80,21 @@ class PeerServicer(peer_pb2_grpc.PeerServiceServicer):
             journal_incarnation=welcome.journal_incarnation,
             lease_ms=round(welcome.lease_s * 1000),
             window_chunks=welcome.window_chunks,
+            has_memory=welcome.has_memory,
         )
+
+    async def DescribeMemory(  # noqa: N802
+        self, request: peer_pb2.DescribeMemoryRequest, context: Context
+    ) -> AsyncIterator[peer_pb2.DescribeMemoryResponse]:
+        """What is here of the guest's memory from when it left."""
+        source = self._access.node(Action.RECEIVE, None).name
+        whole = migration_id(request.migration_id)
+        reception = await self._destination.reception(whole, request.epoch, source)
+        async with contextlib.aclosing(reception.describe()) as stretches:
+            async for one in stretches:
+                yield peer_pb2.DescribeMemoryResponse(
+                    region=one.region, first_page=one.first_page, page_hashes=one.page_hashes
+                )
 
     async def StreamMemory(  # type: ignore[override]  # noqa: N802
         self, frames: AsyncIterator[bytes], context: Context

@@ -7,18 +7,20 @@ has no memory at all is zero, and is not read, which would make the host allocat
 
 from collections.abc import Generator
 
+import numpy as np
 import xxhash
 
 from bmigd.chunk import PAGE_BYTES, Extent
 from bmigd.drivers.base import Memory
 from bmigd.transfer.batch import Batch, Copier
-from bmigd.transfer.pages import PageTable
+from bmigd.transfer.pages import Hashes, PageTable
 
 BLOCK_BYTES = 64 << 10  # the first level: a quiet guest costs one hash for each block
 BLOCK_PAGES = BLOCK_BYTES // PAGE_BYTES
 STRIDE_BYTES = 16 << 20  # looked at between two chances to stop
 PROBE_BYTES = 64
 PROBE_ZEROES = bytes(PROBE_BYTES)
+UNKNOWN = -1  # no hash of a block
 
 
 class ContentTracker:
@@ -31,9 +33,13 @@ class ContentTracker:
         self._table = table
         self._copier = Copier(table)
         self._zero_block = xxhash.xxh3_64_intdigest(bytes(BLOCK_BYTES), table.seed)
-        self._blocks = [
-            [self._zero_block] * (-(-len(hashes) // BLOCK_PAGES)) for hashes in table.regions
-        ]
+        self._blocks = [self._block_hashes(hashes) for hashes in table.regions]
+
+    def _block_hashes(self, hashes: Hashes) -> list[int]:
+        """Of what the destination has: zero where all pages are, else not known."""
+        starts = np.arange(0, len(hashes), BLOCK_PAGES)
+        zero = np.logical_and.reduceat(hashes == self._table.zero_hash, starts)
+        return [self._zero_block if is_zero else UNKNOWN for is_zero in zero]
 
     def scan(self, memory: Memory) -> Generator[Batch, None, None]:
         """One pass over all memory, as Tracker has it."""

@@ -1,7 +1,8 @@
 """Dirty pages as a log of the guest's writes has them: only what was written is read.
 
 The order that must not break: take from the log, which protects the pages again, then copy. A page
-that is written while it is copied is in the log again. The first pass takes whatever is populated.
+that is written while it is copied is in the log again. The first pass takes whatever is populated,
+or all where the destination does not begin with zeroes.
 """
 
 from collections.abc import Generator, Iterable
@@ -21,6 +22,7 @@ class PagemapTracker:
     reads_all = False
 
     def __init__(self, table: PageTable, log: DirtyLog) -> None:
+        self._table = table
         self._copier = Copier(table)
         self._log = log
         self._is_first = True
@@ -29,9 +31,15 @@ class PagemapTracker:
         """One pass over all that was written since the pass before, as Tracker has it."""
         for region in range(len(memory.regions)):
             written = self._log.take(region)
-            dirty = list(_pages(memory.populated(region) if self._is_first else written))
+            dirty = list(_pages(self._first(memory, region) if self._is_first else written))
             yield from self._copy(region, memory.view(region), dirty)
         self._is_first = False
+
+    def _first(self, memory: Memory, region: int) -> list[Stretch]:
+        """What may differ from what the destination begins with."""
+        if (self._table.regions[region] == self._table.zero_hash).all():
+            return memory.populated(region)
+        return [(0, memory.regions[region].size_bytes)]
 
     def _copy(
         self, region: int, view: memoryview, dirty: list[Extent]

@@ -8,6 +8,7 @@ import os
 import signal
 
 import pytest
+from xxhash import xxh3_128_digest
 
 from bmigd.drivers.base import Memory
 from bmigd.errors import LocalFault, StartFailed
@@ -180,3 +181,29 @@ class LeavingContract(OnABed):
             await nothing_left(node)
             await guest.release()
             assert not (await node.driver.power(node.bed.definition.name)).is_running
+
+    async def test_memory_that_a_guest_leaves_is_what_it_begins_with_when_it_comes_back(
+        self, node: Node
+    ) -> None:
+        definition = node.bed.definition
+        image = node.bed.directory / "image"
+        async with suspended(node) as (guest, down):
+            views = [down.memory.view(number) for number in range(len(down.memory.regions))]
+            left = [xxh3_128_digest(view) for view in views]
+            for view in views:
+                view.release()
+            down.memory.close()
+            await guest.release(image)
+            await guest.release(image)  # again, after a crash between
+            await nothing_left(node)
+        coming = node.driver.incoming(definition)
+        memory = await coming.prepare(image)
+        assert not image.exists()
+        there = [
+            xxh3_128_digest(memory.read(number, 0, region.size_bytes))
+            for number, region in enumerate(memory.regions)
+        ]
+        assert there == left
+        memory.close()
+        await coming.discard()
+        await nothing_left(node)

@@ -14,6 +14,7 @@ from bmigd.drivers import DRIVERS
 from bmigd.guests.definition import MIB, Definition, make
 from bmigd.guests.store import GuestStore
 from bmigd.migration.claims import Claims
+from bmigd.migration.images import Images
 from bmigd.migration.ledger import Ledger
 from bmigd.migration.node import Node
 from bmigd.migration.room import Room
@@ -57,7 +58,7 @@ def make_node(directory: Path) -> Node:
         drivers={name: driver for name, driver in made.items() if driver is not None},
         store=GuestStore(config.node.state_dir / "guests"),
         claims=Claims(),
-        room=Room(config.node.spool_dir, 0),
+        room=Room(config.node.spool_dir, 0, Images(config.node.spool_dir, 0)),
         announcer=Announcer(config.networks),
     )
 

@@ -22,14 +22,14 @@ class BhyveIncoming:
         self._file = site.received_file
         self._argv: list[str] = []
 
-    async def prepare(self) -> IncomingMemory:
-        """A sparse file for memory, taps, and a supervisor that waits."""
+    async def prepare(self, image: Path | None = None) -> IncomingMemory:
+        """A sparse file for memory, or the image; taps, and a supervisor that waits."""
         site = self._site
         await site.require_no_other()
         await self.discard()
         ports.require_free(site.definition)
         self._file.parent.mkdir(mode=0o700, parents=True)
-        memory = await asyncio.to_thread(received_memory, self._file, site.regions)
+        memory = await asyncio.to_thread(received_memory, self._file, site.regions, image)
         self._argv = await site.argv()
         await site.supervision.ensure()
         return memory

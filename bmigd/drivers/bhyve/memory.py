@@ -16,7 +16,9 @@ def snapshot_memory(file: Path, regions: tuple[Region, ...]) -> MappedMemory:
     return MappedMemory(file, regions, file_offsets(regions))
 
 
-def received_memory(file: Path, regions: tuple[Region, ...]) -> SpoolMemory:
-    """A new sparse file of memory, in the layout that `bhyve -r` reads."""
-    make_file(file, sum(region.size_bytes for region in regions))
+def received_memory(
+    file: Path, regions: tuple[Region, ...], image: Path | None = None
+) -> SpoolMemory:
+    """A new sparse file of memory, in the layout that `bhyve -r` reads, or what is in the image."""
+    make_file(file, sum(region.size_bytes for region in regions), image)
     return SpoolMemory(file, regions)

@@ -9,6 +9,7 @@ A second request is not made while the first may still come true: bhyve would se
 import asyncio
 import re
 import time
+from pathlib import Path
 
 from bmigd.drivers.base import Memory, StateFile, Suspended
 from bmigd.drivers.bhyve import snapshot
@@ -98,9 +99,11 @@ class BhyveOutgoing:
             await self._bring_back(status)
         await site.remove_directory(self._file.parent)
 
-    async def release(self) -> None:
-        """Drop everything of the guest here."""
+    async def release(self, image: Path | None = None) -> None:
+        """Drop everything of the guest here, but for its memory if that is wanted."""
         await self._site.clear_away()
+        if image and self._file.exists():
+            await asyncio.to_thread(self._file.rename, image)
         await self._site.remove_directory(self._file.parent)
 
     async def _bring_back(self, status: VmmStatus) -> None:

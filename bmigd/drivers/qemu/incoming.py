@@ -30,14 +30,14 @@ class QemuIncoming:
         self._loaded = ""  # SHA-256 of what QEMU was given by us
         self._is_settled = False  # whether start() did what is to be done
 
-    async def prepare(self) -> IncomingMemory:
-        """Reserved memory, taps, and a QEMU that waits for device state."""
+    async def prepare(self, image: Path | None = None) -> IncomingMemory:
+        """Reserved memory, or the image; taps, and a QEMU that waits for device state."""
         site = self._site
         status = await site.supervision.status()
         if status and status.is_alive and status.was_ready:
             raise Taken("NAME_TAKEN", f"a guest {site.name} runs on this host")
         await self.discard()
-        await site.make_memory()
+        await site.make_memory(image)
         argv = receiving(await site.argv())
         await site.supervision.ensure()
         await site.launch(argv)

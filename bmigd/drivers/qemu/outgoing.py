@@ -11,6 +11,7 @@ resume() is `cont`, also for a daemon that was restarted. Rules that must not br
 import asyncio
 import time
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from bmigd.drivers.base import DirtyLog, Memory, StateFile, Suspended
 from bmigd.drivers.qemu import saving, vmstate
@@ -121,9 +122,9 @@ class QemuOutgoing:
         elif status.exit_status != POWERED_OFF:
             await self._start_afresh(status)
 
-    async def release(self) -> None:
-        """Drop everything of the guest here."""
-        await self._site.clear_away()
+    async def release(self, image: Path | None = None) -> None:
+        """Drop everything of the guest here, but for its memory if that is wanted."""
+        await self._site.clear_away(image)
 
     def _keeps(self) -> bool:
         """Whether the state of a held guest is kept from an earlier suspend."""

@@ -98,12 +98,11 @@ class Site:
         """Its memory, to read. Blocks."""
         return MappedMemory(self.memory_file, self.regions, [0])
 
-    async def make_memory(self) -> None:
+    async def make_memory(self, image: Path | None = None) -> None:
         """New memory, all of it reserved: QEMU dies if its mapping cannot be filled."""
         self.directory.mkdir(mode=0o700, parents=True)
-        await asyncio.to_thread(
-            make_file, self.memory_file, self.definition.memory_bytes, is_reserved=True
-        )
+        size_bytes = self.definition.memory_bytes
+        await asyncio.to_thread(make_file, self.memory_file, size_bytes, image, is_reserved=True)
 
     async def argv(self) -> list[str]:
         """The command line that makes the guest; its taps exist when this returns."""
@@ -208,14 +207,19 @@ class Site:
                 return status
         raise AssertionError("changes() never ends")
 
-    async def clear_away(self) -> None:
-        """End QEMU and the supervisor and remove everything of the guest. Idempotent."""
+    async def clear_away(self, image: Path | None = None) -> None:
+        """End QEMU and the supervisor and remove everything of the guest. Idempotent.
+
+        Its memory is moved to `image`, if that is given.
+        """
         status = await self.supervision.status()
         if status and status.is_alive:
             await self.supervision.signal("KILL")
             await self.ended()
         await self.supervision.quit()
         await self.clear_network()
+        if image and self.memory_file.exists():
+            await asyncio.to_thread(self.memory_file.rename, image)
         await asyncio.to_thread(shutil.rmtree, self.directory, ignore_errors=True)
 
     async def clear_network(self) -> None:

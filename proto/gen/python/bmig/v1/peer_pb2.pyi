@@ -164,7 +164,7 @@ class MemoryRegion(_message.Message):
     def __init__(self, name: _Optional[str] = ..., guest_address_bytes: _Optional[int] = ..., size_bytes: _Optional[int] = ...) -> None: ...
 
 class ReceiveGuestRequest(_message.Message):
-    __slots__ = ("migration_id", "epoch", "definition", "regions", "protocol_version", "journal_incarnation", "requested_by", "hash_seed", "driver_build")
+    __slots__ = ("migration_id", "epoch", "definition", "regions", "protocol_version", "journal_incarnation", "requested_by", "hash_seed", "driver_build", "asks_for_memory")
     MIGRATION_ID_FIELD_NUMBER: _ClassVar[int]
     EPOCH_FIELD_NUMBER: _ClassVar[int]
     DEFINITION_FIELD_NUMBER: _ClassVar[int]
@@ -174,6 +174,7 @@ class ReceiveGuestRequest(_message.Message):
     REQUESTED_BY_FIELD_NUMBER: _ClassVar[int]
     HASH_SEED_FIELD_NUMBER: _ClassVar[int]
     DRIVER_BUILD_FIELD_NUMBER: _ClassVar[int]
+    ASKS_FOR_MEMORY_FIELD_NUMBER: _ClassVar[int]
     migration_id: str
     epoch: int
     definition: _guest_pb2.GuestDefinition
@@ -183,17 +184,38 @@ class ReceiveGuestRequest(_message.Message):
     requested_by: str
     hash_seed: int
     driver_build: str
-    def __init__(self, migration_id: _Optional[str] = ..., epoch: _Optional[int] = ..., definition: _Optional[_Union[_guest_pb2.GuestDefinition, _Mapping]] = ..., regions: _Optional[_Iterable[_Union[MemoryRegion, _Mapping]]] = ..., protocol_version: _Optional[int] = ..., journal_incarnation: _Optional[str] = ..., requested_by: _Optional[str] = ..., hash_seed: _Optional[int] = ..., driver_build: _Optional[str] = ...) -> None: ...
+    asks_for_memory: bool
+    def __init__(self, migration_id: _Optional[str] = ..., epoch: _Optional[int] = ..., definition: _Optional[_Union[_guest_pb2.GuestDefinition, _Mapping]] = ..., regions: _Optional[_Iterable[_Union[MemoryRegion, _Mapping]]] = ..., protocol_version: _Optional[int] = ..., journal_incarnation: _Optional[str] = ..., requested_by: _Optional[str] = ..., hash_seed: _Optional[int] = ..., driver_build: _Optional[str] = ..., asks_for_memory: _Optional[bool] = ...) -> None: ...
 
 class ReceiveGuestResponse(_message.Message):
-    __slots__ = ("journal_incarnation", "lease_ms", "window_chunks")
+    __slots__ = ("journal_incarnation", "lease_ms", "window_chunks", "has_memory")
     JOURNAL_INCARNATION_FIELD_NUMBER: _ClassVar[int]
     LEASE_MS_FIELD_NUMBER: _ClassVar[int]
     WINDOW_CHUNKS_FIELD_NUMBER: _ClassVar[int]
+    HAS_MEMORY_FIELD_NUMBER: _ClassVar[int]
     journal_incarnation: str
     lease_ms: int
     window_chunks: int
-    def __init__(self, journal_incarnation: _Optional[str] = ..., lease_ms: _Optional[int] = ..., window_chunks: _Optional[int] = ...) -> None: ...
+    has_memory: bool
+    def __init__(self, journal_incarnation: _Optional[str] = ..., lease_ms: _Optional[int] = ..., window_chunks: _Optional[int] = ..., has_memory: _Optional[bool] = ...) -> None: ...
+
+class DescribeMemoryRequest(_message.Message):
+    __slots__ = ("migration_id", "epoch")
+    MIGRATION_ID_FIELD_NUMBER: _ClassVar[int]
+    EPOCH_FIELD_NUMBER: _ClassVar[int]
+    migration_id: str
+    epoch: int
+    def __init__(self, migration_id: _Optional[str] = ..., epoch: _Optional[int] = ...) -> None: ...
+
+class DescribeMemoryResponse(_message.Message):
+    __slots__ = ("region", "first_page", "page_hashes")
+    REGION_FIELD_NUMBER: _ClassVar[int]
+    FIRST_PAGE_FIELD_NUMBER: _ClassVar[int]
+    PAGE_HASHES_FIELD_NUMBER: _ClassVar[int]
+    region: int
+    first_page: int
+    page_hashes: bytes
+    def __init__(self, region: _Optional[int] = ..., first_page: _Optional[int] = ..., page_hashes: _Optional[bytes] = ...) -> None: ...
 
 class Extent(_message.Message):
     __slots__ = ("offset_bytes", "length_bytes")

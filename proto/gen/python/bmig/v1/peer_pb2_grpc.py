@@ -50,6 +50,11 @@ class PeerServiceStub:
                 request_serializer=bmig_dot_v1_dot_peer__pb2.ReceiveGuestRequest.SerializeToString,
                 response_deserializer=bmig_dot_v1_dot_peer__pb2.ReceiveGuestResponse.FromString,
                 _registered_method=True)
+        self.DescribeMemory = channel.unary_stream(
+                '/bmig.v1.PeerService/DescribeMemory',
+                request_serializer=bmig_dot_v1_dot_peer__pb2.DescribeMemoryRequest.SerializeToString,
+                response_deserializer=bmig_dot_v1_dot_peer__pb2.DescribeMemoryResponse.FromString,
+                _registered_method=True)
         self.StreamMemory = channel.stream_stream(
                 '/bmig.v1.PeerService/StreamMemory',
                 request_serializer=bmig_dot_v1_dot_peer__pb2.StreamMemoryRequest.SerializeToString,
@@ -99,6 +104,16 @@ class PeerServiceServicer:
         Errors: FAILED_PRECONDITION (NAME_TAKEN, NO_MEMORY, NO_SPOOL_ROOM, DRIVER_MISMATCH,
         NETWORK_MISSING, STORAGE_MISSING, PROTOCOL_VERSION), INVALID_ARGUMENT (DEFINITION_INVALID),
         ABORTED (MIGRATION_OVER: refused before; use a new id).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DescribeMemory(self, request, context):
+        """Tells what the destination still has of a guest that left it before, page by page, if
+        ReceiveGuest said so; the source sends only what differs. May be asked until the first chunk.
+
+        Errors: ABORTED (MIGRATION_OVER).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -159,6 +174,11 @@ def add_PeerServiceServicer_to_server(servicer, server):
                     servicer.ReceiveGuest,
                     request_deserializer=bmig_dot_v1_dot_peer__pb2.ReceiveGuestRequest.FromString,
                     response_serializer=bmig_dot_v1_dot_peer__pb2.ReceiveGuestResponse.SerializeToString,
+            ),
+            'DescribeMemory': grpc.unary_stream_rpc_method_handler(
+                    servicer.DescribeMemory,
+                    request_deserializer=bmig_dot_v1_dot_peer__pb2.DescribeMemoryRequest.FromString,
+                    response_serializer=bmig_dot_v1_dot_peer__pb2.DescribeMemoryResponse.SerializeToString,
             ),
             'StreamMemory': grpc.stream_stream_rpc_method_handler(
                     servicer.StreamMemory,
@@ -246,6 +266,33 @@ class PeerService:
             '/bmig.v1.PeerService/ReceiveGuest',
             bmig_dot_v1_dot_peer__pb2.ReceiveGuestRequest.SerializeToString,
             bmig_dot_v1_dot_peer__pb2.ReceiveGuestResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DescribeMemory(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/bmig.v1.PeerService/DescribeMemory',
+            bmig_dot_v1_dot_peer__pb2.DescribeMemoryRequest.SerializeToString,
+            bmig_dot_v1_dot_peer__pb2.DescribeMemoryResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -48,6 +48,12 @@ class PeerServiceStub:
     NETWORK_MISSING, STORAGE_MISSING, PROTOCOL_VERSION), INVALID_ARGUMENT (DEFINITION_INVALID),
     ABORTED (MIGRATION_OVER: refused before; use a new id).
     """
+    DescribeMemory: _grpc.UnaryStreamMultiCallable[_peer_pb2.DescribeMemoryRequest, _peer_pb2.DescribeMemoryResponse]
+    """Tells what the destination still has of a guest that left it before, page by page, if
+    ReceiveGuest said so; the source sends only what differs. May be asked until the first chunk.
+
+    Errors: ABORTED (MIGRATION_OVER).
+    """
     StreamMemory: _grpc.StreamStreamMultiCallable[_peer_pb2.StreamMemoryRequest, _peer_pb2.StreamMemoryResponse]
     """Carries memory chunks, which are written in order of arrival; answers acknowledge them, several
     at once if more have arrived meanwhile.
@@ -88,6 +94,12 @@ class PeerServiceAsyncStub(PeerServiceStub):
     Errors: FAILED_PRECONDITION (NAME_TAKEN, NO_MEMORY, NO_SPOOL_ROOM, DRIVER_MISMATCH,
     NETWORK_MISSING, STORAGE_MISSING, PROTOCOL_VERSION), INVALID_ARGUMENT (DEFINITION_INVALID),
     ABORTED (MIGRATION_OVER: refused before; use a new id).
+    """
+    DescribeMemory: _aio.UnaryStreamMultiCallable[_peer_pb2.DescribeMemoryRequest, _peer_pb2.DescribeMemoryResponse]  # type: ignore[assignment]
+    """Tells what the destination still has of a guest that left it before, page by page, if
+    ReceiveGuest said so; the source sends only what differs. May be asked until the first chunk.
+
+    Errors: ABORTED (MIGRATION_OVER).
     """
     StreamMemory: _aio.StreamStreamMultiCallable[_peer_pb2.StreamMemoryRequest, _peer_pb2.StreamMemoryResponse]  # type: ignore[assignment]
     """Carries memory chunks, which are written in order of arrival; answers acknowledge them, several
@@ -138,6 +150,18 @@ class PeerServiceServicer(metaclass=_abc_1.ABCMeta):
         Errors: FAILED_PRECONDITION (NAME_TAKEN, NO_MEMORY, NO_SPOOL_ROOM, DRIVER_MISMATCH,
         NETWORK_MISSING, STORAGE_MISSING, PROTOCOL_VERSION), INVALID_ARGUMENT (DEFINITION_INVALID),
         ABORTED (MIGRATION_OVER: refused before; use a new id).
+        """
+
+    @_abc_1.abstractmethod
+    def DescribeMemory(
+        self,
+        request: _peer_pb2.DescribeMemoryRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_peer_pb2.DescribeMemoryResponse], _abc.AsyncIterator[_peer_pb2.DescribeMemoryResponse]]:
+        """Tells what the destination still has of a guest that left it before, page by page, if
+        ReceiveGuest said so; the source sends only what differs. May be asked until the first chunk.
+
+        Errors: ABORTED (MIGRATION_OVER).
         """
 
     @_abc_1.abstractmethod
