@@ -57,13 +57,16 @@ class Copier:
         hashes = page_hashes(copy, self._table.seed)
         kinds = self._kinds(parts, hashes, self._table.regions[batch.region][pages])
         self._table.regions[batch.region][pages] = hashes
+        is_sent_whole = bool((kinds == CHANGED).all())
         for kind, start, stop in _runs(kinds, pages):
             extent = Extent(int(pages[start]) * PAGE_BYTES, (stop - start) * PAGE_BYTES)
             if kind == ZERO:
                 batch.zero_extents.append(extent)
             elif kind == CHANGED:
+                part = parts[start * PAGE_BYTES : stop * PAGE_BYTES]
                 batch.extents.append(extent)
-                batch.parts.append(parts[start * PAGE_BYTES : stop * PAGE_BYTES])
+                # A view would keep pages that are not sent until the chunk is acknowledged.
+                batch.parts.append(part if is_sent_whole else bytes(part))
                 batch.hashes.append(hashes[start:stop])
         return copy
 

@@ -135,6 +135,21 @@ def test_a_page_that_became_zero_is_sent_without_payload() -> None:
     assert (batch.extents, batch.parts) == ([], [])
 
 
+def kept_bytes(batch: Batch) -> int:
+    """Of memory, for as long as the batch's parts are."""
+    wholes = [part.obj if isinstance(part, memoryview) else part for part in batch.parts]
+    return sum({id(one): len(cast(bytes, one)) for one in wholes}.values())
+
+
+def test_scattered_pages_keep_nothing_of_their_blocks_in_memory() -> None:
+    pair = Pair([64 * BLOCK_BYTES // PAGE_BYTES])
+    content = pair.here.contents[0]
+    for at in range(0, len(content), BLOCK_BYTES):
+        content[at : at + PAGE_BYTES] = b"x" * PAGE_BYTES
+    (batch,) = pair.tracker.scan(pair.here)
+    assert batch.copied_bytes == kept_bytes(batch) == 64 * PAGE_BYTES
+
+
 def test_batches_are_bounded_and_report_all_that_was_looked_at() -> None:
     regions = layout([(2 * STRIDE_BYTES + BLOCK_BYTES) // PAGE_BYTES])
     memory = LiveMemory(regions)
