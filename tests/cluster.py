@@ -161,7 +161,7 @@ class Cluster:
             )
         self.write_client("alice")
 
-    def configure(self, node: Node, **changes: Any) -> None:
+    def configure(self, node: Node, /, **changes: Any) -> None:
         """Write a node's configuration file."""
         others = {n.name: n.address for n in self.nodes.values() if n is not node}
         content: dict[str, Any] = {
