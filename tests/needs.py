@@ -6,6 +6,8 @@ from typing import NoReturn
 
 import pytest
 
+MISSING = (pytest.skip.Exception, pytest.fail.Exception)
+
 
 def program(name: str) -> str:
     """The path of a program."""

@@ -25,6 +25,19 @@ def image() -> Image:
         needs.missing(f"the Linux guest cannot be built: {reason}")
 
 
+def ask(monitor: Path, name: str, **arguments: Any) -> Any:
+    """Give a QEMU's monitor a command; its answer."""
+    with socket.socket(socket.AF_UNIX) as link, link.makefile("rwb") as lines:
+        link.connect(str(monitor))
+        lines.readline()
+        for one in ({"execute": "qmp_capabilities"}, {"execute": name, "arguments": arguments}):
+            lines.write(json.dumps(one).encode() + b"\n")
+            lines.flush()
+            while "event" in (answer := json.loads(lines.readline())):
+                pass
+    return answer["return"]
+
+
 class Machine:
     """A running QEMU: what its guest printed, and its monitor."""
 
@@ -66,15 +79,7 @@ class Machine:
 
     def command(self, name: str, **arguments: Any) -> Any:
         """Give the monitor a command; its answer."""
-        with socket.socket(socket.AF_UNIX) as link, link.makefile("rwb") as lines:
-            link.connect(str(self._monitor))
-            lines.readline()
-            for one in ({"execute": "qmp_capabilities"}, {"execute": name, "arguments": arguments}):
-                lines.write(json.dumps(one).encode() + b"\n")
-                lines.flush()
-                while "event" in (answer := json.loads(lines.readline())):
-                    pass
-        return answer["return"]
+        return ask(self._monitor, name, **arguments)
 
     def close(self) -> None:
         """End it."""
