@@ -69,6 +69,9 @@ faults: $(READY) ## the fault matrix; its results become a table of docs/FAILURE
 demo: $(READY) ## a running guest moves from host1 to host2 and back
 	$(BIN)/python -m tests.demo
 
+demo-qemu: $(READY) ## a booted Linux guest moves between two hosts with its disk and its connections
+	$(BIN)/python -m tests.demo_qemu
+
 guest: $(READY) ## the Linux guest for QEMU, from Debian's packages, in .guest
 	$(BIN)/python -m tests.linuxguest
 
@@ -79,9 +82,9 @@ docs: $(READY) ## redraw what the documents take from the code
 	$(BIN)/python -m docs.diagrams
 	$(BIN)/python -m docs.configuration
 
-check: lint types proto-check test sim e2e demo ## everything that CI runs
+check: lint types proto-check test sim e2e demo demo-qemu ## everything that CI runs
 
 clean: ## remove what was made here
 	rm -rf .venv .demo .guest .stubs tests/interop/node_modules certs/out .coverage .mypy_cache .ruff_cache .pytest_cache
 
-.PHONY: guest soak faults sim help setup proto proto-check proto-baseline certs lint types test e2e demo bench docs check clean
+.PHONY: demo-qemu guest soak faults sim help setup proto proto-check proto-baseline certs lint types test e2e demo bench docs check clean
