@@ -58,7 +58,10 @@ class Pagemap:
             count = fcntl.ioctl(self._descriptor, PAGEMAP_SCAN, argument)
             words = self._found[: RANGE_WORDS * count]
             written += zip(words[::RANGE_WORDS], words[1::RANGE_WORDS], strict=True)
-            start = ARGUMENT.unpack(argument)[WALK_END]
+            # A scan that came to its end leaves WALK_END where the kernel's buffer was last full:
+            # to go on there would tell pages twice that were written meanwhile.
+            is_full = count == capacity // RANGE_WORDS
+            start = ARGUMENT.unpack(argument)[WALK_END] if is_full else end
         if not os.pread(self._descriptor, ENTRY_BYTES, 0):  # a process without memory wrote nothing
             raise ProcessLookupError(errno.ESRCH, os.strerror(errno.ESRCH))
         return written

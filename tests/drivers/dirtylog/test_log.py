@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -100,6 +101,24 @@ async def test_regions_follow_one_another_in_the_file(
 ) -> None:
     started.do(f"write {PAGES[0] - 1} 7 2")  # over the border
     assert (pages(log, 0), pages(log, 1)) == ([PAGES[0] - 1], [0])
+
+
+async def test_stretches_ascend_though_pages_are_written_while_they_are_looked_for(
+    tmp_path: Path,
+) -> None:
+    with hypervisor(tmp_path, [1 << 14]) as large:
+        await require_kernel(large.log())
+        log = large.log()
+        await log.open()
+        log.take(0)
+        large.do("storm 1")
+        for number in range(50):
+            large.do(f"scatter {number}")
+            found = log.take(0)
+            assert len(found) > 1000  # more than the kernel collects at once
+            assert all(a[0] + a[1] <= b[0] for a, b in pairwise(found))
+        large.do("calm")
+        await log.close()
 
 
 async def test_a_page_that_was_never_touched_is_seen_when_it_is(tmp_path: Path) -> None:

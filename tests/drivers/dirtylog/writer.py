@@ -38,6 +38,11 @@ class Writer:
         for at in range(page * PAGE_BYTES, (page + count) * PAGE_BYTES, PAGE_BYTES):
             self.memory[at : at + PAGE_BYTES] = content
 
+    def scatter(self, value: int) -> None:
+        """Write to every other page."""
+        for at in range(0, self.pages * PAGE_BYTES, 2 * PAGE_BYTES):
+            self.memory[at] = value
+
     def read(self, page: int) -> None:
         """Look at one byte."""
         assert self.memory[page * PAGE_BYTES] < 256
