@@ -22,3 +22,10 @@ def program() -> Path:
     found = shutil.which("qemu-system-x86_64")
     assert found, "CI must install qemu-system-x86"
     return Path(found)
+
+
+def image_tool() -> str:
+    """The program that makes and checks images."""
+    found = shutil.which("qemu-img")
+    assert found, "CI must install qemu-utils"
+    return found

@@ -6,12 +6,15 @@ from pathlib import Path
 from typing import Any, Self
 
 from bmigd import config
+from bmigd.drivers.base import IncomingGuest
 from bmigd.drivers.qemu import QemuDriver
+from bmigd.drivers.qemu.monitor import session
 from bmigd.drivers.qemu.site import Taps
 from bmigd.guests.definition import MIB, make
+from bmigd.guests.supervision import Supervision
 from microvm.guest.rom import Program
 from tests import pcguest, qemu
-from tests.drivers.bed import PATIENCE_S, Bed, Fault, Node
+from tests.drivers.bed import PATIENCE_S, Bed, Fault, Node, copy_changed, eventually, write_state
 from tests.oracle import params_of
 
 PROGRAM = Program(rate_mib_per_s=4, set_bytes=MIB, heartbeat_ms=20, has_disk=True, disk_sectors=256)
@@ -109,3 +112,45 @@ class QemuBed(Bed):
         """A node with its driver's time limits."""
         node = QemuNode(self, name)
         return node.again(suspend_timeout_s=patience_s, start_timeout_s=PATIENCE_S)
+
+
+async def ask(node: QemuNode, command: str, **arguments: object) -> Any:
+    """By hand, on the guest's monitor."""
+    async with session(node.run / "web1/qmp") as monitor:
+        return await monitor.ask(command, **arguments)
+
+
+def supervision_of(node: QemuNode) -> Supervision:
+    """Of the guest."""
+    return Supervision(node.run / "web1")
+
+
+async def move(node: QemuNode, other: QemuNode) -> IncomingGuest:
+    """The whole way, released here at the end."""
+    leaving = node.driver.outgoing(node.bed.definition)
+    guest = other.driver.incoming(node.bed.definition)
+    incoming = await guest.prepare()
+    (await leaving.open()).close()
+    down = await leaving.suspend()
+    copy_changed(down.memory, incoming)
+    write_state(down, guest)
+    down.memory.close()
+    incoming.close()
+    await guest.check()
+    await guest.start()
+    await leaving.release()
+    await guest.accept()
+    return guest
+
+
+async def kill(node: QemuNode) -> None:
+    """The guest's QEMU, and wait for its end to be seen."""
+    supervision = supervision_of(node)
+    status = await supervision.signal("KILL")
+
+    async def has_ended() -> bool:
+        now = await supervision.status()
+        return now is not None and not now.is_alive
+
+    assert status.pid
+    await eventually(has_ended, "end of QEMU")

@@ -34,6 +34,7 @@ class Between:
     def serve(self, path: str, real: str) -> None:
         """One client after the other, until QEMU has ended."""
         with socket.socket(socket.AF_UNIX) as listening:
+            Path(path).unlink(missing_ok=True)
             listening.bind(path)
             listening.listen(8)
             while self._is_alive():
@@ -100,7 +101,7 @@ class Between:
             case "migrate" if "suspend-is-slow" in faults:
                 time.sleep(SLOW_S)
             case "stop":
-                while "suspend-hangs" in self._words():
+                while "suspend-hangs" in self._words() and self._is_alive():
                     time.sleep(POLL_S)
             case "cont" if "restore-fails" in faults:
                 self._refuse(command)

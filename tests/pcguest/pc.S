@@ -12,7 +12,7 @@
     .set STUB, 0x24000          # this file's own code
     .set HEADER, 4000           # behind the program's code; QEMU looks in the first 8 KiB
     .set RING, 0x10000          # descriptors, available and used ring: 3 pages
-    .set TABLES, 0x14000        # six pages of page tables
+    .set TABLES, 0x14000        # seven pages of page tables
     .set PC, 0x1c000            # this file's variables
     .set LAST_TICK, PC
     .set TICKS, PC + 8
@@ -86,11 +86,11 @@ entry:
     pop ecx
     mov [LOW_PAGES], ecx
 
-    # identity, 4 GiB in pages of 2 MiB
+    # identity, 5 GiB in pages of 2 MiB
     mov dword ptr [TABLES], TABLES + 0x1003
     mov edi, TABLES + 0x1000
     mov eax, TABLES + 0x2003
-    mov ecx, 4
+    mov ecx, 5
 1:
     mov [edi], eax
     add eax, 0x1000
@@ -98,10 +98,13 @@ entry:
     loop 1b
     mov edi, TABLES + 0x2000
     mov eax, 0x83
-    mov ecx, 2048
+    xor edx, edx
+    mov ecx, 5 * 512
 1:
     mov [edi], eax
+    mov [edi + 4], edx
     add eax, 0x200000
+    adc edx, 0
     add edi, 8
     loop 1b
     mov eax, cr4
@@ -156,11 +159,13 @@ read_port:
     je read_button
     cmp edx, 0x810
     je 2f
+    cmp edx, 0x814
+    je read_high_pages
     cmp edx, 0x914
     je 3f
     cmp edx, 0x918
     je 4f
-    xor eax, eax                # 0x814: nothing above 4 GiB
+    xor eax, eax
     ret
 1:  mov eax, [MS_HIGH]
     ret
@@ -191,6 +196,32 @@ read_time:
     shr rcx, 32
     mov [MS_HIGH], ecx
     mov eax, eax
+    pop rcx
+    pop rdx
+    ret
+
+# from the clock's memory, in 64 KiB; what is mapped of it
+read_high_pages:
+    push rdx
+    push rcx
+    mov dx, 0x70
+    mov al, 0x5c
+    out dx, al
+    mov dx, 0x71
+    in al, dx
+    movzx ecx, al
+    shl ecx, 8
+    mov dx, 0x70
+    mov al, 0x5b
+    out dx, al
+    mov dx, 0x71
+    in al, dx
+    movzx eax, al
+    or eax, ecx
+    shl eax, 4
+    mov ecx, 1 << 18
+    cmp eax, ecx
+    cmova eax, ecx
     pop rcx
     pop rdx
     ret
