@@ -9,7 +9,7 @@ from bmigd import config
 from bmigd.drivers.base import IncomingGuest
 from bmigd.drivers.qemu import QemuDriver
 from bmigd.drivers.qemu.monitor import session
-from bmigd.drivers.qemu.site import Taps
+from bmigd.drivers.qemu.taps import LinuxTaps
 from bmigd.guests.definition import MIB, make
 from bmigd.guests.supervision import Supervision
 from microvm.guest.rom import Program
@@ -50,7 +50,7 @@ class QemuNode(Node):
         wrapped.chmod(0o700)
         self.settings: dict[str, Any] = {"qemu": wrapped, "accel": "tcg"}
         self.storage = {"shared": bed.storage}
-        self.taps: Taps | None = None
+        self.taps = LinuxTaps({}, self.directory / "db/taps")
         self.again()
 
     def again(self, **settings: Any) -> Self:

@@ -12,7 +12,8 @@ from bmigd.drivers.qemu.incoming import QemuIncoming
 from bmigd.drivers.qemu.monitor import session
 from bmigd.drivers.qemu.outgoing import HELD, LEFT, QemuOutgoing, Waking
 from bmigd.drivers.qemu.programs import probe
-from bmigd.drivers.qemu.site import POWERED_OFF, Site, Taps, regions
+from bmigd.drivers.qemu.site import POWERED_OFF, Site, regions
+from bmigd.drivers.qemu.taps import LinuxTaps
 from bmigd.drivers.qemu.vmstate import MAX_BYTES
 from bmigd.errors import LocalFault, NotPossible
 from bmigd.guests.definition import MIB, Definition
@@ -35,7 +36,7 @@ class QemuDriver:
         config: configuration.Qemu,
         node: configuration.Node,
         storage: Mapping[str, Path],
-        taps: Taps | None,
+        taps: LinuxTaps,
     ) -> None:
         self._config = config
         self._node = node
@@ -51,8 +52,6 @@ class QemuDriver:
     def objections(self, definition: Definition) -> list[str]:
         """Why it could not run or not move this guest."""
         found = command.objections(definition, self._storage)
-        if definition.cards and not self._taps:
-            found.append("this node cannot make tap interfaces")
         if flaw := self._supervision(definition.name).path_flaw():
             found.append(flaw)
         return found

@@ -6,7 +6,6 @@ import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 from bmigd.config import Qemu
 from bmigd.drivers.base import Region
@@ -16,6 +15,7 @@ from bmigd.drivers.qemu import devices, images
 from bmigd.drivers.qemu.command import Setting, qemu_argv
 from bmigd.drivers.qemu.monitor import MonitorLost, MonitorRefused, session
 from bmigd.drivers.qemu.programs import Probe
+from bmigd.drivers.qemu.taps import LinuxTaps
 from bmigd.errors import LocalFault, StartFailed
 from bmigd.guests.definition import Definition
 from bmigd.guests.supervision import Supervision, VmmStatus
@@ -24,22 +24,6 @@ LAST_WORDS = 800
 CONNECT_POLL_S = 0.02
 ENDING_S = 5.0  # from the end of a session to the exit that caused it
 POWERED_OFF = 0  # QEMU's exit status
-
-
-class Taps(Protocol):
-    """Tap interfaces of guests' network cards."""
-
-    async def ensure(self, definition: Definition) -> dict[str, str]:
-        """A tap for every card, by MAC, up and in its bridge."""
-
-    async def detach(self, name: str) -> None:
-        """Take the guest's taps off their bridges: it is about to run elsewhere."""
-
-    async def attach(self, name: str) -> None:
-        """Put them back."""
-
-    async def remove(self, name: str) -> None:
-        """Destroy the guest's taps. Idempotent."""
 
 
 def regions(memory_bytes: int) -> tuple[Region, ...]:
@@ -55,7 +39,7 @@ class Site:
     config: Qemu
     probe: Callable[[], Probe]
     supervision: Supervision
-    taps: Taps | None
+    taps: LinuxTaps
     spool: Path
     storage: Mapping[str, Path]
 
@@ -114,7 +98,7 @@ class Site:
             memory=self.memory_file,
             monitor=self.monitor,
             storage=storage,
-            taps=await self._cards.ensure(self.definition) if self.definition.cards else {},
+            taps=await self.taps.ensure(self.definition) if self.definition.cards else {},
         )
         return qemu_argv(self.definition, here)
 
@@ -225,22 +209,17 @@ class Site:
     async def clear_network(self) -> None:
         """Remove the guest's taps. Idempotent."""
         if self.definition.cards:
-            await self._cards.remove(self.name)
+            await self.taps.remove(self.name)
 
     async def detach(self) -> None:
         """Take the guest off its networks: it is about to run elsewhere."""
         if self.definition.cards:
-            await self._cards.detach(self.name)
+            await self.taps.detach(self.name)
 
     async def attach(self) -> None:
         """Put it back."""
         if self.definition.cards:
-            await self._cards.attach(self.name)
-
-    @property
-    def _cards(self) -> Taps:
-        assert self.taps, "objections() refused the guest"
-        return self.taps
+            await self.taps.attach(self.name)
 
 
 def last_words(status: VmmStatus) -> str:
