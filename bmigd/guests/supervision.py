@@ -106,8 +106,8 @@ class Supervision:
 
     async def run(self, **arguments: object) -> VmmStatus:
         """Execute a hypervisor: argv, and as far as wanted restart_argv with destroy_argv,
-        ready_socket, env (beside the daemon's own), scratch (files to remove when it ended and was
-        not suspended).
+        ready_socket, env (beside the daemon's own), scratch (files to remove when the guest ended
+        by itself).
         """
         return await self._ask(op="run", **arguments)
 

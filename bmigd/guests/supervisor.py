@@ -191,7 +191,7 @@ class Supervisor:
             # It may have signalled and died between two polls: then it did run.
             self.status["was_ready"] = True
         self._process, self._unmarked = None, {}
-        if not self.status["expect_suspend"]:
+        if self.status["was_ready"] and not self.status["expect_suspend"]:
             remove(self._run.get("scratch", ()))
         late = self._run.pop("late_suspend", None)
         came_true = status == 0 and bool(late) and has_index(Path(late["file"]))

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from bmigd.drivers.qemu.monitor import MonitorLost, session
-from bmigd.errors import LocalFault
+from bmigd.errors import BmigError, LocalFault
 from tests import qemu
 from tests.drivers.bed import Fault, eventually, received, suspended
 from tests.drivers.qemu_bed import QemuBed, ask, kill, supervision_of
@@ -43,6 +43,20 @@ async def test_a_guest_whose_qemu_ends_while_it_is_suspended_goes_on_from_what_w
         with pytest.raises(LocalFault) as restarted:
             await guest.resume()
         assert restarted.value.reason == "GUEST_RESTARTED"
+
+
+async def test_what_was_kept_stays_while_no_qemu_can_go_on_from_it(bed: QemuBed) -> None:
+    node = bed.node("a")
+    async with suspended(node) as (guest, down):
+        down.memory.close()
+        await kill(node)
+        node.fault(Fault.RESTORE_FAILS)
+        for _ in range(2):
+            with pytest.raises(BmigError):
+                await guest.resume()
+        node.fault()
+        await guest.resume()
+        await node.beats_on(operations=bed.sweep)
 
 
 async def test_a_guest_that_powers_off_is_noticed_and_frees_its_memory(bed: QemuBed) -> None:

@@ -1,6 +1,7 @@
 """QEMU guests on this host: start, stop, leave, come."""
 
 import asyncio
+import contextlib
 import functools
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,7 +10,7 @@ from bmigd import config as configuration
 from bmigd.drivers.base import DriverFacts, Power, Region
 from bmigd.drivers.qemu import command
 from bmigd.drivers.qemu.incoming import QemuIncoming
-from bmigd.drivers.qemu.monitor import session
+from bmigd.drivers.qemu.monitor import MonitorLost, session
 from bmigd.drivers.qemu.outgoing import HELD, LEFT, QemuOutgoing, Waking
 from bmigd.drivers.qemu.programs import probe
 from bmigd.drivers.qemu.site import POWERED_OFF, Site, regions
@@ -92,7 +93,7 @@ class QemuDriver:
         if not power.is_running:
             await site.start_afresh()
         elif power.is_paused:
-            await site.set_off()
+            await self.outgoing(definition).let_go_on()
 
     async def stop(self, definition: Definition, force: bool, timeout_s: float) -> None:
         """Power button, or end it at once."""
@@ -101,8 +102,9 @@ class QemuDriver:
         if status and status.is_alive and status.was_ready and not force:
             try:
                 async with asyncio.timeout(timeout_s):
-                    async with session(site.monitor) as monitor:
-                        await monitor.ask("system_powerdown")
+                    with contextlib.suppress(MonitorLost):  # it may be powering off already
+                        async with session(site.monitor) as monitor:
+                            await monitor.ask("system_powerdown")
                     await site.ended()
             except TimeoutError as error:
                 raise NotPossible(

@@ -17,6 +17,7 @@ from bmigd.drivers.base import DirtyLog, Memory, StateFile, Suspended
 from bmigd.drivers.qemu import saving, vmstate
 from bmigd.drivers.qemu.arriving import load_file
 from bmigd.drivers.qemu.command import MEMORY_ID, receiving
+from bmigd.drivers.qemu.kept import Kept
 from bmigd.drivers.qemu.monitor import Monitor, MonitorLost, MonitorRefused, session
 from bmigd.drivers.qemu.site import POWERED_OFF, Site, gone, last_words
 from bmigd.errors import LocalFault, NotPossible, StartFailed
@@ -24,6 +25,7 @@ from bmigd.guests.supervision import VmmStatus
 
 HELD = "paused"
 MOVABLE = ("running", HELD)
+ANSWER_S = 20.0  # of a QEMU that runs its guest
 LEFT = "postmigrate"  # the word for a guest whose state was saved
 
 
@@ -44,14 +46,15 @@ class QemuOutgoing:
     def __init__(self, site: Site, waking: Waking) -> None:
         self._site = site
         self._waking = waking
-        self._file = site.directory / vmstate.NAME
-        self._held = site.directory / "held"  # there: an operator held the guest before we did
+        self._kept = Kept(site.directory)
 
     async def open(self) -> Memory:
         """Map its memory, if all of the guest can be moved: NotPossible (GUEST_NOT_MIGRATABLE)."""
-        async with asyncio.timeout(self._site.config.suspend_timeout_s):
-            async with session(self._site.monitor) as monitor:
-                flaw = await _flaw(monitor, self._site.definition.memory_bytes, self._keeps())
+        try:
+            async with asyncio.timeout(ANSWER_S), session(self._site.monitor) as monitor:
+                flaw = await self._flaw(monitor)
+        except TimeoutError as error:
+            raise MonitorLost(f"QEMU did not answer in {ANSWER_S:g} s") from error
         if flaw:
             raise NotPossible(
                 "GUEST_NOT_MIGRATABLE",
@@ -99,7 +102,7 @@ class QemuOutgoing:
         except MonitorRefused as error:
             raise LocalFault("SUSPEND_FAILED", error.message) from error
         memory = await asyncio.to_thread(site.memory)
-        return Suspended(memory, (StateFile(vmstate.NAME, self._file),), parts_us)
+        return Suspended(memory, (StateFile(vmstate.NAME, self._kept.file),), parts_us)
 
     async def resume(self) -> None:
         """Make the guest run here, whatever suspend() came to."""
@@ -117,45 +120,54 @@ class QemuOutgoing:
                 return
             except MonitorLost:
                 status = await site.ending()
-        if status.expect_suspend and vmstate.is_whole(self._file):
+        # A QEMU that was to bring it back and ended before it ran leaves it as it was.
+        if self._kept.is_whole and (status.expect_suspend or not status.was_ready):
             await self._restore()
         elif status.exit_status != POWERED_OFF:
             await self._start_afresh(status)
+
+    async def let_go_on(self) -> None:
+        """Set a held guest off, by an operator's word. StartFailed."""
+        with self._kept.out_of_reach():
+            await self._site.set_off()
 
     async def release(self, image: Path | None = None) -> None:
         """Drop everything of the guest here, but for its memory if that is wanted."""
         await self._site.clear_away(image)
 
-    def _keeps(self) -> bool:
-        """Whether the state of a held guest is kept from an earlier suspend."""
-        return self._held.exists() and vmstate.is_whole(self._file)
-
     async def _stop_and_save(self, monitor: Monitor) -> dict[str, int]:
         site, state = self._site, await monitor.run_state()
-        if state == LEFT and self._keeps():
+        if state == LEFT and self._keeps_held:
             await site.supervision.expect_suspend()
             return {}  # nothing has changed since: QEMU saves a guest once
         if state not in MOVABLE:
             raise LocalFault("SUSPEND_FAILED", f"QEMU says that the guest is {state}")
-        self._mark_held(is_held=state == HELD)
-        partial = self._file.with_suffix(".partial")
-        partial.write_bytes(vmstate.Head(state == HELD, 0).pack())
+        partial = self._kept.begin(is_held=state == HELD)
         await site.supervision.expect_suspend()
         began = time.monotonic()
         await monitor.ask("stop")  # ends and flushes what goes to disks
         stopped = time.monotonic()
         most_bytes = vmstate.most_bytes(site.definition.memory_bytes)
         size_bytes = await saving.save(monitor, partial, most_bytes)
-        with partial.open("r+b") as file:
-            file.write(vmstate.Head(state == HELD, size_bytes).pack())
-        partial.rename(self._file)
+        self._kept.finish(partial, size_bytes)
         return {"stop": _us(began, stopped), "save state": _us(stopped, time.monotonic())}
 
-    def _mark_held(self, *, is_held: bool) -> None:
-        if is_held:
-            self._held.touch(mode=0o600)
-        else:
-            self._held.unlink(missing_ok=True)
+    async def _flaw(self, monitor: Monitor) -> str:
+        """Why the guest could not be moved, in words; "" when it can."""
+        state = await monitor.run_state()
+        if state not in MOVABLE and not (state == LEFT and self._keeps_held):
+            return f"QEMU says that it is {state}"
+        backends = await monitor.ask("query-memdev")
+        shared = [(one.get("id"), one["size"]) for one in backends if one.get("share")]
+        if len(backends) != 1 or shared != [(MEMORY_ID, self._site.definition.memory_bytes)]:
+            return "its memory is not one shared file"
+        blocked = (await monitor.ask("query-migrate")).get("blocked-reasons", [])
+        return "; ".join(map(str, blocked))
+
+    @property
+    def _keeps_held(self) -> bool:
+        """Whether the guest is held, and its state is kept from an earlier suspend."""
+        return self._kept.is_held and self._kept.is_whole
 
     async def _wake(self) -> None:
         """Have QEMU run the guest; when it does not answer in time, it will when it does."""
@@ -173,7 +185,7 @@ class QemuOutgoing:
     async def _run_on(self) -> None:
         site = self._site
         status = await site.supervision.status() or gone(site.name)
-        is_ours = status.expect_suspend and not self._held.exists()
+        is_ours = status.expect_suspend and not self._kept.is_held
         async with session(site.monitor) as monitor:
             if (await monitor.migration())[0] in ("setup", "active", "device"):
                 await monitor.ask("migrate_cancel")
@@ -183,33 +195,26 @@ class QemuOutgoing:
         await site.supervision.mark_running()
 
     async def _continue(self, monitor: Monitor) -> None:
-        old = self._file.with_suffix(".old")
-        if self._file.exists():
-            self._file.rename(old)
         try:
-            await monitor.ask("cont")
+            with self._kept.out_of_reach():
+                await monitor.ask("cont")
         except MonitorRefused as error:
-            if old.exists():
-                old.rename(self._file)
             raise StartFailed(
                 "START_FAILED",
                 error.message,
                 "see what else uses the guest's disks, and start it again",
                 guest=self._site.name,
             ) from error
-        old.unlink(missing_ok=True)
 
     async def _restore(self) -> None:
         """QEMU ended while the guest was suspended: a new one goes on from what was kept."""
-        site, head = self._site, vmstate.read_head(self._file)
+        site = self._site
         await site.launch(receiving(await site.argv()))
-        await load_file(site, self._file)
-        if head.is_paused:
+        await load_file(site, self._kept.file)
+        if self._kept.is_held:
             await site.supervision.mark_running()
-            return
-        old = self._file.rename(self._file.with_suffix(".old"))
-        await site.set_off()
-        old.unlink()
+        else:
+            await self.let_go_on()
 
     async def _start_afresh(self, status: VmmStatus) -> None:
         """The last resort: QEMU ended and nothing was kept."""
@@ -221,19 +226,6 @@ class QemuOutgoing:
             " it was started again from its disk and its memory is lost",
             "read QEMU's words; the guest recovers as after a power failure",
         )
-
-
-async def _flaw(monitor: Monitor, memory_bytes: int, is_kept: bool) -> str:
-    """Why the guest could not be moved, in words; "" when it can."""
-    state = await monitor.run_state()
-    if state not in MOVABLE and not (state == LEFT and is_kept):
-        return f"QEMU says that it is {state}"
-    backends = await monitor.ask("query-memdev")
-    shared = [(one.get("id"), one["size"]) for one in backends if one.get("share")]
-    if len(backends) != 1 or shared != [(MEMORY_ID, memory_bytes)]:
-        return "its memory is not one shared file"
-    blocked = (await monitor.ask("query-migrate")).get("blocked-reasons", [])
-    return "; ".join(map(str, blocked))
 
 
 def _us(began: float, ended: float) -> int:

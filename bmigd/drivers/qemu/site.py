@@ -106,8 +106,8 @@ class Site:
         """Start the guest from its firmware, whatever was here of it before. StartFailed."""
         await self.clear_away()
         try:
-            await self.make_memory()
             argv = await self.argv()
+            await self.make_memory()
             await self.supervision.ensure()
             await self.launch(argv)
             await self.set_off()
@@ -116,6 +116,7 @@ class Site:
             if status and status.is_alive:
                 await self.supervision.signal("KILL")  # the supervisor stays, to tell why
             await self.clear_network()
+            await self.remove_files()
             raise
 
     async def launch(self, argv: list[str]) -> None:
@@ -204,6 +205,10 @@ class Site:
         await self.clear_network()
         if image and self.memory_file.exists():
             await asyncio.to_thread(self.memory_file.rename, image)
+        await self.remove_files()
+
+    async def remove_files(self) -> None:
+        """Memory and state. Idempotent."""
         await asyncio.to_thread(shutil.rmtree, self.directory, ignore_errors=True)
 
     async def clear_network(self) -> None:
