@@ -106,6 +106,11 @@ class Device(Part):
         return self
 
     @property
+    def grows(self) -> bool:
+        """Whether its image becomes larger as the guest writes."""
+        return "format=qcow2" in self.options
+
+    @property
     def address(self) -> tuple[int, int, int]:
         """Bus, slot and function."""
         numbers = [int(part) for part in self.slot.split(":")]

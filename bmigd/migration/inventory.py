@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from weakref import WeakValueDictionary
 
+from bmigd.drivers.base import Power
 from bmigd.errors import BmigError, NotPossible
 from bmigd.guests.definition import Definition, parse_toml
 from bmigd.journal import Record
@@ -17,6 +18,7 @@ from bmigd.migration.ledger import Ledger
 from bmigd.migration.node import Node
 
 STOPPED = "stopped"  # a change by hand
+HELD = "held by an operator: `bmigctl guest start` lets it go on"
 
 
 class GuestState(IntEnum):
@@ -78,7 +80,7 @@ class Inventory:
         power = await self._node.driver(definition).power(name)
         held = self._node.claims.holder(name)
         record = await self._ledger.get(held) if held else None
-        state, detail = _state(record, power.is_running, power.failed)
+        state, detail = _state(record, power)
         epoch = await self._ledger.epoch(definition)
         return GuestView(name, definition, state, epoch, held, power.pid, detail)
 
@@ -160,14 +162,14 @@ class Inventory:
         return self._changing.setdefault(name, asyncio.Lock())
 
 
-def _state(record: Record | None, is_running: bool, failed: str) -> tuple[GuestState, str]:
+def _state(record: Record | None, power: Power) -> tuple[GuestState, str]:
     """Pure: a guest's state from its migration and its hypervisor."""
     if record is not None and record.state == SourceState.LET_GO:
         return GuestState.IN_DOUBT, f"let go to {record.peer}; its state is kept here"
-    if record is not None and not is_running:
+    if record is not None and not power.is_running:
         return GuestState.SUSPENDED, f"down while it moves to {record.peer}"
     if record is not None:
         return GuestState.MIGRATING_OUT, f"being copied to {record.peer}"
-    if is_running:
-        return GuestState.RUNNING, ""
-    return (GuestState.FAILED, failed) if failed else (GuestState.STOPPED, "")
+    if power.is_running:
+        return GuestState.RUNNING, HELD if power.is_paused else ""
+    return (GuestState.FAILED, power.failed) if power.failed else (GuestState.STOPPED, "")

@@ -4,8 +4,9 @@ from bmigd.prechecks.facts import Case, Finding, failed, passed
 
 
 def check(case: Case) -> Finding:
-    """Every disk is there, as large as here, in a storage where the source's probe is seen."""
+    """Every disk is there, as large as here (or growing), where the source's probe is seen."""
     there = case.destination
+    growing = {(one.storage, one.image) for one in case.guest.devices if one.grows}
     sizes_here = {(disk.storage, disk.image): disk.size_bytes for disk in case.source.disks}
     seen = {(disk.storage, disk.image): disk for disk in there.disks}
     for storage, image in case.guest.disks:
@@ -17,7 +18,8 @@ def check(case: Case) -> Finding:
                 f"{there.name} does not see disk {image!r} of storage {storage!r}",
                 f"mount the storage and name it in [storage] of {there.name}",
             )
-        if disk.size_bytes != sizes_here.get((storage, image)):
+        is_equal = disk.size_bytes == sizes_here.get((storage, image))
+        if not is_equal and (storage, image) not in growing:  # they were not looked at together
             return failed(
                 "storage",
                 "STORAGE_DIFFERS",

@@ -45,6 +45,21 @@ async def test_a_guest_whose_qemu_ends_while_it_is_suspended_goes_on_from_what_w
         assert restarted.value.reason == "GUEST_RESTARTED"
 
 
+async def test_what_was_kept_is_not_used_once_the_guest_ran_on_though_nobody_could_say_so(
+    bed: QemuBed,
+) -> None:
+    node = bed.node("a")
+    async with suspended(node) as (guest, down):
+        down.memory.close()
+        await guest.resume()
+        await node.beats_on()
+        await supervision_of(node).expect_suspend()  # as if the daemon had died just before
+        await kill(node)
+        with pytest.raises(LocalFault) as restarted:
+            await guest.resume()
+        assert restarted.value.reason == "GUEST_RESTARTED"
+
+
 async def test_what_was_kept_stays_while_no_qemu_can_go_on_from_it(bed: QemuBed) -> None:
     node = bed.node("a")
     async with suspended(node) as (guest, down):

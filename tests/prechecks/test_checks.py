@@ -192,6 +192,18 @@ def test_just_enough_is_enough(case: Case) -> None:
     assert [one for one in run(case) if one.verdict != Verdict.PASSED] == []
 
 
+def test_an_image_that_grows_may_be_larger_but_must_be_the_same_file() -> None:
+    growing = [
+        one.model_copy(update={"options": ("format=qcow2",)}) if one.storage else one
+        for one in GUEST.devices
+    ]
+    guest = GUEST.model_copy(update={"devices": tuple(growing)})
+    larger = replace(disk(size_bytes=1001), guest=guest)
+    assert [one for one in run(larger) if one.verdict is Verdict.FAILED] == []
+    (copy,) = failures(run(replace(disk(size_bytes=1001, probe=""), guest=guest)))
+    assert copy.reason == "STORAGE_NOT_SHARED"
+
+
 @given(st.data())
 def test_checks_have_a_verdict_for_any_mixture_of_nodes(data: st.DataObject) -> None:
     """Facts of every row mixed together: a peer may send any of them at once."""

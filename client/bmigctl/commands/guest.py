@@ -36,7 +36,8 @@ def define(session: Session, file: Path) -> int:
     The description (TOML):
       name = "vm1"
       uuid = "5d6e..."          # optional here
-      driver = "bhyve"
+      driver = "bhyve"          # or "qemu"
+      machine = "pc-q35-7.2"    # of qemu alone, with its version
       memory = "256M"           # K, M, G: KiB, MiB, GiB
       wired_memory = false
       options = []              # to the hypervisor as they are
@@ -46,7 +47,10 @@ def define(session: Session, file: Path) -> int:
       threads = 1
       [firmware]
       bootrom = "/usr/local/share/uefi-firmware/BHYVE_UEFI.fd"
-      variables = ""            # optional
+      variables = ""            # optional; or, with qemu, instead of both:
+      kernel = "/boot/vmlinuz"
+      initrd = "/boot/initrd"
+      kernel_arguments = "console=ttyS0"
       [[device]]
       slot = "4:0"
       emulation = "virtio-blk"

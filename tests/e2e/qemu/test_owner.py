@@ -200,3 +200,17 @@ def test_a_guest_that_is_reset_while_it_is_copied_moves_as_it_is_then(world: Clu
     assert world.where("reset") == {"host2": "GUEST_STATE_RUNNING"}
     world.beats_on("reset")
     finish(world, "reset")
+
+
+def test_a_held_guest_is_shown_as_held_and_goes_on_when_it_is_started(world: Cluster) -> None:
+    make_guest(world, "held", "host1")
+    world.beats_on("held")
+    ask(world, "host1", "held", "stop")
+    assert world.migrate("held", "host2")["phase"] == "PHASE_COMPLETED"
+    shown = world.guest("held")
+    assert (shown["state"], "held" in shown["detail"]) == ("GUEST_STATE_RUNNING", True)
+    world.ctl("guest", "start", "held")
+    assert not world.guest("held").get("detail")
+    eventually(lambda: "HB n=" in world.ctl("guest", "console", "--history", "held").stdout)
+    world.beats_on("held")
+    finish(world, "held")
