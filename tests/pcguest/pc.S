@@ -3,7 +3,7 @@
 #
 # The program's ports are those of the micro-VM. Here they are calls: reading and writing a port
 # goes to code that does the same with a PC's timer, power button, memory and virtio-blk disk (the
-# legacy interface, polled). Nothing interrupts, so waiting is spinning.
+# legacy interface, polled). Waiting is for the next tick of the timer, the only interrupt.
 #
 # All of it is loaded at LOAD, below the program's data, which begins at 1 MiB.
     .intel_syntax noprefix
@@ -13,6 +13,9 @@
     .set HEADER, 4000           # behind the program's code; QEMU looks in the first 8 KiB
     .set RING, 0x10000          # descriptors, available and used ring: 3 pages
     .set TABLES, 0x14000        # seven pages of page tables
+    .set INTERRUPTS, 0x1b000    # their table
+    .set TICK_VECTOR, 8         # where the BIOS has the timer
+    .set TICK_DIVISOR, 11932    # 100 Hz
     .set PC, 0x1c000            # this file's variables
     .set LAST_TICK, PC
     .set TICKS, PC + 8
@@ -53,7 +56,7 @@
     .macro sti
     .endm
     .macro hlt
-    pause
+    call wait_for_tick
     .endm
 
     .include "program.S"
@@ -131,6 +134,10 @@ gdt_place:
     .word 23
     .long LOAD + (gdt - start), 0
 
+interrupts_place:
+    .word (TICK_VECTOR + 1) * 16 - 1
+    .long INTERRUPTS, 0
+
     .code64
 long_mode:
     mov eax, 16
@@ -145,8 +152,41 @@ long_mode:
     mov dx, PM_ENABLED
     mov ax, POWER_BUTTON
     out dx, ax
+    call start_timer
     call find_disk
     jmp start
+
+start_timer:
+    mov eax, LOAD + (tick - start)
+    mov [INTERRUPTS + TICK_VECTOR * 16], ax
+    shr eax, 16
+    mov [INTERRUPTS + TICK_VECTOR * 16 + 6], ax
+    mov dword ptr [INTERRUPTS + TICK_VECTOR * 16 + 2], 0x8e000008
+    lidt [LOAD + (interrupts_place - start)]
+    mov al, 0xfe                # the timer alone
+    out 0x21, al
+    mov al, 0xff
+    out 0xa1, al
+    mov al, 0x34
+    out 0x43, al
+    mov al, TICK_DIVISOR & 255
+    out 0x40, al
+    mov al, TICK_DIVISOR >> 8
+    out 0x40, al
+    ret
+
+tick:
+    push rax
+    mov al, 0x20
+    out 0x20, al
+    pop rax
+    iretq
+
+wait_for_tick:
+    sti
+    hlt
+    cli
+    ret
 
 # --- ports -------------------------------------------------------------------------------------
 # edx = port -> eax; everything else is kept
