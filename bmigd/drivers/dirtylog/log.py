@@ -20,7 +20,7 @@ from bmigd.drivers.dirtylog.pagemap import Pagemap
 from bmigd.drivers.dirtylog.unseen import unseen_writer
 from bmigd.errors import LocalFault
 
-ANSWER_TIMEOUT_S = 2.0
+ANSWER_TIMEOUT_S = 10.0  # the guest runs meanwhile; a busy host is not one that cannot
 UNWATCH_TIMEOUT_S = 30.0  # it takes about 0.1 s for each GiB
 VARIABLE = "BMIG_DIRTYLOG_SOCKET"
 TOO_OLD = "this kernel has no asynchronous write protection of shared memory; Linux 6.7 has"
