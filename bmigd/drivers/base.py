@@ -118,6 +118,7 @@ class Suspended:
     memory: Memory
     files: tuple[StateFile, ...]
     parts_us: dict[str, int] = field(default_factory=dict)  # what the downtime went to
+    ran_on_us: int = 0  # from the call of suspend() until the guest was told to stop
 
 
 @dataclass(frozen=True)

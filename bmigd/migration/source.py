@@ -190,6 +190,7 @@ class SourceMigration:
         reach("source.suspend")
         suspended = self._suspended = await self._outgoing.suspend()
         reach("source.suspended")
+        self._down_since += suspended.ran_on_us / 1e6
         self._note_parts(suspended.parts_us)
         assert self._rounds
         self._waiting_for = "acknowledgement of memory"

@@ -13,6 +13,7 @@ import structlog
 
 from bmigd.errors import BmigError, LocalFault
 from bmigd.migration.archive import failure_in
+from bmigd.migration.blackout import TAKE_OVER
 from bmigd.migration.handoff import (
     DestinationEvent,
     DestinationState,
@@ -132,7 +133,8 @@ class Taken(Received):
         began, why = time.monotonic(), "" if runs else RESTARTED
         self.failure = failure_in(replace(self.record, why=why), self.node.name)
         await self._do(DestinationEvent.GUEST_RUNS, why, runs)
-        self.parts.append(Part("take over", DESTINATION, us_since(began)))
+        name = TAKE_OVER if runs else "start afresh"
+        self.parts.append(Part(name, DESTINATION, us_since(began)))
         self._over(Phase.COMPLETED, "the guest runs here", self.failure)
 
     async def _give_back(self, error: BmigError) -> None:

@@ -76,6 +76,7 @@ class QemuOutgoing:
     async def suspend(self) -> Suspended:
         """Stop the guest with its state in a file."""
         site, timeout_s = self._site, self._site.config.suspend_timeout_s
+        asked_at = time.monotonic()
         if self._waking.is_under_way(site.name):
             raise LocalFault(
                 "SUSPEND_FAILED",
@@ -85,7 +86,7 @@ class QemuOutgoing:
         try:
             async with asyncio.timeout(timeout_s):
                 async with session(site.monitor) as monitor:
-                    parts_us = await self._stop_and_save(monitor)
+                    stopped_at, parts_us = await self._stop_and_save(monitor)
                 await site.detach()
         except TimeoutError as error:
             raise LocalFault(
@@ -102,7 +103,8 @@ class QemuOutgoing:
         except MonitorRefused as error:
             raise LocalFault("SUSPEND_FAILED", error.message) from error
         memory = await asyncio.to_thread(site.memory)
-        return Suspended(memory, (StateFile(vmstate.NAME, self._kept.file),), parts_us)
+        files = (StateFile(vmstate.NAME, self._kept.file),)
+        return Suspended(memory, files, parts_us, ran_on_us=_us(asked_at, stopped_at))
 
     async def resume(self) -> None:
         """Make the guest run here, whatever suspend() came to."""
@@ -135,11 +137,12 @@ class QemuOutgoing:
         """Drop everything of the guest here, but for its memory if that is wanted."""
         await self._site.clear_away(image)
 
-    async def _stop_and_save(self, monitor: Monitor) -> dict[str, int]:
+    async def _stop_and_save(self, monitor: Monitor) -> tuple[float, dict[str, int]]:
+        """When the guest was told to stop, and what the time since then went to."""
         site, state = self._site, await monitor.run_state()
         if state == LEFT and self._keeps_held:
             await site.supervision.expect_suspend()
-            return {}  # nothing has changed since: QEMU saves a guest once
+            return time.monotonic(), {}  # nothing has changed since: QEMU saves a guest once
         if state not in MOVABLE:
             raise LocalFault("SUSPEND_FAILED", f"QEMU says that the guest is {state}")
         partial = self._kept.begin(is_held=state == HELD)
@@ -150,7 +153,8 @@ class QemuOutgoing:
         most_bytes = vmstate.most_bytes(site.definition.memory_bytes)
         size_bytes = await saving.save(monitor, partial, most_bytes)
         self._kept.finish(partial, size_bytes)
-        return {"stop": _us(began, stopped), "save state": _us(stopped, time.monotonic())}
+        saved = time.monotonic()
+        return began, {"stop": _us(began, stopped), "save state": _us(stopped, saved)}
 
     async def _flaw(self, monitor: Monitor) -> str:
         """Why the guest could not be moved, in words; "" when it can."""

@@ -92,7 +92,7 @@ def test_a_guest_moves_though_a_message_is_lost(world: World, methods: set[str],
         name = Name(f"{what} lost", " and ".join(sorted(methods)), "between")
         world.note(name, way, begun, losing.at_s[0])
         parts = {part["name"] for part in here["report"]["downtime_parts"]}
-        assert {"suspend", "last pass", "compare memory", "start", "take over"} <= parts
+        assert {"suspend", "last pass", "compare memory", "start"} <= parts
         told = {one["waited_for"] for one in here["report"].get("interruptions", ())}
         asked = methods - {"QueryOutcome"}
         assert {f"answer to {method}" for method in asked} <= told | {"answer to Query"}
