@@ -75,8 +75,13 @@ demo-qemu: $(READY) ## a booted Linux guest moves between two hosts with its dis
 guest: $(READY) ## the Linux guest for QEMU, from Debian's packages, in .guest
 	$(BIN)/python -m tests.linuxguest
 
-bench: $(READY) ## throughput beside a bare stream; see bench/
+bench: $(READY) ## throughput beside a bare stream, migrations beside QEMU's own; see bench/
 	$(BIN)/python -m bench.throughput
+	$(BIN)/python -m bench.peers
+
+bench-quick: $(READY) ## the same in two minutes, nothing kept of the second
+	$(BIN)/python -m bench.throughput 2
+	$(BIN)/python -m bench.peers --quick
 
 docs: $(READY) ## redraw what the documents take from the code
 	$(BIN)/python -m docs.diagrams
@@ -87,4 +92,4 @@ check: lint types proto-check test sim e2e demo demo-qemu ## everything that CI 
 clean: ## remove what was made here
 	rm -rf .venv .demo .guest .stubs tests/interop/node_modules certs/out .coverage .mypy_cache .ruff_cache .pytest_cache
 
-.PHONY: demo-qemu guest soak faults sim help setup proto proto-check proto-baseline certs lint types test e2e demo bench docs check clean
+.PHONY: demo-qemu guest soak faults sim help setup proto proto-check proto-baseline certs lint types test e2e demo bench bench-quick docs check clean

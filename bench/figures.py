@@ -1,0 +1,68 @@
+"""What every bench does with its figures: medians and ranges, and a file that says where they are
+from: the machine, the versions, the commit.
+"""
+
+import json
+import os
+import platform
+import statistics
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import grpc
+
+RESULTS = Path(__file__).parent / "results"
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Some values of one thing."""
+
+    median: float
+    least: float
+    most: float
+
+    def __str__(self) -> str:
+        return f"{_short(self.median)} ({_short(self.least)} to {_short(self.most)})"
+
+
+def spread(values: Sequence[float]) -> Spread:
+    """Of at least one value."""
+    return Spread(statistics.median(values), min(values), max(values))
+
+
+def origin() -> dict[str, Any]:
+    """Where figures are from that are taken here and now."""
+    return {
+        "machine": f"{platform.machine()}, {os.cpu_count()} processors, {platform.release()}",
+        "load_average": round(os.getloadavg()[0], 2),
+        "commit": _said("git", "describe", "--always", "--dirty", "--exclude=*"),
+        "python": platform.python_version(),
+        "grpcio": grpc.__version__,
+        "qemu": _said("qemu-system-x86_64", "--version").partition("version ")[2],
+    }
+
+
+def write(name: str, content: dict[str, Any]) -> Path:
+    """Into the directory of results; where it is."""
+    RESULTS.mkdir(exist_ok=True)
+    path = RESULTS / f"{name}.json"
+    path.write_text(json.dumps(content, indent=1) + "\n")
+    return path
+
+
+def _said(*command: str) -> str:
+    try:
+        done = subprocess.run(
+            command, capture_output=True, text=True, check=True, cwd=RESULTS.parent
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+    return done.stdout.partition("\n")[0]
+
+
+def _short(value: float) -> str:
+    return f"{value:.0f}" if value >= 100 else f"{value:.3g}"

@@ -1,0 +1,37 @@
+"""The guest that benches move, and what is measured of a move, whoever moves it."""
+
+from dataclasses import dataclass, field
+
+from microvm.guest.rom import Program
+from tests.linuxguest.settings import Settings
+
+MIB = 1 << 20
+MEMORY_MIB, FILLED_MIB = 1024, 700
+PATIENCE_S = 30  # then the guest goes down for as long as it takes
+WORK_BEATS = 4  # signs of life that are waited for: it runs, and has worked for a moment
+
+
+@dataclass(frozen=True)
+class Moved:
+    """One migration."""
+
+    total_ms: float
+    downtime_ms: float
+    wire_bytes: int
+    source_cpu_s: float
+    destination_cpu_s: float
+    health: str  # of the guest over there; "well" if nothing is wrong
+    parts_ms: dict[str, float] = field(default_factory=dict)  # of the downtime, where told
+
+
+def settings(rate_mib_per_s: float) -> Settings:
+    """All that the guest filled is written again and again, page by page, at that rate."""
+    return Settings(
+        work=Program(
+            rate_mib_per_s=rate_mib_per_s,
+            set_bytes=FILLED_MIB * MIB,
+            text_percent=30,
+            zero_percent=0,
+            heartbeat_ms=200,
+        )
+    )

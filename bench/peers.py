@@ -1,0 +1,188 @@
+"""Our migration of a booted Linux guest beside QEMU's own, encrypted, in turns in one run.
+
+`python -m bench.peers [--runs N] [--rates R ...] [--quick]` prints medians, ranges and ratios, and writes
+bench/results/peers.json and peers.svg. See bench/README.md for what is counted. Needs QEMU; as root
+it runs in a network namespace, so that nobody else's bytes are counted.
+"""
+
+import argparse
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict
+from typing import Any
+
+from bench.figures import RESULTS, origin, spread, write
+from bench.guest import FILLED_MIB, MEMORY_MIB, MIB, Moved, settings
+from bench.native import Native, Setup, native
+from bench.ours import CHANGES, HOSTS, Ours
+from bench.plot import Panel, svg
+from tests import needs
+from tests.cluster import cluster
+from tests.linuxguest.moving import Build, LinuxGuest, changes, logs
+from tests.linuxguest.transcript import transcript
+from tests.netlab import Place, place
+
+RATES, QUICK_RATES = (0, 20, 80), (80,)
+RUNS, QUICK_RUNS = 5, 2
+DOWNTIME_LIMIT_MS = 300  # QEMU's default, for everybody
+PAGEMAP, CONTENT = "bmig, pagemap", "bmig, content"
+PAGEMAP_BACK, CONTENT_BACK = "bmig, pagemap, way back", "bmig, content, way back"
+TLS, MULTIFD = "QEMU, tls", "QEMU, multifd 2 + tls"
+WAYS = (PAGEMAP, PAGEMAP_BACK, CONTENT, CONTENT_BACK, TLS, MULTIFD)
+FIGURES: Mapping[str, Callable[[Moved], float]] = {
+    "total, ms": lambda moved: moved.total_ms,
+    "downtime, ms": lambda moved: moved.downtime_ms,
+    "on the wire, MiB": lambda moved: moved.wire_bytes / MIB,
+    "processor time, both sides, s": lambda moved: moved.source_cpu_s + moved.destination_cpu_s,
+}
+Rows = dict[int, dict[str, list[Moved]]]  # by rate, by way
+
+
+def main() -> int:
+    """Run and report; the exit status."""
+    asked = argparse.ArgumentParser(prog="python -m bench.peers")
+    asked.add_argument("--runs", type=int, default=0, help=f"of each, in turns; {RUNS} if not said")
+    asked.add_argument("--quick", action="store_true", help="less: two runs, 80 MiB/s alone")
+    asked.add_argument("--rates", type=int, nargs="+", help="MiB/s to dirty; all if not said")
+    options = asked.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # what was started is ended
+    runs = options.runs or (QUICK_RUNS if options.quick else RUNS)
+    rows: Rows = {}
+    try:
+        with ExitStack() as open_ones:
+            is_root = os.geteuid() == 0
+            where = open_ones.enter_context(place("bench", "127.0.0.1")) if is_root else None
+            for rate in options.rates or (QUICK_RATES if options.quick else RATES):
+                rows[rate] = measure(rate, runs, where)
+    except needs.MISSING as reason:
+        sys.stdout.write(f"cannot run here: {reason}\n")
+        return 1
+    report(rows, is_alone=is_root, keeps=not options.quick)
+    return 0
+
+
+def measure(rate: int, runs: int, where: Place | None) -> dict[str, list[Moved]]:
+    """All ways in turns, of guests that dirty memory at one rate."""
+    rows: dict[str, list[Moved]] = {way: [] for way in WAYS}
+    with both_guests(rate, where) as (ours, peers):
+        for number in range(runs):
+            began = time.monotonic()
+            for tracker, there, back in (
+                ("pagemap", PAGEMAP, PAGEMAP_BACK),
+                ("content", CONTENT, CONTENT_BACK),
+            ):
+                ours.let_go_on()
+                rows[there].append(ours.move(tracker, DOWNTIME_LIMIT_MS))
+                rows[back].append(ours.move_back(tracker, DOWNTIME_LIMIT_MS))
+                ours.hold()
+            for way, channels in ((TLS, 0), (MULTIFD, 2)):
+                peers.let_go_on()
+                rows[way].append(peers.move(channels, DOWNTIME_LIMIT_MS))
+            took_s = time.monotonic() - began
+            sys.stdout.write(f"{rate} MiB/s, run {number + 1} of {runs}: {took_s:.0f} s\n")
+            sys.stdout.flush()
+        ours.require_right()
+    return rows
+
+
+@contextmanager
+def both_guests(rate: int, where: Place | None) -> Iterator[tuple[Ours, Native]]:
+    """Equal guests, ours and QEMU's, both held."""
+    places = dict.fromkeys((*HOSTS, "operator"), where) if where else None
+    with ExitStack() as open_ones:
+        world = open_ones.enter_context(cluster([*HOSTS], places, **changes(None), **CHANGES))
+        read = open_ones.enter_context(transcript(logs(world)))
+        build = Build(settings(rate), memory=f"{MEMORY_MIB}M")
+        guest = LinuxGuest(world, build, read)
+        guest.define(HOSTS[0])
+        guest.says(b"HB ")
+        ours = Ours(guest)
+        ours.hold()
+        directory = world.directory / "native"
+        directory.mkdir()
+        setup = Setup(directory, where, world.certs, build.settings)
+        peers = open_ones.enter_context(native(setup))
+        peers.hold()
+        yield ours, peers
+
+
+def report(rows: Rows, *, is_alone: bool, keeps: bool) -> None:
+    """Tables for people, and the files."""
+    for rate, by_way in rows.items():
+        sys.stdout.write(f"\n{_group(rate)}, medians (and ranges)\n")
+        for figure, value in FIGURES.items():
+            sys.stdout.write(f"  {figure}\n")
+            for way, moved in by_way.items():
+                ratio = _ratio(by_way, way, value)
+                sys.stdout.write(
+                    f"    {way:26} {spread([value(one) for one in moved])!s:30}{ratio}\n"
+                )
+        for way, moved in by_way.items():
+            sys.stdout.write(f"  guest after {way}: {_healths(moved)}\n")
+        for way in (PAGEMAP, CONTENT):
+            sys.stdout.write(f"  downtime of {way}: {_parts(by_way[way])}\n")
+    if not keeps:
+        return
+    content = {**origin(), "guest": {"memory_mib": MEMORY_MIB, "filled_mib": FILLED_MIB}}
+    content["interface"] = "loopback of a namespace" if is_alone else "loopback, shared"
+    content["rows"] = {
+        rate: {way: [asdict(one) for one in moved] for way, moved in by_way.items()}
+        for rate, by_way in rows.items()
+    }
+    write("peers", content)
+    (RESULTS / "peers.svg").write_text(plotted(rows))
+
+
+def plotted(rows: Rows) -> str:
+    """The figures as a plot."""
+    panels = [
+        Panel(
+            figure,
+            {
+                _group(rate): {
+                    way: spread([value(one) for one in moved]) for way, moved in by_way.items()
+                }
+                for rate, by_way in rows.items()
+            },
+        )
+        for figure, value in FIGURES.items()
+    ]
+    title = "A Linux guest of 1 GiB moves: medians, and ranges as lines"
+    return svg(title, WAYS, panels)
+
+
+def _ratio(by_way: Mapping[str, Sequence[Moved]], way: str, value: Callable[[Moved], float]) -> str:
+    """Of our medians to QEMU's."""
+    if way in (TLS, MULTIFD):
+        return ""
+    ours, tls, multifd = (
+        spread([value(one) for one in by_way[name]]).median for name in (way, TLS, MULTIFD)
+    )
+    return f"{ours / max(tls, 0.001):.2f} of tls, {ours / max(multifd, 0.001):.2f} of multifd"
+
+
+def _healths(moved: Sequence[Moved]) -> str:
+    found: dict[str, Any] = {}
+    for one in moved:
+        found[one.health] = found.get(one.health, 0) + 1
+    return ", ".join(f"{count} times {health}" for health, count in found.items())
+
+
+def _parts(moved: Sequence[Moved]) -> str:
+    names = dict.fromkeys(name for one in moved for name in one.parts_ms)
+    return ", ".join(
+        f"{name} {spread([one.parts_ms.get(name, 0.0) for one in moved]).median:.1f}"
+        for name in names
+    )
+
+
+def _group(rate: int) -> str:
+    return f"{rate} MiB/s" if rate else "idle"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
