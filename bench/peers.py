@@ -1,8 +1,8 @@
 """Our migration of a booted Linux guest beside QEMU's own, encrypted, in turns in one run.
 
-`python -m bench.peers [--runs N] [--rates R ...] [--quick]` prints medians, ranges and ratios, and writes
-bench/results/peers.json and peers.svg. See bench/README.md for what is counted. Needs QEMU; as root
-it runs in a network namespace, so that nobody else's bytes are counted.
+`python -m bench.peers [--runs N] [--rates R ...] [--quick]` prints medians, ranges and ratios, and
+writes bench/results/peers.json and peers.svg. See bench/README.md for what is counted. Needs QEMU;
+as root it runs in a network namespace, so that nobody else's bytes are counted.
 """
 
 import argparse
