@@ -14,10 +14,10 @@ def program(name: str) -> str:
     return shutil.which(name) or missing(f"there is no {name} here")
 
 
-def root() -> None:
-    """The right to make network namespaces and bridges."""
+def root(what: str) -> None:
+    """The right to do what only root may."""
     if os.geteuid():
-        missing("only root may make network namespaces")
+        missing(f"only root may {what}")
 
 
 def missing(what: str) -> NoReturn:

@@ -65,7 +65,7 @@ class Lab:
 def place(label: str, address: str = "") -> Iterator[Place]:
     """A namespace of its own."""
     needs.program("ip")
-    needs.root()
+    needs.root("make network namespaces")
     made = Place(f"bmig{os.getpid()}-{next(_numbers)}-{label}", address)
     subprocess.run(["ip", "netns", "add", made.namespace], check=True)  # noqa: S607
     try:

@@ -14,9 +14,8 @@ import sys
 import time
 from pathlib import Path
 
-import pytest
-
 from bmigd.announce import PAUSES_S, Announcer
+from tests import needs
 from tests.cluster import cluster
 
 BRIDGE, PLUG, OUTSIDE = "bridge0", "plug", "outside"
@@ -93,12 +92,12 @@ def migrate() -> None:
 def in_namespace(*arguments: str) -> str:
     """Run this file in a network namespace of its own; its last line.
 
-    Skips, with the reason in the summary, where the system does not let anybody make one.
+    Where the system does not let anybody make one it is missing (tests/needs.py).
     """
     unshare = ["unshare", "--map-root-user", "--net"]
     allowed = subprocess.run([*unshare, "true"], capture_output=True, text=True, check=False)
     if allowed.returncode:
-        pytest.skip(f"no network namespaces here: {allowed.stderr.strip()}")
+        needs.missing(f"no network namespaces here: {allowed.stderr.strip()}")
     done = subprocess.run(
         [*unshare, sys.executable, "-m", __name__, *arguments],
         stdin=subprocess.DEVNULL,

@@ -1,13 +1,13 @@
 """A program in another language, which knows proto/ alone, drives real daemons."""
 
 import json
-import os
 import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 
+from tests import needs
 from tests.cluster import cluster
 
 pytestmark = pytest.mark.e2e
@@ -27,10 +27,7 @@ def find_node_js() -> str:
     if not (HERE / "node_modules/@grpc/grpc-js").is_dir():
         missing.append("tests/interop/node_modules is missing: run npm ci in tests/interop")
     if not found or missing:
-        reason = "; ".join(missing)
-        if os.environ.get("CI"):
-            pytest.fail(reason)
-        pytest.skip(reason)
+        needs.missing("; ".join(missing))
     return found
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-
 import pytest
 
 from microvm import engine, nvlist
@@ -12,6 +10,7 @@ from microvm.guest import assemble, program
 from microvm.guest.rom import Program, build
 from microvm.memory import GIB, MIB, Layout
 from microvm.options import CommandLine, Usage
+from tests import needs
 from tests.oracle import (
     Heartbeat,
     Oracle,
@@ -122,8 +121,8 @@ def test_the_register_numbers_are_the_librarys() -> None:
     assert vectors == engine.VECTORS
 
 
-@pytest.mark.skipif(not shutil.which("as"), reason="no assembler here")
 def test_the_committed_code_is_that_of_the_source() -> None:
+    needs.program("as")
     assert assemble.assemble() == program.CODE
 
 

@@ -19,6 +19,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 from bmigd.security.certificates import seconds_left
 from bmigd.security.identity import Identity, Kind
 from certs.authority import Validity, issue_node, make_ca
+from tests import needs
 from tests.security.files import Files, HomeMade
 
 
@@ -61,8 +62,8 @@ def test_a_key_that_others_may_have_read_is_refused(files: Files, mode: int) -> 
     assert error.remedy.startswith(f"chmod 600 {files.key}")
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
 def test_a_key_of_another_user_is_refused(files: Files) -> None:
+    needs.root("give files away")
     os.chown(files.key, 12345, -1)
     error = files.refusal()
     assert error.file == files.key

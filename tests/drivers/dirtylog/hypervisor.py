@@ -11,12 +11,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import pytest
-
 from bmigd.chunk import PAGE_BYTES
 from bmigd.drivers.base import DirtyLog, Region
 from bmigd.drivers.dirtylog.log import TOO_OLD, PreloadedLog, preloaded
 from bmigd.errors import LocalFault
+from tests import needs
 
 WRITER = Path(__file__).with_name("writer.py")
 
@@ -88,8 +87,8 @@ def hypervisor(directory: Path, sizes_pages: list[int]) -> Iterator[Hypervisor]:
 
 def require_built() -> None:
     """Skip where there is no compiler; in CI there is one."""
-    if not preloaded(Path()) and not os.environ.get("CI"):
-        pytest.skip("the object to be preloaded was not built: is there a C compiler?")
+    if not preloaded(Path()):
+        needs.missing("the object to be preloaded was not built: is there a C compiler?")
 
 
 async def require_kernel(log: DirtyLog) -> None:
@@ -100,6 +99,6 @@ async def require_kernel(log: DirtyLog) -> None:
         if TOO_OLD not in error.message and "userfaultfd: " not in error.message:
             raise
         words = f"NOT TESTED on {os.uname().release}: {error.message}"
-        pytest.skip(words)
+        needs.missing(words)
     finally:
         await log.close()

@@ -20,6 +20,7 @@ from bmigd.chunk import PAGE_BYTES
 from bmigd.drivers.dirtylog.log import TOO_OLD, PreloadedLog, refusal, understood
 from bmigd.drivers.dirtylog.unseen import unseen_writer
 from bmigd.errors import LocalFault
+from tests import needs
 from tests.cluster import eventually
 from tests.drivers.dirtylog.hypervisor import Hypervisor, hypervisor, require_kernel
 
@@ -225,7 +226,7 @@ async def test_direct_io_is_refused(started: Hypervisor, tmp_path: Path) -> None
     try:
         os.close(os.open(disk, os.O_RDWR | os.O_DIRECT))
     except OSError as error:
-        pytest.skip(f"no direct I/O on {tmp_path}: {error}")
+        needs.missing(f"no direct I/O on {tmp_path}: {error}")
     started.do(f"directly {disk}")
     assert "direct I/O" in await refused(started.log())
     assert not started.is_watched()

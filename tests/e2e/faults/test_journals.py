@@ -2,13 +2,13 @@
 lost or runs twice, and what must be mended is said.
 """
 
-import os
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack
 
 import pytest
 
+from tests import needs
 from tests.cluster import Node, eventually
 from tests.e2e.faults.bench import GUEST, await_death, await_stop, kill, order
 from tests.e2e.faults.case import Case
@@ -53,8 +53,7 @@ NAMES = [
 @pytest.fixture(name="small", scope="module")
 def make_small(benches: Benches) -> Iterator[None]:
     """Both journals on small disks of their own."""
-    if os.geteuid():
-        pytest.skip("mounting a small disk needs root")
+    needs.root("mount a small disk")
     with ExitStack() as stack:
         for node in benches.get().world.nodes.values():
             stack.enter_context(on_a_small_disk(node))
