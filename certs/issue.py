@@ -17,47 +17,9 @@ from cryptography import x509
 
 # Run as a file, its folder is what is on the import path, and there is no package.
 if TYPE_CHECKING or __package__:
-    from certs.authority import (
-        CA_DAYS,
-        LEAF_DAYS,
-        Kind,
-        Pair,
-        Refused,
-        Validity,
-        identity_in,
-        issue_node,
-        issue_operator,
-        make_ca,
-        refuse_known,
-        renew,
-    )
+    from certs import authority
 else:
-    from authority import (
-        CA_DAYS,
-        LEAF_DAYS,
-        Kind,
-        Pair,
-        Refused,
-        Validity,
-        identity_in,
-        issue_node,
-        issue_operator,
-        make_ca,
-        refuse_known,
-        renew,
-    )
-
-__all__ = [
-    "Kind",
-    "Pair",
-    "Refused",
-    "Validity",
-    "cli",
-    "issue_node",
-    "issue_operator",
-    "make_ca",
-    "renew",
-]
+    import authority
 
 DEFAULT_OUT = Path(__file__).resolve().with_name("out")
 SOON = timedelta(days=30)
@@ -76,7 +38,7 @@ class Issued:
 def list_issued(out: Path) -> Iterator[Issued]:
     """The CA, then every node, then every operator, by name."""
     yield _describe("ca", out / "ca.pem")
-    for kind in Kind:
+    for kind in authority.Kind:
         for path in sorted((out / f"{kind}s").glob("*.pem")):
             yield _describe(kind, path)
 
@@ -112,43 +74,46 @@ def cli(context: click.Context, out: Path) -> None:
 
 @cli.command("ca")
 @click.option("--cluster", required=True, help="Name of the cluster; part of every identity.")
-@_days(CA_DAYS)
+@_days(authority.CA_DAYS)
 @_out
 def _ca(cluster: str, days: int, out: Path) -> None:
     """Make the cluster's CA. Never overwrites one."""
-    _tell([make_ca(out, cluster, Validity.of_days(days))])
+    _tell([authority.make_ca(out, cluster, authority.Validity.of_days(days))])
 
 
 @cli.command("node")
 @click.argument("names", metavar="NAME...", nargs=-1, required=True)
-@_days(LEAF_DAYS)
+@_days(authority.LEAF_DAYS)
 @_out
 def _node(names: Sequence[str], days: int, out: Path) -> None:
     """Issue certificates for nodes."""
-    refuse_known(out, Kind.NODE, names)
-    _tell([issue_node(out, name, Validity.of_days(days)) for name in names])
+    authority.refuse_known(out, authority.Kind.NODE, names)
+    _tell([authority.issue_node(out, name, authority.Validity.of_days(days)) for name in names])
 
 
 @cli.command("operator")
 @click.argument("names", metavar="NAME...", nargs=-1, required=True)
-@_days(LEAF_DAYS)
+@_days(authority.LEAF_DAYS)
 @_out
 def _operator(names: Sequence[str], days: int, out: Path) -> None:
     """Issue certificates for operators."""
-    refuse_known(out, Kind.OPERATOR, names)
-    _tell([issue_operator(out, name, Validity.of_days(days)) for name in names])
+    authority.refuse_known(out, authority.Kind.OPERATOR, names)
+    _tell([authority.issue_operator(out, name, authority.Validity.of_days(days)) for name in names])
 
 
 @cli.command("renew")
 @click.argument("name")
 @click.option(
-    "--kind", type=click.Choice([*Kind]), help="Needed when a node and an operator share the name."
+    "--kind",
+    type=click.Choice([*authority.Kind]),
+    help="Needed when a node and an operator share the name.",
 )
-@_days(LEAF_DAYS)
+@_days(authority.LEAF_DAYS)
 @_out
 def _renew(name: str, kind: str | None, days: int, out: Path) -> None:
     """Replace a holder's certificate and key by new ones."""
-    _tell([renew(out, name, Kind(kind) if kind else None, Validity.of_days(days))])
+    known = authority.Kind(kind) if kind else None
+    _tell([authority.renew(out, name, known, authority.Validity.of_days(days))])
 
 
 @cli.command("show")
@@ -173,13 +138,13 @@ def _show(context: click.Context, out: Path) -> None:
 def _describe(kind: str, path: Path) -> Issued:
     try:
         certificate = x509.load_pem_x509_certificate(path.read_bytes())
-        identity = identity_in(certificate)
+        identity = authority.identity_in(certificate)
     except (OSError, ValueError, x509.ExtensionNotFound, IndexError) as error:
-        raise Refused(f"{path}: is not a certificate made here ({error})") from error
+        raise authority.Refused(f"{path}: is not a certificate made here ({error})") from error
     return Issued(kind, identity, certificate.serial_number, certificate.not_valid_after_utc)
 
 
-def _tell(pairs: Sequence[Pair]) -> None:
+def _tell(pairs: Sequence[authority.Pair]) -> None:
     for pair in pairs:
         click.echo(f"{pair.certificate}\n{pair.key}")
 

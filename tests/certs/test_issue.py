@@ -9,7 +9,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 import certs.issue
-from certs.issue import Validity, cli, issue_node, issue_operator, make_ca
+from certs.authority import Validity, issue_node, issue_operator, make_ca
+from certs.issue import cli
 
 ROOT = Path(certs.issue.__file__).parent.parent
 NOW = datetime.now(UTC)
