@@ -61,8 +61,8 @@ class Node(Section):
     )
     variables_dirs: tuple[Path, ...] = Field(
         default=(),
-        description="directories with guests' variable stores, which guests write: never those of"
-        " boot ROMs",
+        description="directories with guests' variable stores, NAME.EXTENSION or in NAME/, which"
+        " guests write: never those of boot ROMs",
     )
 
 

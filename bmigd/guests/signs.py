@@ -43,7 +43,7 @@ def close_stdout() -> None:
         os.dup2(nothing.fileno(), 1)
 
 
-def remove(files: Iterable[str]) -> None:
+def remove(files: Iterable[str | Path]) -> None:
     """Delete what there is of them."""
     for file in files:
         Path(file).unlink(missing_ok=True)

@@ -181,8 +181,7 @@ class Supervisor:
         self._note(state="running", was_ready=True, is_suspended=False)
         if self._undoing:
             file = Path(self._undoing["file"])
-            for path in file.parent.glob(f"{file.name}*"):
-                path.unlink(missing_ok=True)
+            remove(file.parent.glob(f"{file.name}*"))
             self._undoing = None
 
     async def _watch_exit(self, process: subprocess.Popen[bytes]) -> None:
@@ -287,13 +286,14 @@ def main() -> None:
 
     Detached, it is nobody's child: the daemon that started it has nothing to wait for.
     """
-    *options, directory = sys.argv[1:]
-    if "--detach" in options and os.fork():
+    directory = Path(sys.argv[-1]).absolute()
+    if "--detach" in sys.argv and os.fork():
         os._exit(0)
     os.umask(0o077)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    asyncio.run(Supervisor(Path(directory)).serve())
+    os.chdir(directory)  # where a relative path leads a hypervisor
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    asyncio.run(Supervisor(directory).serve())
 
 
 if __name__ == "__main__":

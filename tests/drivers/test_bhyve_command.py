@@ -200,3 +200,42 @@ def test_an_option_that_says_something_else_meets_no_objection() -> None:
         objections(definition(options=["x86.strictmsr=false", "rtc.use_localtime=false"]), STORAGE)
         == []
     )
+
+
+CD = {"storage": "nfs", "image": "web1.iso"}
+
+
+@pytest.mark.parametrize(
+    ("emulation", "image", "option"),
+    [
+        ("ahci-cd", {}, "alice.key"),
+        ("ahci-cd", {}, "ro"),
+        ("ahci-cd", {}, "alice.key=x"),
+        ("ahci", {}, "alice.key"),
+        ("ahci-cd", CD, "alice.key"),
+        ("virtio-blk", DISK, "alice.key"),
+    ],
+)
+def test_no_option_of_a_disk_is_a_file_of_the_host(
+    emulation: str, image: dict[str, str], option: str
+) -> None:
+    disk = {"slot": "1", "emulation": emulation, "options": [option], **image}
+    (found,) = objections(definition(devices=[{"slot": "31", "emulation": "lpc"}, disk]), STORAGE)
+    assert f"option {option} would be a file" in found
+
+
+@pytest.mark.parametrize(
+    ("emulation", "image", "option"),
+    [
+        ("virtio-blk", DISK, "nocache"),
+        ("ahci-hd", DISK, "ser=BHYVE-1"),
+        ("ahci-cd", CD, "ro"),
+        ("xhci", {}, "tablet"),
+    ],
+)
+def test_settings_of_devices_meet_no_objection(
+    emulation: str, image: dict[str, str], option: str
+) -> None:
+    device = {"slot": "1", "emulation": emulation, "options": [option], **image}
+    devices = [{"slot": "31", "emulation": "lpc"}, device]
+    assert objections(definition(devices=devices), STORAGE) == []

@@ -43,6 +43,22 @@ def test_what_a_guest_writes_is_no_boot_rom_and_no_other_file(variables: str) ->
     assert variables in flaw
 
 
+@pytest.mark.parametrize("variables", ["web1.fd", "web1/uefi-vars.fd"])
+def test_a_guest_may_have_a_variable_store_of_its_name(variables: str) -> None:
+    firmware = {"bootrom": "/firmware/UEFI.fd", "variables": f"/variables/{variables}"}
+    assert flaws(firmware=firmware) == []
+
+
+@pytest.mark.parametrize(
+    "variables", ["vm1.fd", "web10.fd", "web1", "vm1/web1.fd", "web1/../vm1.fd", "media/web1.fd"]
+)
+def test_another_guests_variable_store_is_refused_by_name(variables: str) -> None:
+    path = f"/variables/{variables}"
+    (flaw,) = flaws(firmware={"bootrom": "/firmware/UEFI.fd", "variables": path})
+    assert path in flaw
+    assert "node.variables_dirs" in flaw
+
+
 @pytest.mark.parametrize("image", ["web1.img", "web1.raw", "web1/root.img", "web1/a/b"])
 def test_a_guest_may_have_images_of_its_name(image: str) -> None:
     assert with_disk(image) == []

@@ -52,6 +52,17 @@ async def test_one_is_started_where_none_answers_and_is_nobodys_child(tmp_path: 
     assert not supervision.directory.exists()
 
 
+async def test_a_relative_path_leads_a_hypervisor_to_nothing_but_its_guests(guest: Guest) -> None:
+    """Not to where the daemon was started, whose files others' guests must not open."""
+    await guest.run(guest.script("run", f"pwd > {guest.directory}/pwd; exec sleep 60"))
+    await guest.until("running")
+    said = guest.directory / "pwd"
+    async with asyncio.timeout(20):
+        while not (said.exists() and said.read_text()):
+            await asyncio.sleep(0.02)
+    assert Path(said.read_text().strip()) == guest.supervision.directory
+
+
 async def test_one_that_cannot_start_is_a_fault_in_its_words(tmp_path: Path) -> None:
     (tmp_path / "sup" / "control").mkdir(parents=True)
     with pytest.raises(LocalFault, match=r"(?s)did not start.*control") as fault:

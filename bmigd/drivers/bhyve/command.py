@@ -20,6 +20,9 @@ SAVEABLE = (
 )
 CARDS = ("virtio-net", "e1000")
 DISKS = ("virtio-blk", "ahci-hd")
+# What bhyve opens for these is a path where it stands alone, so nothing else may.
+FILES = (*DISKS, "ahci", "ahci-cd")
+FILE_FLAGS = ("direct", "nocache", "nodelete", "ro")
 # bhyve takes the later of two settings: these are the description's alone.
 OWN_DEVICE_KEYS = ("backend", "device", "mac", "path", "type")
 OWN_KEYS = (
@@ -114,4 +117,13 @@ def _device_flaws(device: Device) -> list[str]:
     for option in device.options:
         if option.partition("=")[0] in OWN_DEVICE_KEYS or option.startswith(("hd:", "cd:")):
             found.append(f"{device.emulation}: option {option} overrules its description")
+        elif device.emulation in FILES and not _is_setting(device, option):
+            found.append(f"{device.emulation}: option {option} would be a file of the host")
     return found
+
+
+def _is_setting(device: Device, option: str) -> bool:
+    """Whether bhyve takes it for no path: the first word is one, whatever it looks like."""
+    if not device.image:
+        return device.emulation in DISKS  # which are refused without one
+    return "=" in option or option in FILE_FLAGS
