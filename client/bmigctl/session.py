@@ -5,10 +5,11 @@ Rule: whatever happens, the operator reads words and gets an exit code; a traceb
 """
 
 import asyncio
+import errno
 import os
 import sys
 import traceback
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -20,6 +21,8 @@ from bmigctl.client import Client
 from bmigctl.errors import BmigctlError, UsageFault
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+_NOT_WRITTEN = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 
 
 @dataclass
@@ -40,6 +43,11 @@ class Session:
                 return await action(client)
 
         return asyncio.run(main())
+
+    def tell(self, objects: Iterable[str], words: Iterable[str]) -> None:
+        """Lines of output: objects for programs, words for people."""
+        for line in objects if self.json else words:
+            click.echo(line)
 
     def warn(self, failures: dict[str, BmigctlError]) -> None:
         """Names the nodes that could not be asked, so that a list is not taken for whole."""
@@ -110,16 +118,29 @@ def conclude(session: Session, run: Callable[[], object]) -> int:
     except (KeyboardInterrupt, click.Abort):
         return exits.INTERRUPTED
     except BrokenPipeError:
-        # whoever read our output has seen enough; keep the interpreter from flushing again
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _leave_output()  # whoever read it has seen enough
         return exits.FAILED
     except Exception as error:  # noqa: BLE001 -- the last resort: no traceback for operators
-        words = f"{type(error).__name__}: {error}".splitlines()[0]
-        session.tell_error(
-            BmigctlError("BUG", f"bmigctl failed: {words}", advice="add --debug and report it")
-        )
+        if _is_of_output(error):
+            _leave_output()
+            click.echo(f"bmigctl: the output could not be written: {error}", err=True)
+        else:
+            words = f"{type(error).__name__}: {error}".splitlines()[0]
+            session.tell_error(
+                BmigctlError("BUG", f"bmigctl failed: {words}", advice="add --debug and report it")
+            )
         return _traced(session, exits.FAILED)
     return result if isinstance(result, int) else exits.DONE
+
+
+def _is_of_output(error: Exception) -> bool:
+    """Nothing else is written than the output; what is read has a name."""
+    return isinstance(error, OSError) and error.errno in _NOT_WRITTEN and error.filename is None
+
+
+def _leave_output() -> None:
+    """Keep the interpreter from writing again, at its end, what cannot be written."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _tell_usage(session: Session, error: click.ClickException) -> None:

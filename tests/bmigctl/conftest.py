@@ -5,6 +5,7 @@ import sys
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 import pytest
 
@@ -27,7 +28,9 @@ class Operator:
 
     config: Path
 
-    async def start(self, *arguments: str) -> asyncio.subprocess.Process:
+    async def start(
+        self, *arguments: str, stdout: IO[bytes] | int = asyncio.subprocess.PIPE
+    ) -> asyncio.subprocess.Process:
         """bmigctl, running."""
         return await asyncio.create_subprocess_exec(
             sys.executable,
@@ -37,7 +40,7 @@ class Operator:
             str(self.config),
             *arguments,
             stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
+            stdout=stdout,
             stderr=asyncio.subprocess.PIPE,
         )
 
@@ -53,7 +56,7 @@ async def finish(process: asyncio.subprocess.Process) -> Ended:
         out, err = await process.communicate()
     assert b"Traceback" not in err, err.decode()
     assert process.returncode is not None
-    return Ended(process.returncode, out.decode(), err.decode())
+    return Ended(process.returncode, (out or b"").decode(), err.decode())
 
 
 def write_config(path: Path, authority: Authority, nodes: dict[str, str], name: str) -> Path:

@@ -10,7 +10,7 @@ from bmigctl import exits, session
 from bmigctl.cli import cli
 from bmigctl.errors import UsageFault
 
-from tests.bmigctl.conftest import Operator, write_config
+from tests.bmigctl.conftest import Operator, finish, write_config
 from tests.bmigctl.nodes import FakeNode, guest
 from tests.bmigctl.pki import DAY, Authority
 
@@ -65,6 +65,21 @@ def test_debug_shows_the_traceback(capsys: pytest.CaptureFixture[str]) -> None:
 
     assert session.conclude(session.Session(debug=True), fail) == 2
     assert "Traceback" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("options", [(), ("--json",)])
+async def test_output_that_cannot_be_written_is_said_and_is_no_bug(
+    alice: Operator, host1: FakeNode, options: tuple[str, ...]
+) -> None:
+    host1.guests["vm1"] = guest("vm1")
+    with Path("/dev/full").open("wb") as full:
+        process = await alice.start("guest", "list", *options, stdout=full)
+        ended = await finish(process)
+    assert ended.code == 1
+    assert ended.err == (
+        "bmigctl: the output could not be written: [Errno 28] No space left on device\n"
+    )
 
 
 @pytest.mark.slow

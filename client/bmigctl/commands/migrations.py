@@ -46,11 +46,10 @@ def list_migrations(session: Session, guest: str) -> int:
         records = render.merged(
             (node, each) for node, there in survey.answers.items() for each in there
         )
-        if session.json:
-            for record in records:
-                click.echo(jsonlines.line("migration", migration=jsonlines.plain(record)))
-        else:
-            click.echo("\n".join(render.migration_rows(records)))
+        session.tell(
+            (jsonlines.line("migration", migration=jsonlines.plain(one)) for one in records),
+            render.migration_rows(records),
+        )
         session.warn(survey.failures)
         session.warn_left_out(left_out)
         return exits.DONE
@@ -77,12 +76,12 @@ def show(session: Session, migration_id: str) -> int:
 
     async def action(client: Client) -> int:
         found = await client.find_migration(migration_id)
-        if session.json:
-            records = {node.name: jsonlines.plain(record) for node, record in found.records}
-            migration = jsonlines.plain(found.migration)
-            click.echo(jsonlines.line("migration", migration=migration, records=records))
-        else:
-            click.echo("\n".join(report.full(found.migration, render.sides(found))))
+        records = {node.name: jsonlines.plain(record) for node, record in found.records}
+        migration = jsonlines.plain(found.migration)
+        session.tell(
+            [jsonlines.line("migration", migration=migration, records=records)],
+            report.full(found.migration, render.sides(found)),
+        )
         return exits.DONE
 
     return session.run(action)

@@ -1,6 +1,7 @@
 """`bmigctl node`: which nodes there are and how they are."""
 
 import click
+from bmig.v1 import node_pb2
 
 from bmigctl import exits, jsonlines, render
 from bmigctl.client import Client
@@ -28,11 +29,10 @@ def list_nodes(session: Session) -> int:
 
     async def action(client: Client) -> int:
         survey = (await client.survey(client.describe)).require_any()
-        if session.json:
-            for name in sorted(survey.answers):
-                click.echo(jsonlines.line("node", **jsonlines.plain(survey.answers[name])))
-        else:
-            click.echo("\n".join(render.node_rows(survey.answers, survey.failures)))
+        session.tell(
+            (_line(answer) for _, answer in sorted(survey.answers.items())),
+            render.node_rows(survey.answers, survey.failures),
+        )
         session.warn(survey.failures)
         return exits.DONE
 
@@ -54,10 +54,12 @@ def show(session: Session, name: str) -> int:
     async def action(client: Client) -> int:
         there = await client.node(name)
         answer = await client.describe(there)
-        if session.json:
-            click.echo(jsonlines.line("node", **jsonlines.plain(answer)))
-        else:
-            click.echo("\n".join(render.node_card(answer, there.address)))
+        session.tell([_line(answer)], render.node_card(answer, there.address))
         return exits.DONE
 
     return session.run(action)
+
+
+def _line(answer: node_pb2.GetNodeResponse) -> str:
+    """A node as programs read it."""
+    return jsonlines.line("node", **jsonlines.plain(answer))
