@@ -11,6 +11,7 @@ from bmigd.migration.convergence import Decision, Limits, RoundFigures, Step, de
 from bmigd.migration.phases import percent
 from bmigd.migration.picture import Options, Round
 from bmigd.migration.recorder import Recorder
+from bmigd.transfer.pacing import Pacer
 from bmigd.transfer.sender import Sender
 from bmigd.transfer.tracker import Tracker
 from bmigd.transfer.unbroken import unbroken
@@ -68,10 +69,11 @@ class Rounds:
                 raise self._not_converged(decision)
 
     async def last_pass(self, memory: Memory) -> None:
-        """Everything that is still different, the guest being down.
+        """Everything that is still different, the guest being down, without a limit of bandwidth.
 
         LocalFault (MEMORY_DIFFERS) if that is to be verified, and something was written unseen.
         """
+        self._sender.pacer = Pacer(0)  # whatever it spares others, a guest that is down costs more
         await self._one(memory, guest_down=True)
         if self._options.verify and not self._tracker.reads_all:
             await self._require_all_sent(memory)

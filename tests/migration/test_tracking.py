@@ -2,6 +2,7 @@
 could not see is found when that is asked for, while the guest can still go on where it is.
 """
 
+import time
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
@@ -132,9 +133,10 @@ class Migrating:
         """The rounds of it; the memory's log is closed and the memory unmapped at the end."""
         table = table_of(self.memory.regions)
         tracking: Tracking = await begin(leaving(self.started.log()), self.wish, table)
+        pacer = Pacer(self.options.bandwidth_limit_bytes_per_s)
         with ThreadPoolExecutor(1) as executor:
             sender = Sender(
-                *("m1", 1, self.peer.open, table, Encoder(CodecId.RAW), Pacer(0), 4),
+                *("m1", 1, self.peer.open, table, Encoder(CodecId.RAW), pacer, 4),
                 *(Patience(5.0, 5.0), executor, lambda: None, Silence()),
             )
             recorder = Recorder(self.picture, Unkept(), [])
@@ -166,6 +168,22 @@ async def test_memory_arrives_with_either_tracker(tmp_path: Path, wish: str, ver
             assert migrating.arrived()
         assert migrating.picture.report.tracker == wish
         assert not started.is_watched()
+
+
+@pytest.mark.slow
+async def test_a_limit_of_bandwidth_does_not_hold_while_the_guest_is_down(tmp_path: Path) -> None:
+    with hypervisor(tmp_path, [PAGES]) as started:
+        options = Options(bandwidth_limit_bytes_per_s=64 << 10, on_timeout="switch-over")
+        migrating = Migrating(started, "content", options)
+        async with migrating.rounds() as rounds:
+            await rounds.precopy(migrating.memory)  # of zeros, which cost nothing
+            started.do(f"write 0 1 {PAGES}")
+            began = time.monotonic()
+            await rounds.last_pass(migrating.memory)
+            took_s = time.monotonic() - began
+            assert migrating.arrived()
+        sent = migrating.picture.report.rounds[-1].wire_bytes
+        assert took_s < sent / options.bandwidth_limit_bytes_per_s / 4
 
 
 @pytest.mark.slow

@@ -50,70 +50,72 @@ def _uuid(context: click.Context, parameter: click.Parameter, value: str | None)
         raise click.BadParameter(f'"{value}" is not a UUID') from None
 
 
+# How the migration is to be done; shared by check and migrate.
+_WISHES = (
+    click.option(
+        "--downtime-limit",
+        type=_UINT32,
+        default=300,
+        show_default=True,
+        metavar="MS",
+        help="Longest time that the guest may be down, in milliseconds.",
+    ),
+    click.option(
+        "--timeout",
+        type=_UINT32,
+        default=3600,
+        show_default=True,
+        metavar="S",
+        help="Time for all rounds before --on-timeout, in seconds.",
+    ),
+    click.option(
+        "--on-timeout",
+        type=click.Choice(list(_ACTIONS)),
+        default="abort",
+        show_default=True,
+        help="What to do when the rounds do not converge in time: leave the guest"
+        " where it is, switch over however long it is down, or slow it down.",
+    ),
+    click.option(
+        "--bandwidth",
+        callback=_rate,
+        metavar="RATE",
+        help="Upper bound of memory traffic while the guest runs, for example 100M"
+        " (MiB/s); the last pass, with the guest down, has none. Default: none.",
+    ),
+    click.option(
+        "--codec",
+        type=click.Choice(list(_CODECS)),
+        default="auto",
+        show_default=True,
+        help="How memory is encoded on the wire.",
+    ),
+    click.option(
+        "--tracker",
+        type=click.Choice(list(_TRACKERS)),
+        default="auto",
+        show_default=True,
+        help="How dirty pages are found: by comparing all memory, or by a log of"
+        " what the guest writes where there can be one.",
+    ),
+    click.option(
+        "--verify",
+        is_flag=True,
+        help="Have the destination read its memory back and compare it while the guest is down.",
+    ),
+    click.option(
+        "--probe-address",
+        default="",
+        metavar="IP",
+        help="An address of the guest, asked for an echo every 10 ms during the"
+        " switchover; the report says how long it was silent.",
+    ),
+)
+
+
 def _wish_options(function: F) -> F:
-    """How the migration is to be done; shared by check and migrate."""
-    for option in reversed(
-        (
-            click.option(
-                "--downtime-limit",
-                type=_UINT32,
-                default=300,
-                show_default=True,
-                metavar="MS",
-                help="Longest time that the guest may be down, in milliseconds.",
-            ),
-            click.option(
-                "--timeout",
-                type=_UINT32,
-                default=3600,
-                show_default=True,
-                metavar="S",
-                help="Time for all rounds before --on-timeout, in seconds.",
-            ),
-            click.option(
-                "--on-timeout",
-                type=click.Choice(list(_ACTIONS)),
-                default="abort",
-                show_default=True,
-                help="What to do when the rounds do not converge in time: leave the guest"
-                " where it is, switch over however long it is down, or slow it down.",
-            ),
-            click.option(
-                "--bandwidth",
-                callback=_rate,
-                metavar="RATE",
-                help="Upper bound of memory traffic, for example 100M (MiB/s). Default: none.",
-            ),
-            click.option(
-                "--codec",
-                type=click.Choice(list(_CODECS)),
-                default="auto",
-                show_default=True,
-                help="How memory is encoded on the wire.",
-            ),
-            click.option(
-                "--tracker",
-                type=click.Choice(list(_TRACKERS)),
-                default="auto",
-                show_default=True,
-                help="How dirty pages are found: by comparing all memory, or by a log of"
-                " what the guest writes where there can be one.",
-            ),
-            click.option(
-                "--verify",
-                is_flag=True,
-                help="Have the destination read its memory back and compare it"
-                " while the guest is down.",
-            ),
-            click.option(
-                "--probe-address",
-                default="",
-                metavar="IP",
-                help="An address of the guest, asked for an echo every 10 ms during the"
-                " switchover; the report says how long it was silent.",
-            ),
-        )
-    ):
+    """All of them, in their order."""
+    for option in reversed(_WISHES):
         function = option(function)
     return function
 
@@ -151,11 +153,11 @@ def check(session: Session, /, guest: str, host: str, **values: Any) -> int:
 
     async def action(client: Client) -> int:
         found, answer = await client.check(guest, host, _wish(values))
-        if session.json:
-            words = jsonlines.plain(answer)
-            click.echo(jsonlines.line("check", guest=guest, node=found.node.name, **words))
-        else:
-            click.echo("\n".join(render.findings(answer, guest, host)))
+        facts = jsonlines.plain(answer)
+        session.tell(
+            [jsonlines.line("check", guest=guest, node=found.node.name, **facts)],
+            render.findings(answer, guest, host),
+        )
         return exits.DONE if answer.allowed else exits.FAILED
 
     return session.run(action)
