@@ -10,6 +10,7 @@ Every method blocks on the disk; call them through the daemon's journal thread. 
 follow which is decided in migration/handoff.py, not here.
 """
 
+import contextlib
 import os
 import sqlite3
 import time
@@ -20,9 +21,10 @@ from pathlib import Path
 
 from bmigd.crashpoints import MARK, reach
 from bmigd.errors import LocalFault
+from bmigd.mark import Mark, Progress, mark_path
 
-SCHEMA = 3
-Progress = tuple[str, int]  # incarnation, and how many writes it has seen
+SCHEMA = 4
+_SQLITE = ("-wal", "-shm", "-journal")  # files that SQLite has beside its own
 _TABLES = """
 CREATE TABLE journal (
     incarnation TEXT NOT NULL,
@@ -68,17 +70,39 @@ class Record:
 
 
 def create(path: Path) -> str:
-    """Make a journal and return its incarnation; refuses to touch an existing file."""
+    """Make a journal and return its incarnation; LocalFault (JOURNAL_EXISTS, JOURNAL_UNWRITABLE).
+
+    It has its name only when all of it is on disk: one that could not be made leaves nothing.
+    """
     if path.exists():
         raise LocalFault(
             "JOURNAL_EXISTS",
             f"{path} exists already",
             "nothing needs to be done; a journal is made once and never replaced",
         )
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    incarnation, unfinished = str(uuid.uuid4()), path.with_name(path.name + ".new")
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _remove(unfinished)
+        _build(unfinished, incarnation)
+        mark_path(unfinished).rename(mark_path(path))
+        unfinished.rename(path)
+        _sync_names(path.parent)
+    except (sqlite3.Error, OSError) as error:
+        raise LocalFault(
+            "JOURNAL_UNWRITABLE",
+            f"cannot make {path}: {error}",
+            "free space on its disk or mend it, see that node.state_dir can be written, and run"
+            " `bmigd init` again",
+        ) from error
+    finally:
+        with contextlib.suppress(OSError):
+            _remove(unfinished)
+    return incarnation
+
+
+def _build(path: Path, incarnation: str) -> None:
     path.touch(mode=0o600)
-    incarnation = str(uuid.uuid4())
-    _write_mark(path, (incarnation, 0))
     connection = sqlite3.connect(path)
     try:
         _durable(connection)
@@ -88,24 +112,24 @@ def create(path: Path) -> str:
                 "INSERT INTO journal VALUES (?, ?, ?, 0)", (incarnation, SCHEMA, time.time())
             )
     finally:
-        connection.close()
-    return incarnation
+        connection.close()  # which brings everything into the one file, on disk
+    mark = Mark(mark_path(path))
+    mark.write((incarnation, 0))
+    mark.close()
 
 
-def mark_path(path: Path) -> Path:
-    """Where a journal's mark is."""
-    return path.with_name(path.name + ".mark")
+def _remove(path: Path) -> None:
+    """A journal that was not finished."""
+    for part in (path, mark_path(path), *(path.with_name(path.name + end) for end in _SQLITE)):
+        part.unlink(missing_ok=True)
 
 
-def _write_mark(path: Path, progress: Progress) -> None:
-    """In place, and durable: a line of always the same length."""
-    incarnation, writes = progress
-    mark = os.open(mark_path(path), os.O_WRONLY | os.O_CREAT, 0o600)
+def _sync_names(directory: Path) -> None:
+    descriptor = os.open(directory, os.O_RDONLY)
     try:
-        os.pwrite(mark, f"{incarnation} {writes:020d}\n".encode(), 0)
-        os.fsync(mark)
+        os.fsync(descriptor)
     finally:
-        os.close(mark)
+        os.close(descriptor)
 
 
 def _durable(connection: sqlite3.Connection) -> None:
@@ -144,10 +168,12 @@ class Journal:
             raise LocalFault(
                 "JOURNAL_SCHEMA", f"{path} has schema {schema}, this daemon needs {SCHEMA}"
             )
+        self._mark = Mark(mark_path(path))
 
     def close(self) -> None:
-        """Close the file."""
+        """Close the files."""
         self._connection.close()
+        self._mark.close()
 
     @property
     def progress(self) -> Progress:
@@ -157,11 +183,7 @@ class Journal:
     @property
     def marked(self) -> Progress | None:
         """How far it had come by its mark; None if that is missing or unreadable."""
-        try:
-            incarnation, writes = mark_path(self._path).read_text(encoding="ascii").split()
-            return incarnation, int(writes)
-        except (OSError, ValueError):
-            return None
+        return self._mark.read()
 
     def get(self, migration_id: str) -> Record | None:
         """One migration, or None."""
@@ -180,7 +202,8 @@ class Journal:
                 "INSERT INTO migrations VALUES (?,?,?,?,?,?,?,?,?,?,?,?) ON CONFLICT (id) DO UPDATE"
                 " SET state = excluded.state, peer_incarnation = excluded.peer_incarnation,"
                 " why = excluded.why, changed_at = excluded.changed_at,"
-                " pending = excluded.pending",
+                " pending = excluded.pending,"  # a definition may be dropped, never changed
+                " definition = iif(excluded.definition = '', '', definition)",
                 (
                     *(record.id, record.side, record.guest, record.peer, record.epoch),
                     *(record.state, record.peer_incarnation, record.definition, record.why),
@@ -246,7 +269,7 @@ class Journal:
                 self._connection.execute("UPDATE journal SET writes = writes + 1")
             self._writes = self._count()
             reach(MARK)
-            _write_mark(self._path, self.progress)
+            self._mark.write(self.progress)
         except (sqlite3.Error, OSError) as error:
             raise LocalFault(
                 "JOURNAL_UNWRITABLE",

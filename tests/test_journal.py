@@ -2,6 +2,7 @@
 never used and never replaced; epochs never fall.
 """
 
+import hashlib
 import sqlite3
 import subprocess
 import sys
@@ -15,7 +16,8 @@ from hypothesis import strategies as st
 
 from bmigd import journal
 from bmigd.errors import LocalFault
-from bmigd.journal import Journal, Record, mark_path
+from bmigd.journal import Journal, Record
+from bmigd.mark import mark_path
 from bmigd.migration.ledger import Ledger
 
 RECORD = Record("m1", "source", "web1", "host2", 3, "MIGRATING", "theirs", 'name = "web1"', "")
@@ -50,6 +52,36 @@ def test_a_journal_is_never_made_over_another(path: Path) -> None:
         journal.create(path)
     assert fault.value.reason == "JOURNAL_EXISTS"
     assert path.read_bytes() == before
+
+
+LIMITED = """
+import resource, sys
+from pathlib import Path
+from bmigd import journal
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]), resource.RLIM_INFINITY))
+journal.create(Path(sys.argv[1]))
+"""
+
+
+@pytest.mark.parametrize("most_bytes", [0, 40, 4096, 8192, 16384])
+def test_a_journal_that_cannot_be_made_leaves_nothing(tmp_path: Path, most_bytes: int) -> None:
+    """A file that may not grow is to its writer what a full disk is."""
+    path = tmp_path / "state" / "journal.db"
+    command = [sys.executable, "-c", LIMITED, str(path), str(most_bytes)]
+    made = subprocess.run(command, capture_output=True, text=True)
+    assert made.stderr.splitlines()[-1].startswith("bmigd.errors.LocalFault: JOURNAL_UNWRITABLE")
+    assert list(path.parent.iterdir()) == []
+    journal.create(path)
+    Journal(path).close()
+
+
+def test_what_a_crash_left_of_a_journal_is_in_nobodys_way(tmp_path: Path) -> None:
+    path = tmp_path / "journal.db"
+    for name in ("journal.db.new", "journal.db.new-wal", "journal.db.new.mark"):
+        (tmp_path / name).write_text("half")
+    journal.create(path)
+    assert {one.name for one in tmp_path.iterdir()} == {"journal.db", "journal.db.mark"}
+    Journal(path).close()
 
 
 def test_a_missing_journal_is_never_made_by_opening_it(tmp_path: Path) -> None:
@@ -93,6 +125,33 @@ def test_a_state_is_on_disk_when_the_call_returns(path: Path) -> None:
     again.close()
 
 
+def test_a_state_is_written_when_no_more_files_can_be_opened(path: Path) -> None:
+    program = (
+        "import os, resource, sys; from pathlib import Path\n"
+        "from bmigd.journal import Journal, Record\n"
+        "opened = Journal(Path(sys.argv[1]))\n"
+        "opened.put(Record('m1', 'source', 'web1', 'host2', 3, 'MIGRATING'))\n"
+        "resource.setrlimit(resource.RLIMIT_NOFILE, (3, 3))\n"
+        "opened.put(Record('m1', 'source', 'web1', 'host2', 3, 'LET_GO'))\n"
+        "assert opened.progress[1] == 2\n"
+    )
+    subprocess.run([sys.executable, "-c", program, str(path)], check=True)
+    again = reopened(path)
+    assert again.marked == again.progress
+    record = again.get("m1")
+    assert record
+    assert record.state == "LET_GO"
+    again.close()
+
+
+def test_a_mark_that_was_taken_away_is_written_anew(path: Path) -> None:
+    opened = Journal(path)
+    mark_path(path).unlink()
+    opened.put(RECORD)
+    assert opened.marked == opened.progress
+    opened.close()
+
+
 def test_writes_wait_for_the_disk(path: Path) -> None:
     opened = Journal(path)
     (synchronous,) = opened._connection.execute("PRAGMA synchronous").fetchone()
@@ -123,6 +182,13 @@ def test_a_new_state_changes_what_may_change_and_nothing_else(path: Path) -> Non
     )
     kept = ("id", "side", "guest", "peer", "epoch", "definition", "began_at")
     assert [getattr(second, name) for name in kept] == [getattr(first, name) for name in kept]
+    opened.close()
+
+
+def test_a_definition_may_be_dropped(path: Path) -> None:
+    opened = Journal(path)
+    opened.put(RECORD)
+    assert opened.put(replace(RECORD, definition="")).definition == ""
     opened.close()
 
 
@@ -244,12 +310,17 @@ def test_a_journal_without_a_mark_of_its_own_is_not_used(path: Path, content: st
     assert fault.value.reason == "JOURNAL_FOREIGN"
 
 
+def test_whoever_changes_the_tables_raises_the_schema() -> None:
+    known = {4: "e7ca50ba38ad841b"}
+    assert hashlib.sha256(journal._TABLES.encode()).hexdigest()[:16] == known[journal.SCHEMA]
+
+
 def test_a_journal_of_another_schema_is_left_alone(path: Path) -> None:
     connection = sqlite3.connect(path)
     connection.execute("UPDATE journal SET schema = 99")
     connection.commit()
     connection.close()
-    with pytest.raises(LocalFault, match="has schema 99, this daemon needs 3") as fault:
+    with pytest.raises(LocalFault, match="has schema 99, this daemon needs 4") as fault:
         Journal(path)
     assert fault.value.reason == "JOURNAL_SCHEMA"
 

@@ -30,6 +30,7 @@ from bmigd.words import short
 T = TypeVar("T")
 
 DAY_S = 86400.0
+_LEFT = {DestinationState.REFUSED.value, DestinationState.RETURNED.value}
 FORGET_S = 30 * DAY_S  # no message is under way so long
 
 
@@ -97,8 +98,14 @@ class Ledger:
         return await self._do(self._move, record, state.value, pending, why)
 
     async def close(self, record: Record) -> Record:
-        """Nothing is left to do of the last change."""
-        return await self._do(self._journal.put, replace(record, pending=""))
+        """Nothing is left to do of the last change.
+
+        The definition of a guest that did not stay is dropped: a peer could fill the disk with them.
+        """
+        definition = "" if record.state in _LEFT else record.definition
+        return await self._do(
+            self._journal.put, replace(record, pending="", definition=definition)
+        )
 
     def _move(self, record: Record, state: str, pending: str, why: str) -> Record:
         """In the journal's thread, so that nothing comes between looking and writing."""

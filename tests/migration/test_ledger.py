@@ -4,6 +4,7 @@ whose steps are not all done stays pending until it is closed.
 
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from uuid import UUID, uuid4
 
@@ -37,6 +38,23 @@ async def test_a_change_is_pending_until_it_is_closed(ledger: Ledger) -> None:
     closed = await ledger.close(aborted)
     assert (closed.state, closed.pending, closed.why) == ("ABORTED", "", "why")
     assert await ledger.get("m1") == closed
+
+
+@pytest.mark.parametrize(
+    ("state", "event", "kept"),
+    [
+        ("RECEIVING", DestinationEvent.WITHDRAWN, ""),
+        ("TAKEN", DestinationEvent.NEVER_RAN, ""),
+        ("STARTED", DestinationEvent.GUEST_RUNS, "it"),
+    ],
+)
+async def test_of_a_guest_that_did_not_stay_no_definition_is_kept(
+    ledger: Ledger, state: str, event: DestinationEvent, kept: str
+) -> None:
+    record = await ledger.open(replace(DESTINATION, state=state, definition="it"))
+    ended = await ledger.destination(record, event)
+    assert ended.definition == "it"  # until nothing is left to do
+    assert (await ledger.close(ended)).definition == kept
 
 
 async def test_a_change_with_nothing_left_to_do_is_never_pending(ledger: Ledger) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from bmigd.journal import mark_path
+from bmigd.mark import mark_path
 from tests.cluster import Node
 
 SMALL = "16m"
