@@ -74,8 +74,18 @@ class Taps:
         bridge = self._networks.get(network)
         if bridge is None:
             raise LocalFault("NETWORK_MISSING", f"network {network!r} is not configured here")
-        taps[mac] = Tap(await self._links.create(_description(name, mac), bridge), bridge)
-        self._save(name, taps)
+        made = Tap(await self._links.create(_description(name, mac), bridge), bridge)
+        try:
+            self._save(name, {**taps, mac: made})
+        except OSError as error:
+            await self._links.destroy(made.interface)  # nobody would know whose it is
+            raise LocalFault(
+                "TAP_NOT_NOTED",
+                f"cannot write {self._path(name)}: {error}",
+                "free space on its disk or mend the disk",
+                guest=name,
+            ) from error
+        taps[mac] = made
 
     async def _existing(self, name: str) -> dict[str, Tap]:
         """The noted taps that are still this guest's."""
@@ -100,7 +110,12 @@ class Taps:
     def _save(self, name: str, taps: Mapping[str, Tap]) -> None:
         self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         content = {mac: asdict(tap) for mac, tap in taps.items()}
-        self._path(name).write_text(json.dumps(content), encoding="utf-8")
+        partial = self._path(name).with_suffix(".partial")  # a full disk costs no older note
+        try:
+            partial.write_text(json.dumps(content), encoding="utf-8")
+            partial.replace(self._path(name))
+        finally:
+            partial.unlink(missing_ok=True)
 
     def _path(self, name: str) -> Path:
         return self._directory / f"{name}.json"

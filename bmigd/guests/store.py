@@ -4,6 +4,8 @@ A definition in this directory means that the guest belongs to this node; nothin
 """
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from bmigd.errors import Invalid, LocalFault, Taken, Unknown
@@ -42,34 +44,62 @@ class GuestStore:
             ) from error
 
     def add(self, definition: Definition) -> None:
-        """Keep a definition, durably; Taken (NAME_TAKEN) for a different guest of that name."""
+        """Keep a definition, durably; Taken (NAME_TAKEN) for a different guest of that name.
+
+        LocalFault (DEFINITION_UNWRITABLE): it may be kept all the same; adding it again makes sure.
+        """
+        path = self._path(definition.name)
         if definition.name in self.names():
             if self.get(definition.name) == definition:
+                with _writing(path):  # an earlier call may have failed to
+                    _sync(self._directory)
                 return
             raise Taken(
                 "NAME_TAKEN",
                 f"guest {definition.name} is defined here already, differently",
                 "choose another name, or undefine the guest first",
             )
-        _write_durably(self._path(definition.name), render_toml(definition))
+        with _writing(path):
+            _write_durably(path, render_toml(definition))
 
     def remove(self, name: str) -> None:
-        """Forget a guest; nothing happens if it is not here."""
-        if name in self.names():
-            self._path(name).unlink(missing_ok=True)
-            _sync(self._directory)
+        """Forget a guest, durably; LocalFault (DEFINITION_UNWRITABLE). One that is not here is
+        forgotten already.
+        """
+        with _writing(self._directory / name[:64]):
+            if name in self.names():
+                self._path(name).unlink(missing_ok=True)
+            _sync(self._directory)  # also when an earlier call failed to
 
     def _path(self, name: str) -> Path:
         return self._directory / f"{name}.toml"
 
 
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise LocalFault(
+            "DEFINITION_UNWRITABLE",
+            f"cannot write {path}: {error}",
+            "free space on its disk or mend the disk; what waits for it goes on by itself",
+            guest=path.stem,
+        ) from error
+
+
 def _write_durably(path: Path, text: str) -> None:
     partial = path.with_suffix(".partial")
     descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError:
+        with suppress(OSError):
+            partial.unlink()  # a full disk is no place for half a file
+        raise
     partial.rename(path)
     _sync(path.parent)
 

@@ -295,3 +295,18 @@ async def test_a_guest_that_goes_on_here_keeps_its_tap_and_has_it_brought_up(bed
         await guest.resume()
         assert host.calls() == ["tap0", "tap0 up"]
         await node.beats_on()
+
+
+async def test_a_tap_that_cannot_be_noted_is_not_kept_and_costs_no_older_note(host: Host) -> None:
+    notes = host.directory / "notes"
+    await host.taps.ensure(GUEST)
+    before = (notes / "web1.json").read_text()
+    (host.directory / "tap1").unlink()
+    (notes / "web1.partial").mkdir()  # in the way of what is written
+    with pytest.raises(LocalFault) as fault:
+        await host.taps.ensure(GUEST)
+    assert (fault.value.reason, fault.value.guest) == ("TAP_NOT_NOTED", "web1")
+    assert host.interfaces() == ["tap0"]
+    assert (notes / "web1.json").read_text() == before
+    (notes / "web1.partial").rmdir()
+    assert await host.taps.ensure(GUEST) == {MAC: "tap0", SECOND: "tap1"}

@@ -2,13 +2,16 @@
 at all, never replaced by another, and no name reaches beyond the directory.
 """
 
+import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bmigd.errors import Taken, Unknown
+from bmigd.errors import LocalFault, Taken, Unknown
 from bmigd.guests.definition import Definition
 from bmigd.guests.store import GuestStore
 from tests.guests.definitions import GUESTS, a_guest
@@ -84,3 +87,33 @@ def test_a_write_that_was_cut_off_is_no_guest(directory: Path) -> None:
     assert GuestStore(directory).names() == ["web1"]
     store.add(a_guest(name="web2"))
     assert store.get("web2").name == "web2"
+
+
+@contextmanager
+def nothing_fits() -> Iterator[None]:
+    """The kernel refuses every byte that is written to a file."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_what_cannot_be_written_is_a_fault_of_the_node_and_leaves_nothing(directory: Path) -> None:
+    store = GuestStore(directory)
+    with nothing_fits(), pytest.raises(LocalFault) as fault:
+        store.add(a_guest())
+    assert (fault.value.reason, fault.value.guest) == ("DEFINITION_UNWRITABLE", "web1")
+    assert list(directory.iterdir()) == []
+    store.add(a_guest())
+    assert store.get("web1") == a_guest()
+
+
+def test_a_guest_that_cannot_be_forgotten_is_still_here(directory: Path) -> None:
+    store = GuestStore(directory)
+    (directory / "web1.toml").mkdir()  # which no unlink removes
+    with pytest.raises(LocalFault) as fault:
+        store.remove("web1")
+    assert fault.value.reason == "DEFINITION_UNWRITABLE"
+    assert store.names() == ["web1"]
