@@ -15,6 +15,7 @@ class Claims:
     def __init__(self) -> None:
         self._by_guest: dict[str, str] = {}
         self._by_hand: dict[str, str] = {}
+        self._back: set[str] = set()
 
     def holder(self, guest: str) -> str:
         """The migration that has the guest, or ""."""
@@ -34,6 +35,16 @@ class Claims:
         """Let a guest go, if that migration has it."""
         if self.holder(guest) == migration_id:
             del self._by_guest[guest]
+            self._back.discard(guest)
+
+    def note_back(self, guest: str, migration_id: str) -> None:
+        """The guest goes on here, and its migration ends as soon as that can be written down."""
+        if self.holder(guest) == migration_id:
+            self._back.add(guest)
+
+    def is_back(self, guest: str) -> bool:
+        """Whether the guest's migration only waits for the journal."""
+        return guest in self._back
 
     def change(self, guest: str) -> str:
         """What is being done to a guest by hand, for example "stopped", or ""."""
@@ -53,6 +64,14 @@ class Claims:
         """Busy (GUEST_BUSY) if any migration has the guest, or a change by hand."""
         if change := self.change(guest):
             raise Busy("GUEST_BUSY", f"guest {guest} is being {change}", "wait for it", guest=guest)
+        if self.is_back(guest):
+            raise Busy(
+                "GUEST_BUSY",
+                f"guest {guest} goes on here, and its migration {self.holder(guest)} ends when that"
+                " can be written",
+                "free space on the disk under node.state_dir, or mend it",
+                guest=guest,
+            )
         if held := self.holder(guest):
             raise Busy(
                 "GUEST_BUSY",

@@ -42,7 +42,7 @@ class Handover:
     _is_back: bool = field(default=False, init=False)
 
     def __post_init__(self) -> None:
-        self._waiting = Unwritten(self.recorder, self.ledger, self.node.name, self._take_up)
+        self._waiting = Unwritten(self.recorder, self.node.name, self._take_up)
         self._settlement = Settlement(
             self.node, self.peer, self.ledger, self.recorder, self.outgoing
         )
@@ -89,5 +89,6 @@ class Handover:
         if is_withdrawn(answer.outcome):
             self._waiting.location = await self._settlement.bring_back(self.definition)
             self._is_back = True
+            self.node.claims.note_back(self.definition.name, self.record.id)
             self.recorder.picture.report.downtime_us = us_since(self.blackout.since_s)
             self.recorder.event("decision", f"it was not let go: {self._waiting.location}")

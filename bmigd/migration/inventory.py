@@ -16,9 +16,11 @@ from bmigd.journal import Record
 from bmigd.migration.handoff import SourceState
 from bmigd.migration.ledger import Ledger
 from bmigd.migration.node import Node
+from bmigd.migration.picture import DESTINATION
 
 STOPPED = "stopped"  # a change by hand
 HELD = "held by an operator: `bmigctl guest start` lets it go on"
+BACK = (SourceState.ABORTED, SourceState.RECLAIMED)  # the guest is here, as ever
 
 
 class GuestState(IntEnum):
@@ -80,7 +82,7 @@ class Inventory:
         power = await self._node.driver(definition).power(name)
         held = self._node.claims.holder(name)
         record = await self._ledger.get(held) if held else None
-        state, detail = _state(record, power)
+        state, detail = _state(record, power, is_back=self._node.claims.is_back(name))
         epoch = await self._ledger.epoch(definition)
         return GuestView(name, definition, state, epoch, held, power.pid, detail)
 
@@ -162,14 +164,28 @@ class Inventory:
         return self._changing.setdefault(name, asyncio.Lock())
 
 
-def _state(record: Record | None, power: Power) -> tuple[GuestState, str]:
+def _state(record: Record | None, power: Power, *, is_back: bool) -> tuple[GuestState, str]:
     """Pure: a guest's state from its migration and its hypervisor."""
-    if record is not None and record.state == SourceState.LET_GO:
-        return GuestState.IN_DOUBT, f"let go to {record.peer}; its state is kept here"
-    if record is not None and not power.is_running:
-        return GuestState.SUSPENDED, f"down while it moves to {record.peer}"
-    if record is not None:
-        return GuestState.MIGRATING_OUT, f"being copied to {record.peer}"
+    if record is not None and not is_back and record.state not in BACK:
+        return _moving(record, power)
+    words = f"migration {record.id} has ended here, which is yet to be written" if record else ""
     if power.is_running:
-        return GuestState.RUNNING, HELD if power.is_paused else ""
-    return (GuestState.FAILED, power.failed) if power.failed else (GuestState.STOPPED, "")
+        return GuestState.RUNNING, words or (HELD if power.is_paused else "")
+    if power.failed:
+        return GuestState.FAILED, power.failed
+    return GuestState.STOPPED, words
+
+
+def _moving(record: Record, power: Power) -> tuple[GuestState, str]:
+    """Pure: of a guest that is not settled here."""
+    peer = record.peer
+    if record.side == DESTINATION:
+        words = f"it came from {peer}, which is yet to be written"
+        return GuestState.MIGRATING_IN, words if power.is_running else f"coming from {peer}"
+    if record.state == SourceState.LET_GO:
+        return GuestState.IN_DOUBT, f"let go to {peer}; its state is kept here"
+    if record.state == SourceState.RELEASED:
+        return GuestState.MIGRATING_OUT, f"it is {peer}'s; what is left of it here is dropped"
+    if not power.is_running:
+        return GuestState.SUSPENDED, f"down while it moves to {peer}"
+    return GuestState.MIGRATING_OUT, f"being copied to {peer}"

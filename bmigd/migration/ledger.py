@@ -10,6 +10,8 @@ from concurrent.futures import Executor
 from dataclasses import replace
 from typing import TypeVar
 
+import structlog
+
 from bmigd.errors import LocalFault
 from bmigd.guests.definition import Definition
 from bmigd.journal import Journal, Record
@@ -27,6 +29,7 @@ from bmigd.migration.handoff import (
 from bmigd.migration.steps import DESTINATION_STEPS, SOURCE_STEPS, Step
 from bmigd.words import short
 
+log = structlog.get_logger()
 T = TypeVar("T")
 
 DAY_S = 86400.0
@@ -74,7 +77,10 @@ class Ledger:
     async def keep_short(self) -> None:
         """Forget what was refused long ago, once a day. Runs until cancelled."""
         while True:
-            await self._do(self._journal.forget_refused, FORGET_S)
+            try:
+                await self._do(self._journal.forget_refused, FORGET_S)
+            except LocalFault as error:  # there is a next time
+                log.warning("nothing forgotten", error=str(error))
             await asyncio.sleep(DAY_S)
 
     async def open(self, record: Record) -> Record:

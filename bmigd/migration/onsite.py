@@ -11,7 +11,7 @@ from typing import Any
 import structlog
 
 from bmigd.drivers.base import IncomingGuest, OutgoingGuest
-from bmigd.errors import BmigError, NotPossible
+from bmigd.errors import BmigError, NotPossible, Taken
 from bmigd.guests.definition import Definition
 from bmigd.migration.handoff import Evidence, after_execution
 from bmigd.migration.node import Node
@@ -77,8 +77,8 @@ async def start_afresh(node: Node, definition: Definition) -> str:
 
 
 async def keep_definition(node: Node, definition: Definition) -> None:
-    """Define a guest that has come here for good."""
+    """Define a guest that has come here for good; LocalFault when that cannot be written."""
     try:
         await asyncio.to_thread(node.store.add, definition)
-    except BmigError as error:  # it runs: that is what must be recorded
+    except Taken as error:  # it runs: that is what must be recorded
         log.error("definition not kept", guest=definition.name, error=str(error))

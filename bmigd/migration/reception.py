@@ -21,7 +21,6 @@ from bmigd.migration.handoff import (
     on_lease_over,
     on_request,
 )
-from bmigd.migration.launched import launched
 from bmigd.migration.phases import Phase
 from bmigd.migration.picture import DESTINATION, Part
 from bmigd.migration.ports import Receipt, Stretch
@@ -43,6 +42,8 @@ class Reception(Taken):
     @property
     def is_lease_over(self) -> bool:
         """Whether its source was silent for a lease, and that matters in this state."""
+        if self._unwritten.is_waiting:
+            return False  # what is to become of it is decided
         return bool(on_lease_over(self.state)) and time.monotonic() > self.lease_until
 
     def touch(self) -> None:
@@ -58,7 +59,7 @@ class Reception(Taken):
                 await self._intake.prepare(seed, image)
                 reach("destination.prepared")
             except BaseException as error:
-                await self._withdraw(error)
+                await self._refuse(error)
                 raise
             self.recorder.enter(Phase.PREPARING, "room is reserved")
             self.recorder.enter(Phase.PRECOPY, "memory is being received")
@@ -115,30 +116,43 @@ class Reception(Taken):
             if event is DestinationEvent.COMMITTED:
                 await self._take()
             elif event is DestinationEvent.WITHDRAWN:
-                await self._withdraw(BadBytes("NOT_READY", "committed before its delivery"))
+                await self._refuse(BadBytes("NOT_READY", "committed before its delivery"))
 
     async def abort(self, why: BaseException) -> None:
         """The source wants it no more: refuse, if nothing was committed."""
         async with self._lock:
             if on_request(self.state, Request.ABORT):
-                await self._withdraw(why)
+                await self._refuse(why)
 
     async def end_lease(self, why: BaseException) -> None:
         """The source was silent for a lease: refuse, if nothing was committed."""
         async with self._lock:
             if self.is_lease_over:  # still: a sign of life may have come meanwhile
-                await self._withdraw(why)
+                await self._refuse(why)
 
     async def _take(self) -> None:
         """COMMITTED, or once the journal can be written again whatever it says then."""
-        if self._unwritten.is_waiting:
-            raise LocalFault("JOURNAL_UNWRITABLE", f"{self.node.name} waits for its journal")
+        self._require_journal()
         try:
             await self._do(DestinationEvent.COMMITTED)
         except LocalFault as error:
-            self.starting = launched(self._unwritten.after(error), self.record.id)
+            self.starting = self._unwritten.launch(error)
             raise
         await self.start()
+
+    async def _refuse(self, error: BaseException) -> None:
+        """WITHDRAWN, now or once the journal can be written again."""
+        self._require_journal()
+        try:
+            await self._withdraw(error)
+        except LocalFault as unwritten:
+            self._refusal = error
+            self.starting = self._unwritten.launch(unwritten)
+            raise
+
+    def _require_journal(self) -> None:
+        if self._unwritten.is_waiting:
+            raise LocalFault("JOURNAL_UNWRITABLE", f"{self.node.name} waits for its journal")
 
     @contextlib.asynccontextmanager
     async def _refusing(self) -> AsyncIterator[None]:
@@ -146,7 +160,7 @@ class Reception(Taken):
         try:
             yield
         except BmigError as error:
-            await unbroken(self._withdraw(error))
+            await unbroken(self._refuse(error))
             raise
 
     async def _apply(self, chunks: list[Chunk]) -> None:
@@ -187,6 +201,7 @@ class Reception(Taken):
         return Receipt(header.memory_root, tuple(self.parts))
 
     def _require(self, state: DestinationState) -> None:
+        self._require_journal()
         if self.state is not state:
             raise Busy(
                 "MIGRATION_OVER",

@@ -47,11 +47,15 @@ class Recorder:
         self._events = events
         self._watchers: set[asyncio.Queue[Event | None]] = set()
         picture.started_at_ms = picture.started_at_ms or now_ms()
+        # The time of day may jump: only what was before a restart is told by it.
+        self._began_us = 1000 * max(0, now_ms() - picture.started_at_ms)
+        self._began_s = time.monotonic()
         self.keep()
 
     def enter(self, phase: Phase, message: str) -> None:
-        """A new phase: one log line, one event."""
-        self.picture.phase = advance(self.picture.phase, phase)
+        """A phase, perhaps once more after a write that failed: one log line, one event."""
+        if phase is not self.picture.phase:
+            self.picture.phase = advance(self.picture.phase, phase)
         self.picture.progress.phase = phase
         self._log(f"phase {phase.name.lower()}", detail=message)
         self.event("phase", message)
@@ -72,7 +76,7 @@ class Recorder:
         """The last phase; watchers are let go."""
         picture = self.picture
         picture.ended_at_ms = now_ms()
-        picture.report.total_us = (picture.ended_at_ms - picture.started_at_ms) * 1000
+        picture.report.total_us = self._began_us + us_since(self._began_s)
         picture.failure = failure
         picture.in_doubt_since_ms, picture.waiting_for = 0, ""
         picture.phase = advance(picture.phase, phase)

@@ -7,7 +7,7 @@ at what its guests' supervisors saw, and lets handoff.py judge.
 import structlog
 
 from bmigd.journal import Record
-from bmigd.migration.archive import Archive
+from bmigd.migration.archive import Archive, failure_in
 from bmigd.migration.destination import Destination
 from bmigd.migration.handoff import (
     DestinationEvent,
@@ -16,8 +16,10 @@ from bmigd.migration.handoff import (
     SourceState,
 )
 from bmigd.migration.ledger import Ledger
+from bmigd.migration.phases import Phase
 from bmigd.migration.picture import SOURCE
 from bmigd.migration.running import Migrations
+from bmigd.migration.unwritten import Unwritten
 
 log = structlog.get_logger()
 
@@ -27,6 +29,7 @@ UNSETTLED = (
     *(DestinationState.TAKEN, DestinationState.STARTED),
 )
 RESTARTED = "the destination's daemon was restarted"
+OUTLIVED = "MIGRATION_OUTLIVED: the guest has been part of a later migration"
 
 UNDECIDED = (
     SourceState.MIGRATING,
@@ -47,30 +50,31 @@ async def recover(
         log.info("recovering", migration=record.id, guest=record.guest, state=record.state)
         try:
             if record.state in UNDECIDED and not is_newest:
-                await _end_outlived(record, ledger)
+                await _end_outlived(record, ledger, archive)
             elif record.side == SOURCE:
-                await _recover_source(record, migrations)
+                await migrations.recover(record)
             else:
-                await (await destination.adopt(record)).take_up(RESTARTED)
+                await (await destination.adopt(record)).recover(RESTARTED)
         except Exception as error:
             log.error("recovery", migration=record.id, guest=record.guest, exc_info=error)
     await archive.close_settled(await ledger.all())
 
 
-async def _end_outlived(record: Record, ledger: Ledger) -> None:
+async def _end_outlived(record: Record, ledger: Ledger, archive: Archive) -> None:
     """A migration that was begun and never owned, of a guest that has had others since: it ends in
     the journal alone. The guest, wherever it is, is not its guest any more.
     """
-    why = "MIGRATION_OUTLIVED: the guest has been part of a later migration"
-    if record.side == SOURCE:
-        record = await ledger.source(record, SourceEvent.RESTARTED, why)
-    else:
-        record = await ledger.destination(record, DestinationEvent.WITHDRAWN, why)
-    await ledger.close(record)
+    recorder = await archive.recall(record, Phase.ABORTING)
+    picture = recorder.picture
+    node = picture.source if record.side == SOURCE else picture.destination
 
+    async def end() -> None:
+        there = await ledger.get(record.id) or record
+        if there.state in UNDECIDED and there.side == SOURCE:
+            there = await ledger.source(there, SourceEvent.RESTARTED, OUTLIVED)
+        elif there.state in UNDECIDED:
+            there = await ledger.destination(there, DestinationEvent.WITHDRAWN, OUTLIVED)
+        picture.ownership = (await ledger.close(there)).state
+        recorder.end(Phase.ABORTED, there.why, failure_in(there, node))
 
-async def _recover_source(record: Record, migrations: Migrations) -> None:
-    if record.state == SourceState.LET_GO:
-        await migrations.settle_later(record)
-    else:
-        await migrations.finish_after_restart(record)
+    await Unwritten(recorder, node, end).beside(end())

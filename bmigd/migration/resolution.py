@@ -28,14 +28,15 @@ class Resolution:
         record = await self.ledger.get(self.picture.id)
         return record is not None and record.why.startswith("RESOLVED: ")
 
-    async def require_possible(self, confirm_guest: str) -> None:
-        """NotPossible (NOT_IN_DOUBT, PEER_ANSWERS); Invalid (CONFIRMATION_WRONG)."""
+    async def require_possible(self, confirm_guest: str) -> Record:
+        """Its record; NotPossible (NOT_IN_DOUBT, PEER_ANSWERS), Invalid (CONFIRMATION_WRONG)."""
         record = await self._in_doubt()
         if confirm_guest != record.guest:
             raise Invalid(
                 "CONFIRMATION_WRONG", f"the guest of migration {record.id} has another name"
             )
         await self._require_silent(record)
+        return record
 
     async def taken(self) -> Record:
         """Note who decided; the record, which is still in doubt."""

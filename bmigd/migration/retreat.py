@@ -13,9 +13,10 @@ import structlog
 
 from bmigd.crashpoints import reach
 from bmigd.drivers.base import OutgoingGuest
-from bmigd.errors import BmigError, NotPossible, PeerLost
+from bmigd.errors import BmigError, LocalFault, NotPossible, PeerLost
 from bmigd.guests.definition import Definition
 from bmigd.journal import Record
+from bmigd.migration.farewell import tell_abort
 from bmigd.migration.handoff import SourceEvent
 from bmigd.migration.ledger import Ledger
 from bmigd.migration.node import Node
@@ -24,7 +25,6 @@ from bmigd.migration.phases import Phase
 from bmigd.migration.picture import SOURCE, failure_of
 from bmigd.migration.ports import Peer
 from bmigd.migration.recorder import Recorder, us_since
-from bmigd.migration.settlement import tell_abort
 from bmigd.migration.steps import END, SOURCE_STEPS, Step
 from bmigd.migration.unwritten import Unwritten
 
@@ -81,8 +81,11 @@ class Retreat:
 
     async def _until_written(self, location: str, write: Callable[[], Awaitable[None]]) -> None:
         """The guest is back; until that is written, a restart would bring it back once more."""
-        unwritten = Unwritten(self.recorder, self.ledger, self.node.name, write, location)
-        await unwritten.through(write())
+        try:
+            await write()
+        except LocalFault as error:
+            self.node.claims.note_back(self.definition.name, self.record.id)
+            await Unwritten(self.recorder, self.node.name, write, location).after(error)
 
     async def _bring_back(self, location: str, error: BaseException) -> tuple[str, BaseException]:
         """Whatever was done to the guest is undone; where it is then, and what to tell."""

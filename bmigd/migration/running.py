@@ -5,9 +5,8 @@ A migration belongs to the daemon, not to the call that began it: whoever asked 
 
 import asyncio
 import functools
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from concurrent.futures import Executor
-from typing import Any
 
 import structlog
 
@@ -28,7 +27,6 @@ from bmigd.migration.recorder import Recorder
 from bmigd.migration.resolution import Resolution
 from bmigd.migration.settlement import Settlement
 from bmigd.migration.source import Plan, SourceMigration
-from bmigd.migration.steps import source_after_restart
 from bmigd.migration.unwritten import Unwritten
 
 log = structlog.get_logger()
@@ -92,6 +90,7 @@ class Migrations:
         migration, task = self._running.get(picture.id), self._tasks.get(picture.id)
         if picture.has_ended and picture.phase is Phase.ABORTED:
             return picture
+        self._require_not_back(picture)
         if migration is None or migration.has_let_go or task is None:
             raise NotPossible(
                 "TOO_LATE",
@@ -112,36 +111,38 @@ class Migrations:
         resolution = Resolution(self._ledger, self._dial, picture, operator)
         if confirm_guest == picture.guest and await resolution.was_taken():
             return picture
-        await resolution.require_possible(confirm_guest)
+        record = await resolution.require_possible(confirm_guest)
         await self._end_task(picture.id)
-        record = await resolution.taken()  # it may have been answered meanwhile
         recorder = self._archive.recorder(picture.id)
-        recorder.enter(Phase.ABORTING, f"{operator} decided that the guest runs here")
-        settlement, definition = self._settlement(record, recorder)
-        await settlement.resolve(record, definition, operator)
+        settlement, definition, unwritten = self._settlement(record, recorder)
+        try:
+            record = await resolution.taken()  # it may have been answered meanwhile
+            await settlement.resolve(record, definition, operator)
+        except BmigError:
+            if not recorder.picture.has_ended:  # decided or not: it goes on as the journal says
+                going_on = unwritten.through(unwritten.again())
+                self._keep_task(record.id, launched(going_on, record.id))
+            raise
         return recorder.picture
 
-    async def settle_later(self, record: Record) -> None:
-        """After a restart: go on asking about a guest that was let go."""
+    async def recover(self, record: Record) -> None:
+        """After a restart: go on asking about a guest that was let go; end what had not let go, and
+        do what is left of what is decided, now or when the journal can be written.
+        """
         self._node.claims.take(record.guest, record.id)
-        recorder = await self._archive.recall(record, Phase.HANDOFF)
-        settlement, definition = self._settlement(record, recorder)
-
-        again = functools.partial(settlement.take_up, record, definition)
-        unwritten = Unwritten(recorder, self._ledger, self._node.name, again)
-        settling = settlement.settle(record, definition, None)
-        self._keep_task(record, unwritten.through(settling))
-
-    async def finish_after_restart(self, record: Record) -> None:
-        """After a restart: end what had not let go, and do what is left of what is decided."""
-        released = record.state == SourceState.RELEASED
-        phase = Phase.HANDOFF if released else Phase.ABORTING
+        is_let_go = record.state in (SourceState.LET_GO, SourceState.RELEASED)
+        phase = Phase.HANDOFF if is_let_go else Phase.ABORTING
         recorder = await self._archive.recall(record, phase)
-        settlement, definition = self._settlement(record, recorder)
-        if source_after_restart(SourceState(record.state)):
-            await settlement.abort_after_restart(record, definition)
-        else:
-            await settlement.finish(record, definition, "the source's daemon was restarted")
+        settlement, definition, unwritten = self._settlement(record, recorder)
+        work = settlement.go_on(record, definition, "the source's daemon was restarted")
+        if record.state == SourceState.LET_GO:
+            self._keep_task(record.id, launched(unwritten.through(work), record.id))
+            return
+        waiting = await unwritten.beside(work)
+        if waiting and not is_let_go:
+            self._node.claims.note_back(record.guest, record.id)
+        if waiting:
+            self._keep_task(record.id, waiting)
 
     async def close(self) -> None:
         """End every migration that may still be ended; leave the others to the journal."""
@@ -159,10 +160,15 @@ class Migrations:
                 task.cancel()
             await asyncio.wait({task})
 
-    def _keep_task(self, record: Record, work: Coroutine[Any, Any, None]) -> None:
-        """Run it as the migration's task."""
-        task = self._tasks[record.id] = launched(work, record.id)
-        task.add_done_callback(lambda _: self._tasks.pop(record.id, None))
+    def _keep_task(self, migration_id: str, task: asyncio.Task[None]) -> None:
+        """It is the migration's task from now on."""
+        self._tasks[migration_id] = task
+
+        def done(_: asyncio.Task[None]) -> None:
+            if self._tasks.get(migration_id) is task:
+                del self._tasks[migration_id]
+
+        task.add_done_callback(done)
 
     def _launch(self, plan: Plan, destination: str) -> Picture:
         record = plan.record
@@ -181,7 +187,7 @@ class Migrations:
                 await peer.close()
 
         self._running[record.id] = migration
-        self._keep_task(record, run())
+        self._keep_task(record.id, launched(run(), record.id))
         return picture
 
     async def _open(self, migration_id: str, definition: Definition, destination: str) -> Record:
@@ -200,6 +206,20 @@ class Migrations:
         )
         reach("source.opened")
         return record
+
+    def _require_not_back(self, picture: Picture) -> None:
+        """NotPossible (TOO_LATE) where the guest goes on here already."""
+        claims, name = self._node.claims, self._node.name
+        if claims.holder(picture.guest) == picture.id and claims.is_back(picture.guest):
+            raise NotPossible(
+                "TOO_LATE",
+                f"migration {picture.id} is over: guest {picture.guest} goes on on {name}, which is"
+                " yet to be written",
+                f"free space on the disk under node.state_dir of {name}, or mend it",
+                guest=picture.guest,
+                side=SOURCE,
+                location=f"on {name}",
+            )
 
     def _require_source(self, picture: Picture) -> None:
         if picture.side != SOURCE:
@@ -240,11 +260,19 @@ class Migrations:
             )
         return self._dial(destination)
 
-    def _settlement(self, record: Record, recorder: Recorder) -> tuple[Settlement, Definition]:
+    def _settlement(
+        self, record: Record, recorder: Recorder
+    ) -> tuple[Settlement, Definition, Unwritten]:
+        """What settles it, of which guest, and what that does while the journal fails."""
         definition = parse_toml(record.definition)
         outgoing = self._node.driver(definition).outgoing(definition)
         peer = self._dial(record.peer)
-        return Settlement(self._node, peer, self._ledger, recorder, outgoing), definition
+        settlement = Settlement(self._node, peer, self._ledger, recorder, outgoing)
+        again = functools.partial(settlement.take_up, record, definition)
+        places = {SourceState.LET_GO: "", SourceState.RELEASED: f"on {record.peer}"}
+        location = places.get(SourceState(record.state), f"on {self._node.name}")
+        unwritten = Unwritten(recorder, self._node.name, again, location)
+        return settlement, definition, unwritten
 
     async def _explained(self, error: BmigError, peer: Peer, guest: str) -> BmigError:
         if error.reason == "PEER_LOST":

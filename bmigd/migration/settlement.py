@@ -17,6 +17,7 @@ from bmigd.errors import BmigError, Denied, PeerFault, PeerLost
 from bmigd.guests.definition import Definition
 from bmigd.journal import Record
 from bmigd.migration.blackout import Blackout
+from bmigd.migration.farewell import tell_abort
 from bmigd.migration.handoff import Ask, SourceEvent, SourceState, after_let_go
 from bmigd.migration.ledger import Ledger
 from bmigd.migration.node import Node
@@ -26,11 +27,10 @@ from bmigd.migration.picture import DESTINATION, SOURCE, Failure
 from bmigd.migration.ports import Answer, Peer
 from bmigd.migration.recorder import Recorder
 from bmigd.migration.silence import Silences, unless_silent
-from bmigd.migration.steps import END, SOURCE_STEPS, Step, left
+from bmigd.migration.steps import END, SOURCE_STEPS, Step, left, source_after_restart
 
 log = structlog.get_logger()
 
-TELL_ABORT_S = 5.0
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.05, 2.0  # the guest is down meanwhile
 IN_DOUBT_AFTER_S = 3.0  # without an answer; before that it is only slow
 
@@ -148,7 +148,6 @@ class Settlement:
     ) -> None:
         """The destination never ran it and never will: bring it back."""
         reason, message = (failure.reason, failure.message) if failure else ("PEER_REFUSED", "")
-        self._recorder.enter(Phase.ABORTING, f"{self._peer.name} gave the guest back: {reason}")
         event = SourceEvent.PEER_GAVE_IT_BACK
         record, location = await self._do(
             *(record, definition, event, SOURCE_STEPS[event], f"{reason}: {message}")
@@ -193,6 +192,7 @@ class Settlement:
             match step:
                 case Step.JOURNAL:
                     record = await self._ledger.source(record, event, why)
+                    self._show(record)
                 case Step.BRING_BACK:
                     location = await self.bring_back(definition)
                 case Step.START:
@@ -222,7 +222,7 @@ class Settlement:
                 await asyncio.to_thread(images.note, definition, record.peer)
             else:
                 await self._outgoing.release()
-        except BmigError as error:  # what is left costs room, not safety
+        except (BmigError, OSError) as error:  # what is left costs room, not safety
             log.warning("release", guest=definition.name, error=str(error))
 
     async def abort_after_restart(self, record: Record, definition: Definition) -> None:
@@ -242,6 +242,7 @@ class Settlement:
     async def finish(self, record: Record, definition: Definition, why: str) -> None:
         """The daemon was cut off before everything was done that the journal's state allows."""
         location = f"on {self._node.name}"
+        self._show(record)
         if record.pending:
             event = SourceEvent(record.pending)
             record, location = await self._do(
@@ -258,10 +259,17 @@ class Settlement:
         """Go on from what the journal says; LocalFault while it still cannot be written."""
         await self._ledger.probe()
         record = await self._ledger.get(record.id) or record
+        await self.go_on(record, definition, "its journal could not be written")
+
+    async def go_on(self, record: Record, definition: Definition, why: str) -> None:
+        """What is to be done in the state of the journal, when nothing else is known."""
         if record.state == SourceState.LET_GO:
+            self._show(record)
             await self.settle(record, definition, None)
+        elif source_after_restart(SourceState(record.state)):
+            await self.abort_after_restart(record, definition)
         else:
-            await self.finish(record, definition, "its journal could not be written")
+            await self.finish(record, definition, why)
 
     async def resolve(self, record: Record, definition: Definition, operator: str) -> None:
         """An operator has decided."""
@@ -278,16 +286,14 @@ class Settlement:
         )
         self._finish(record, Phase.ABORTED, failure.message, failure)
 
+    def _show(self, record: Record) -> None:
+        """The phase of a state, only now that it is written."""
+        is_back = record.state in (SourceState.ABORTED, SourceState.RECLAIMED)
+        phase = Phase.ABORTING if is_back else Phase.HANDOFF
+        if phase is not self._recorder.picture.phase:
+            self._recorder.enter(phase, record.why or f"the guest is {self._peer.name}'s to run")
+
     def _finish(self, record: Record, phase: Phase, message: str, failure: Failure | None) -> None:
         self._node.claims.release(record.guest, record.id)
         self._recorder.picture.ownership = record.state
         self._recorder.end(phase, message, failure)
-
-
-async def tell_abort(peer: Peer, record: Record, why: str) -> None:
-    """Tell a peer, which may be dead; its lease frees it anyway."""
-    try:
-        async with asyncio.timeout(TELL_ABORT_S):
-            await peer.abort(record.id, record.epoch, record.peer_incarnation, why)
-    except (BmigError, TimeoutError) as error:
-        log.warning("peer not told", migration=record.id, peer=peer.name, error=str(error))

@@ -17,8 +17,10 @@ from bmigd.migration.blackout import TAKE_OVER
 from bmigd.migration.handoff import (
     DestinationEvent,
     DestinationState,
+    Request,
     after_execution,
     after_restart,
+    on_request,
 )
 from bmigd.migration.launched import launched
 from bmigd.migration.onsite import RESTARTED, look
@@ -48,11 +50,12 @@ class Taken(Received):
     parts: list[Part] = field(default_factory=list)
     failure: Failure | None = None
     starting: asyncio.Task[None] | None = None
+    _refusal: BaseException | None = None  # why it is to be withdrawn, while that is not written
     _lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self._unwritten = Unwritten(self.recorder, self.ledger, self.node.name, self._mended)
+        self._unwritten = Unwritten(self.recorder, self.node.name, self._mended)
 
     async def start(self) -> None:
         """Go on from TAKEN, perhaps after a restart of the daemon."""
@@ -66,16 +69,21 @@ class Taken(Received):
         is_done = self.starting is None or self.starting.done()
         return not (is_done or self._unwritten.is_waiting)
 
+    async def recover(self, why: str) -> None:
+        """Take it up after a restart, now or when the journal can be written."""
+        self.starting = await self._unwritten.beside(self.take_up(why)) or self.starting
+
     async def take_up(self, why: str) -> None:
-        """Go on from what the journal says; nothing else is known any more."""
+        """Go on from what the journal says; LocalFault while it cannot be written."""
         if self.state in ENDED_BY:
             await self._finish()
             return
         found = await look(self.incoming)
         event = after_restart(self.state, found)
-        if event is DestinationEvent.WITHDRAWN:
-            async with self._lock:
-                await self._withdraw(LocalFault("DESTINATION_RESTARTED", why))
+        if self._refusal and on_request(self.state, Request.ABORT):
+            await self._withdraw(self._refusal)
+        elif event is DestinationEvent.WITHDRAWN:
+            await self._withdraw(LocalFault("DESTINATION_RESTARTED", why))
         elif event is not None:
             await self._settle(event, found.runs, LocalFault("START_FAILED", why))
         elif self.state is DestinationState.TAKEN:
@@ -103,7 +111,7 @@ class Taken(Received):
         if event is DestinationEvent.GUEST_RUNS:
             self._over(Phase.COMPLETED, "the guest runs here", self.failure)
         else:
-            self._abort_picture(LocalFault("DESTINATION_RESTARTED", self.record.why))
+            self._abort_picture(self.record.why)
 
     async def _start(self) -> None:
         """TAKEN to RUNNING or RETURNED. Not cancelled with the request that began it."""
@@ -141,16 +149,16 @@ class Taken(Received):
         """It surely never ran: the source may have it back."""
         self.failure = failure_of(error, DESTINATION, f"given back to {self.record.peer}")
         await self._do(DestinationEvent.NEVER_RAN, str(error))
-        self._abort_picture(error)
+        self._abort_picture(str(error))
 
     async def _withdraw(self, error: BaseException) -> None:
         self.failure = failure_of(error, DESTINATION, f"on {self.record.peer}")
         await self._do(DestinationEvent.WITHDRAWN, str(error))
-        self._abort_picture(error)
+        self._abort_picture(str(error))
 
-    def _abort_picture(self, error: BaseException) -> None:
-        self.recorder.enter(Phase.ABORTING, str(error))
-        self._over(Phase.ABORTED, f"the guest stays with {self.record.peer}: {error}", self.failure)
+    def _abort_picture(self, why: str) -> None:
+        self.recorder.enter(Phase.ABORTING, why)
+        self._over(Phase.ABORTED, f"the guest stays with {self.record.peer}: {why}", self.failure)
 
     def _over(self, phase: Phase, message: str, failure: Failure | None) -> None:
         self.recorder.picture.ownership = self.record.state

@@ -43,3 +43,19 @@ def test_only_the_holder_lets_a_guest_go() -> None:
 
 def test_letting_go_of_what_nobody_has_is_nothing() -> None:
     Claims().release("web1", "m1")
+
+
+def test_a_guest_that_is_back_is_told_as_such_until_it_is_let_go() -> None:
+    claims = Claims()
+    claims.note_back("web1", "m1")
+    assert not claims.is_back("web1")  # nobody has it
+    claims.take("web1", "m1")
+    claims.note_back("web1", "m2")
+    assert not claims.is_back("web1")
+    claims.note_back("web1", "m1")
+    with pytest.raises(Busy, match="guest web1 goes on here") as busy:
+        claims.require_free("web1")
+    assert (busy.value.reason, "free space" in busy.value.advice) == ("GUEST_BUSY", True)
+    claims.release("web1", "m1")
+    assert not claims.is_back("web1")
+    claims.require_free("web1")

@@ -14,7 +14,7 @@ from bmigd.journal import Record
 from bmigd.migration.handoff import DestinationState
 from bmigd.migration.inventory import GuestState, Inventory
 from bmigd.migration.node import Node
-from bmigd.migration.picture import DESTINATION
+from bmigd.migration.picture import DESTINATION, SOURCE
 from bmigd.rpc.convert import guest_to
 from tests.migration.node import DEVICES, guest, ledger_of, make_node
 
@@ -95,3 +95,29 @@ async def test_a_guest_on_its_way_is_listed_and_those_that_came_to_nothing_are_n
         node.claims.take("web2", "not journalled yet")
         (view,) = await Inventory(node, ledger).all()
     assert (view.name, view.state, view.migration_id) == ("web1", GuestState.MIGRATING_IN, "id1")
+
+
+@pytest.mark.parametrize(
+    ("side", "state", "is_back", "seen", "words"),
+    [
+        (DESTINATION, "STARTED", False, GuestState.MIGRATING_IN, "coming from host2"),
+        (SOURCE, "MIGRATING", False, GuestState.SUSPENDED, "down while it moves to host2"),
+        (SOURCE, "LET_GO", False, GuestState.IN_DOUBT, "let go to host2"),
+        (SOURCE, "LET_GO", True, GuestState.STOPPED, "yet to be written"),
+        (SOURCE, "RELEASED", False, GuestState.MIGRATING_OUT, "it is host2's"),
+        (SOURCE, "RECLAIMED", False, GuestState.STOPPED, "yet to be written"),
+    ],
+)
+async def test_a_guest_is_shown_by_its_side_of_a_migration_and_where_it_goes_on(
+    node: Node, side: str, state: str, *, is_back: bool, seen: GuestState, words: str
+) -> None:
+    here = guest(node)
+    node.store.add(here)
+    with ledger_of(node) as ledger:
+        await ledger.open(Record("m1", side, here.name, "host2", 1, state))
+        node.claims.take(here.name, "m1")
+        if is_back:
+            node.claims.note_back(here.name, "m1")
+        view = await Inventory(node, ledger).get(here.name)
+    assert view.state is seen
+    assert words in view.detail

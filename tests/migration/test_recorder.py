@@ -3,6 +3,7 @@ told and not kept; everybody is let go at the end.
 """
 
 import asyncio
+import time
 from typing import Any
 
 import pytest
@@ -204,3 +205,16 @@ def test_a_failure_tells_who_where_and_what_to_do() -> None:
     assert grouped.reason == "PEER_LOST"
     bug = failure_of(ZeroDivisionError("division"), "source", "")
     assert (bug.reason, bug.message) == ("INTERNAL", "ZeroDivisionError: division")
+
+
+@pytest.mark.parametrize("jump_s", [86400, -86400])
+def test_a_total_is_not_told_by_the_time_of_day(
+    recorder: Recorder, monkeypatch: pytest.MonkeyPatch, jump_s: int
+) -> None:
+    jumped = time.time_ns() + jump_s * 10**9
+    monkeypatch.setattr(time, "time_ns", lambda: jumped)
+    for phase in (Phase.ABORTING, Phase.ABORTING):  # the same again after a write that failed
+        recorder.enter(phase, "why")
+    recorder.end(Phase.ABORTED, "over")
+    assert recorder.picture.ended_at_ms == jumped // 10**6
+    assert 0 <= recorder.picture.report.total_us < 60e6
