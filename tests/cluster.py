@@ -81,6 +81,10 @@ class Node:
     def start(self) -> None:
         """Start the daemon and wait until it serves."""
         self.launch()
+        self.await_start()
+
+    def await_start(self) -> None:
+        """Wait until a daemon that was launched serves."""
         self.starts += 1
         eventually(self._serves, what=f"start of {self.name}")
 

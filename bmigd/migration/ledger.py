@@ -106,7 +106,7 @@ class Ledger:
     async def close(self, record: Record) -> Record:
         """Nothing is left to do of the last change.
 
-        The definition of a guest that did not stay is dropped: a peer could fill the disk with them.
+        The definition of a guest that did not stay is dropped: peers could fill the disk with them.
         """
         definition = "" if record.state in _LEFT else record.definition
         return await self._do(

@@ -89,9 +89,9 @@ class Case:
             what=f"phase {phase}",
         )
 
-    def await_copying(self) -> None:
+    def await_copying(self, bandwidth: str = "6M") -> None:
         """Wait until memory is on its way, at a rate that leaves time."""
-        self.begin("--bandwidth", "6M", "--codec", "raw")
+        self.begin("--bandwidth", bandwidth, "--codec", "raw")
         self.await_phase("precopy")
         state = self.destination.directory / "spool" / f"{GUEST}.in" / "state"
         eventually(lambda: state.exists() and state.stat().st_blocks > 1 << 10, what="memory")

@@ -1,52 +1,51 @@
-"""The ways to die at every named point."""
+"""The ways to come to every named point, and to die there."""
 
 from collections.abc import Callable
 
 from bmigd.crashpoints import MARK, OTHERS
 from bmigd.migration.steps import crash_points
-from tests.e2e.faults.bench import GUEST, await_death, crash_host, order
+from tests.e2e.faults.bench import GUEST, await_death, await_stop, crash_host, order
 from tests.e2e.faults.case import Case, restarted
 from tests.e2e.faults.results import Name, Result
 
-Way = Callable[[Case, str], None]
+Act = Callable[[], object]
+Meet = Callable[[Act], None]  # does it, and waits until the daemon has come to the point
+Way = Callable[[Case, Meet], None]
 
 
-def plain(case: Case, point: str) -> None:
+def plain(case: Case, meet: Meet) -> None:
     """In a migration that would have gone well."""
-    _dies(case, point, case.begin)
+    meet(case.begin)
 
 
-def cancelled(case: Case, point: str) -> None:
+def cancelled(case: Case, meet: Meet) -> None:
     """While it is copied, because an operator cancels it."""
-    case.await_copying()
-    _dies(case, point, lambda: case.ask("cancel", case.id))
+    case.await_copying("1M")  # a busy machine takes seconds to cancel it
+    meet(lambda: case.ask("cancel", case.id))
 
 
-def deserted(case: Case, point: str) -> None:
+def deserted(case: Case, meet: Meet) -> None:
     """While the guest is down, because the destination's daemon dies."""
     order(case.destination, "destination.written")
-    _dies(case, point, case.begin)
+    meet(case.begin)
     await_death(case.destination)
 
 
-def given_back(case: Case, point: str) -> None:
+def given_back(case: Case, meet: Meet) -> None:
     """Because the guest cannot be restored over there."""
     case.bench.world.fault(case.destination.name, GUEST, "restore-fails")
-    _dies(case, point, case.begin)
+    meet(case.begin)
 
 
-def twice(case: Case, point: str) -> None:
+def twice(case: Case, meet: Meet) -> None:
     """As it starts again, after it died while the guest was down."""
     order(case.source, "source.copied")
     case.begin()
     await_death(case.source)
-    order(case.source, point)
-    case.source.launch()
-    case.strike()
-    await_death(case.source)
+    meet(case.source.launch)
 
 
-def resolved(case: Case, point: str) -> None:
+def resolved(case: Case, meet: Meet) -> None:
     """As an operator resolves, because the destination's host is gone."""
     order(case.destination, "destination.COMMITTED.JOURNAL")
     case.begin()
@@ -54,7 +53,7 @@ def resolved(case: Case, point: str) -> None:
     crash_host(case.destination)
     case.await_phase("handoff")
     asked = ("resolve", case.id, "--run-here", "--confirm", GUEST, "--node", case.source.name)
-    _dies(case, point, lambda: case.ask(*asked))
+    meet(lambda: case.ask(*asked))
 
 
 WAYS: dict[str, tuple[Way, ...]] = {
@@ -84,12 +83,30 @@ POINTS = [
 ]
 
 
-def _dies(case: Case, point: str, act: Callable[[], object]) -> None:
+def dies_at(case: Case, point: str) -> Meet:
+    """Its daemon dies there."""
     victim = case.side(point.partition(".")[0])
-    order(victim, point)
-    act()
-    await_death(victim)
-    case.strike()
+
+    def meet(act: Act) -> None:
+        order(victim, point)
+        act()
+        await_death(victim)
+        case.strike()
+
+    return meet
+
+
+def stands_at(case: Case, point: str) -> Meet:
+    """Its daemon stops there, and is still alive."""
+    victim = case.side(point.partition(".")[0])
+
+    def meet(act: Act) -> None:
+        order(victim, point, number="SIGSTOP")
+        act()
+        await_stop(victim)
+        case.strike()
+
+    return meet
 
 
 def play_mark(case: Case, side: str, write: int) -> Result:
@@ -116,6 +133,6 @@ def named(point: str, way: Way) -> Name:
 
 def play(case: Case, point: str, way: Way) -> Result:
     """A daemon dies at a point, is started again, and all is well."""
-    way(case, point)
+    way(case, dies_at(case, point))
     restarted(case.source, case.destination)
     return case.settle(afresh=point in ENDS_AFRESH)

@@ -66,7 +66,7 @@ def strike(case: Case, cell: Cell) -> None:
     case.strike()
     undo = [FAULTS[cell.fault](node) for node in nodes]
     if not (cell.fault == "daemon stopped" and case.source in nodes):
-        _let_go_on(case.source)
+        let_go_on(case.source)
     if cell.fault.endswith("stopped"):
         outlast(LEASE_S + 1 if cell.fault == "daemon stopped" else HANG_S)
     for one in undo:
@@ -83,7 +83,7 @@ def _is_starting(case: Case) -> bool:
     return bool(row and row.state == "STARTED" and process_of(case.destination, "vmm"))
 
 
-def _let_go_on(node: Node) -> None:
+def let_go_on(node: Node) -> None:
     """A daemon that was held at a point."""
     if node.process and state_of(node.process.pid) == "T":
         kill(node.process.pid, signal.SIGCONT)
