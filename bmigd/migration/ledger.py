@@ -109,9 +109,7 @@ class Ledger:
         The definition of a guest that did not stay is dropped: peers could fill the disk with them.
         """
         definition = "" if record.state in _LEFT else record.definition
-        return await self._do(
-            self._journal.put, replace(record, pending="", definition=definition)
-        )
+        return await self._do(self._journal.put, replace(record, pending="", definition=definition))
 
     def _move(self, record: Record, state: str, pending: str, why: str) -> Record:
         """In the journal's thread, so that nothing comes between looking and writing."""
