@@ -33,7 +33,11 @@ DEFAULT_CONFIG = "/usr/local/etc/bmigd.toml"
     show_default=True,
     help="The node's configuration file.",
 )
-@click.option("--check-config", is_flag=True, help="Check the file and its certificates; exit.")
+@click.option(
+    "--check-config",
+    is_flag=True,
+    help="Check the file and what it names; exit.",
+)
 @click.version_option(importlib.metadata.version("bmig"), prog_name="bmigd")
 @click.pass_context
 def command(context: click.Context, path: Path, check_config: bool) -> None:
@@ -41,6 +45,8 @@ def command(context: click.Context, path: Path, check_config: bool) -> None:
 
     On a new node run `bmigd init` once before: it makes the ownership journal.
     """
+    if check_config and context.invoked_subcommand:
+        raise click.UsageError("--check-config only checks: it goes with no command")
     config = configuration.load(path)
     context.obj = config
     if context.invoked_subcommand:
@@ -48,12 +54,15 @@ def command(context: click.Context, path: Path, check_config: bool) -> None:
     if check_config:
         make_policy(config)
         credentials = load_credentials(config)
+        for words in configuration.missing(config):
+            click.echo(f"{path}: warning: {words}", err=True)
         days = (credentials.expires_at.timestamp() - time.time()) / 86400
         click.echo(f"{path}: correct; node {config.node.name}, certificate ends in {days:.0f} days")
         return
     _set_up_logging(config.log)
     os.umask(0o077)
     host.keep_freed_memory()
+    host.raise_file_limit()
     asyncio.run(Daemon(config).run())
 
 

@@ -4,6 +4,8 @@ Every field says its unit and default; an unknown or wrong field stops the start
 Nothing else in the daemon reads a file or the environment for settings.
 """
 
+import os
+import re
 import tomllib
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
@@ -16,17 +18,16 @@ Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9]([A-Za-z0-9.-]{0,61}[A-Za-z0-9
 NodeName = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?$")]
 
 
-def _port_exists(address: str) -> str:
-    if not 0 <= int(address.rpartition(":")[2]) <= 65535:
+def _address(text: str) -> str:
+    if not re.fullmatch(r"(\[[0-9A-Fa-f:.]+\]|[^:\s\[\]]+):[0-9]{1,5}", text):
+        raise ValueError("must be ADDRESS:PORT, as 192.0.2.1:7117 or [2001:db8::1]:7117")
+    if int(text.rpartition(":")[2]) > 65535:
         raise ValueError("the port must be at most 65535")
-    return address
+    return text
 
 
-Address = Annotated[
-    str,
-    Field(pattern=r"^(\[[0-9A-Fa-f:.]+\]|[^:\s\[\]]+):[0-9]{1,5}$"),
-    AfterValidator(_port_exists),
-]
+Address = Annotated[str, AfterValidator(_address)]
+RUN_DIR_BYTES = 60  # what sockets' names leave of the 104 that FreeBSD has for a path
 Glob = Annotated[str, Field(min_length=1, max_length=128)]
 AnySection = TypeVar("AnySection", bound="Section")
 OperatorAction = Literal["read", "define", "power", "console", "migrate", "resolve"]
@@ -138,7 +139,7 @@ class Migration(Section):
 
     lease_s: float = Field(
         default=120.0,
-        gt=0,
+        ge=1,
         le=86400,
         description="seconds a received guest waits for a sign of life of its source",
     )
@@ -230,7 +231,26 @@ def parse(text: str, path: Path) -> Config:
         raise Invalid("CONFIG_INVALID", f"{path}: " + "; ".join(_complaints(error))) from error
     if config.node.name in config.nodes:
         raise Invalid("CONFIG_INVALID", f"{path}: nodes.{config.node.name}: is this node itself")
-    return _anchored(config, path.absolute().parent)
+    anchored = _anchored(config, path.absolute().parent)
+    if len(os.fsencode(anchored.node.run_dir)) > RUN_DIR_BYTES:
+        words = f"node.run_dir: has more than {RUN_DIR_BYTES} bytes"
+        raise Invalid("CONFIG_INVALID", f"{path}: {words}, too many for its sockets")
+    return anchored
+
+
+def missing(config: Config) -> list[str]:
+    """What the file names and this host does not have, in words. The daemon starts without it."""
+    programs = {
+        **({"bhyve.bhyve": config.bhyve.bhyve} if config.bhyve else {}),
+        **({"bhyve.bhyvectl": config.bhyve.bhyvectl} if config.bhyve else {}),
+        **({"bhyve.ifconfig": config.bhyve.ifconfig} if config.bhyve else {}),
+        **({"qemu.qemu": config.qemu.qemu} if config.qemu else {}),
+    }
+    directories = {f"storage.{name}": path for name, path in config.storage.items()}
+    return [
+        *(f"{n}: no program {p}" for n, p in programs.items() if not os.access(p, os.X_OK)),
+        *(f"{n}: no directory {p}" for n, p in directories.items() if not p.is_dir()),
+    ]
 
 
 def _complaints(error: ValidationError) -> list[str]:
@@ -245,6 +265,9 @@ def _plain(kind: str, message: str) -> str:
         return "unknown field"
     if kind == "missing":
         return "is missing"
+    if kind == "string_pattern_mismatch":
+        return "must be letters, digits, dots and hyphens, at most 63 (of a node: small letters)"
+    message = message.removeprefix("Value error, ")
     return message[:1].lower() + message[1:]
 
 

@@ -12,7 +12,7 @@ import structlog
 from bmigd.announce import Announcer
 from bmigd.config import Config
 from bmigd.drivers import DRIVERS
-from bmigd.errors import Invalid
+from bmigd.errors import Invalid, LocalFault
 from bmigd.guests.store import GuestStore
 from bmigd.history import History
 from bmigd.journal import Journal
@@ -49,7 +49,9 @@ def load_credentials(config: Config) -> Credentials:
     try:
         return load(tls.ca, tls.certificate, tls.key, node=config.node.name, now=datetime.now(UTC))
     except CertificateError as error:
-        raise Invalid("CERTIFICATE_INVALID", str(error), error.remedy) from error
+        raise Invalid(
+            "CERTIFICATE_INVALID", f"{error.file}: {error.problem}", error.remedy
+        ) from error
 
 
 def make_policy(config: Config) -> Policy:
@@ -77,7 +79,7 @@ class Daemon:
         self._history = History(state_dir / HISTORY)
         self._history_thread = ThreadPoolExecutor(1, "history")
         for directory in (config.node.spool_dir, config.node.run_dir):
-            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            _make(directory)
         # One thread for the journal keeps its writes in order; the others hash, encode and write.
         self._journal_thread = ThreadPoolExecutor(1, "journal")
         self._workers = ThreadPoolExecutor(4, "memory")
@@ -150,6 +152,17 @@ class Daemon:
     def _dial(self, name: str) -> Peer:
         address = self._config.nodes.get(name, "")
         return GrpcPeer(name, address, self._credentials, self._config.migration.peer_timeout_s)
+
+
+def _make(directory: Path) -> None:
+    try:
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise LocalFault(
+            "DIRECTORY_UNUSABLE",
+            f"cannot make {directory}: {error.strerror}",
+            "see node.spool_dir and node.run_dir in the configuration",
+        ) from error
 
 
 def journal_path(config: Config) -> Path:

@@ -1,10 +1,12 @@
 """What this host has: memory, room on disks, processor. Read anew at every call."""
 
+import contextlib
 import ctypes
 import functools
 import os
 import platform
 import re
+import resource
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,6 +59,13 @@ def keep_freed_memory() -> None:
     if mallopt is not None:
         for parameter, value in GLIBC_MALLOC.items():
             mallopt(parameter, value)
+
+
+def raise_file_limit() -> None:
+    """Have as many files open as this process may: strangers' connections take some too."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(OSError, ValueError):  # a system may allow less than it says
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def _holds(mount_point: str, directory: Path) -> bool:

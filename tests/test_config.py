@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from bmigd.config import Config, load, parse
+from bmigd.config import Config, load, missing, parse
 from bmigd.errors import Invalid
 
 SMALLEST = """
@@ -107,7 +107,11 @@ def test_a_configuration_is_frozen() -> None:
         (('"migrate"', '"fly"'), "operators.0.allow.1: "),
         (('"receive"', '"migrate"'), "peers.0.allow.1: "),
         (('names = ["host*"]', 'names = [""]'), "peers.0.names.0: "),
-        (("192.0.2.2:7117", "192.0.2.2"), "nodes.host2: "),
+        (("192.0.2.2:7117", "192.0.2.2"), "nodes.host2: must be ADDRESS:PORT, as "),
+        (("[node]", '[node]\nlisten = "7117"'), "node.listen: must be ADDRESS:PORT, as "),
+        (('name = "host1"', 'name = "-"'), "node.name: must be letters, digits, dots and hyphens"),
+        (("[node]", f'[node]\nrun_dir = "/{"r" * 60}"'), "node.run_dir: has more than 60 bytes"),
+        (("lease_s = 5", "lease_s = 0.5"), "migration.lease_s: "),
         (("192.0.2.2:7117", "192.0.2.2:"), "nodes.host2: "),
         (("192.0.2.2:7117", "192.0.2.2:70000"), "the port must be at most 65535"),
         (("192.0.2.2:7117", "2001:db8::3:7117"), "nodes.host2: "),
@@ -148,6 +152,18 @@ def test_a_file_on_disk_is_read(tmp_path: Path) -> None:
     path = tmp_path / "bmigd.toml"
     path.write_text(SMALLEST)
     assert load(path).tls.ca == tmp_path / "ca.pem"
+
+
+def test_what_is_not_on_this_host_is_told(tmp_path: Path) -> None:
+    there = 'bhyve = "/bin/sh"\nbhyvectl = "/bin/sh"\nifconfig = "/bin/sh"\n'
+    text = SMALLEST + '[storage]\nnfs = "."\n[bhyve]\n' + there
+    assert missing(parse(text, tmp_path / "bmigd.toml")) == []
+    gone = text.replace('"."', '"gone"').replace('ifconfig = "/bin/sh"', 'ifconfig = "/gone"')
+    assert missing(parse(gone + '[qemu]\nqemu = "/no"\n', tmp_path / "bmigd.toml")) == [
+        "bhyve.ifconfig: no program /gone",
+        "qemu.qemu: no program /no",
+        f"storage.nfs: no directory {tmp_path / 'gone'}",
+    ]
 
 
 def test_every_field_says_what_it_is() -> None:

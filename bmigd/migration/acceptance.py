@@ -6,6 +6,12 @@ from bmigd.migration.node import Node
 from bmigd.migration.picture import DESTINATION
 from bmigd.migration.ports import PROTOCOL_VERSIONS, Invitation
 
+# Where trying again does not help.
+ADVICE = {
+    "STALE_EPOCH": "see which node has the guest now: `bmigctl guest list`; the one that asks has"
+    " an older state of it"
+}
+
 
 async def require_acceptable(node: Node, ledger: Ledger, invitation: Invitation) -> None:
     """NotPossible with the first thing that is in the way."""
@@ -33,6 +39,7 @@ async def require_acceptable(node: Node, ledger: Ledger, invitation: Invitation)
         reason, message = wrong[0]
         raise NotPossible(
             *(reason, f"{node.name} cannot take guest {definition.name}: {message}"),
+            ADVICE.get(reason, ""),
             guest=definition.name,
             side=DESTINATION,
         )

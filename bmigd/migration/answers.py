@@ -1,10 +1,32 @@
 """What a destination answers of a journalled migration, and to whom."""
 
-from bmigd.errors import Denied, Invalid
+from bmigd.errors import Busy, Denied, Invalid
 from bmigd.journal import Record
 from bmigd.migration.handoff import DestinationState, answer
 from bmigd.migration.picture import DESTINATION, Failure, Part
 from bmigd.migration.ports import Answer
+
+REMEMBERED = 64  # reasons of refused receptions
+
+
+class Refusals:
+    """Why the latest few receptions were refused, for sources that have missed the first answer."""
+
+    def __init__(self) -> None:
+        self._latest: dict[str, tuple[str, Failure]] = {}  # source and why
+
+    def note(self, record: Record, failure: Failure) -> None:
+        """A reception ended so."""
+        self._latest[record.id] = record.peer, failure
+        for oldest in list(self._latest)[:-REMEMBERED]:
+            del self._latest[oldest]
+
+    def why_over(self, migration_id: str, source: str) -> Busy:
+        """What that source is told of a migration that is not under way."""
+        owner, failure = self._latest.get(migration_id, ("", None))
+        if failure and owner == source:
+            return Busy(failure.reason, failure.message, failure.advice, side=DESTINATION)
+        return Busy("MIGRATION_OVER", f"migration {migration_id} is not under way here")
 
 
 def require_owner(record: Record, epoch: int, source: str) -> None:
@@ -12,7 +34,11 @@ def require_owner(record: Record, epoch: int, source: str) -> None:
     if record.peer != source or record.side != DESTINATION:
         raise Denied("WRONG_PEER", f"migration {record.id} does not belong to {source}")
     if record.epoch != epoch:
-        raise Invalid("STALE_EPOCH", f"migration {record.id} has epoch {record.epoch}, not {epoch}")
+        raise Invalid(
+            "STALE_EPOCH",
+            f"migration {record.id} has epoch {record.epoch}, not {epoch}",
+            "nothing: the message is of an earlier or another handoff",
+        )
 
 
 def answer_of(record: Record, failure: Failure | None, parts: list[Part]) -> Answer:

@@ -7,6 +7,7 @@ good, unless the question is about another journal.
 import asyncio
 import contextlib
 from concurrent.futures import Executor
+from weakref import WeakValueDictionary
 
 import structlog
 
@@ -15,7 +16,7 @@ from bmigd.errors import Busy, NotPossible, PeerLost, Unknown
 from bmigd.guests.definition import Definition, parse_toml, render_toml
 from bmigd.journal import Record
 from bmigd.migration.acceptance import require_acceptable
-from bmigd.migration.answers import answer_of, require_owner
+from bmigd.migration.answers import Refusals, answer_of, require_owner
 from bmigd.migration.archive import Archive, failure_in
 from bmigd.migration.handoff import (
     DestinationState,
@@ -28,7 +29,7 @@ from bmigd.migration.handoff import (
 from bmigd.migration.ledger import Ledger
 from bmigd.migration.node import Node
 from bmigd.migration.phases import Phase
-from bmigd.migration.picture import DESTINATION, Failure, Picture
+from bmigd.migration.picture import DESTINATION, Picture
 from bmigd.migration.ports import Answer, Invitation, Welcome
 from bmigd.migration.quota import Moderation
 from bmigd.migration.reception import Reception
@@ -37,7 +38,6 @@ from bmigd.migration.taken import PHASES, Taken
 
 log = structlog.get_logger()
 
-REMEMBERED = 64  # reasons of refused receptions
 COMMIT_WAIT_S = 30.0  # a commit answers TAKEN after this; the source asks again
 
 
@@ -50,8 +50,9 @@ class Destination:
         self._archive = archive
         self._executor = executor
         self._receptions: dict[str, Reception] = {}
-        self._refused: dict[str, tuple[str, Failure]] = {}  # source and why, the latest few
-        self._opening = asyncio.Lock()
+        self._refusals = Refusals()
+        self._opening: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._accepting: list[str] = []  # sources, of what is not a reception yet
         self._ending: dict[str, asyncio.Task[None]] = {}
         self._moderation = Moderation()
 
@@ -59,7 +60,7 @@ class Destination:
         """Reserve and prepare; a repeated request gets the same answer."""
         if await self._ledger.get(invitation.migration_id) is None:
             await self._withdraw_earlier(invitation, source)  # it may be busy: not under the lock
-        async with self._opening:
+        async with self._opened_once(invitation.migration_id):
             known = await self._ledger.get(invitation.migration_id)
             if known is None:
                 reception = await self._accept(invitation, source)
@@ -70,9 +71,10 @@ class Destination:
 
     async def _accept(self, invitation: Invitation, source: str) -> Reception:
         guest = invitation.definition.name
-        peers = [one.record.peer for one in self._receptions.values()]
+        peers = [*self._accepting, *(one.record.peer for one in self._receptions.values())]
         self._moderation.require_few(source, peers.count(source))
         self._node.claims.take(guest, invitation.migration_id)
+        self._accepting.append(source)
         try:
             await require_acceptable(self._node, self._ledger, invitation)
             definition = invitation.definition
@@ -82,6 +84,12 @@ class Destination:
         except BaseException:
             self._forget(invitation.migration_id, guest)
             raise
+        finally:
+            self._accepting.remove(source)
+
+    def _opened_once(self, migration_id: str) -> asyncio.Lock:
+        """Whether a migration is opened or unknown is decided once; others do not wait for it."""
+        return self._opening.setdefault(migration_id, asyncio.Lock())
 
     async def cancel(self, picture: Picture, operator: str) -> None:
         """Refuse a guest by an operator's word, unless it was taken."""
@@ -110,7 +118,7 @@ class Destination:
         if reception is None:
             if record := await self._ledger.get(migration_id):
                 require_owner(record, epoch, source)
-            raise self._why_over(migration_id, source)
+            raise self._refusals.why_over(migration_id, source)
         require_owner(reception.record, epoch, source)
         return reception
 
@@ -244,7 +252,7 @@ class Destination:
         """Of a migration that is not live: what the journal says, or refused from now on."""
         if not is_for(incarnation, self._ledger.incarnation):
             return Answer(Outcome.UNKNOWN)
-        async with self._opening:
+        async with self._opened_once(migration_id):
             record = await self._ledger.get(migration_id)
             if record is not None:
                 require_owner(record, epoch, source)
@@ -278,18 +286,9 @@ class Destination:
             has_memory=reception.has_memory,
         )
 
-    def _why_over(self, migration_id: str, source: str) -> Busy:
-        """What a source is told that has missed the first answer."""
-        owner, failure = self._refused.get(migration_id, ("", None))
-        if failure and owner == source:
-            return Busy(failure.reason, failure.message, failure.advice, side=DESTINATION)
-        return Busy("MIGRATION_OVER", f"migration {migration_id} is not under way here")
-
     def _over(self, reception: Taken) -> None:
         if reception.failure:
-            self._refused[reception.record.id] = (reception.record.peer, reception.failure)
-            for oldest in list(self._refused)[:-REMEMBERED]:
-                del self._refused[oldest]
+            self._refusals.note(reception.record, reception.failure)
         self._forget(reception.record.id, reception.definition.name)
 
     def _forget(self, migration_id: str, guest: str) -> None:

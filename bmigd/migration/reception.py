@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncGenerator, AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from bmigd.chunk import Chunk
@@ -27,6 +27,7 @@ from bmigd.migration.ports import Receipt, Stretch
 from bmigd.migration.recorder import us_since
 from bmigd.migration.state_files import Arrived, StateHeader, StateParts, gather_state
 from bmigd.migration.taken import Taken
+from bmigd.migration.turns import Turn
 from bmigd.transfer.unbroken import unbroken
 
 
@@ -36,7 +37,9 @@ class Reception(Taken):
 
     lease_until: float = 0.0
     has_memory: bool = False  # of the guest, from when it left: not all is zero
-    _stream: object = None
+    _stream: Turn | None = None
+    _delivering: Turn | None = None
+    _gathering: asyncio.Lock = field(default_factory=asyncio.Lock)  # never taken before _lock
     _receipt: Receipt | None = None
 
     @property
@@ -85,29 +88,60 @@ class Reception(Taken):
         async with self._lock:
             return self.state is not DestinationState.REFUSED
 
-    def attach(self, stream: object) -> None:
+    def attach(self, stream: Turn) -> None:
         """Only the newest stream may write: what an older one still carries is outdated."""
+        if self._stream and self._stream is not stream:
+            self._stream.end(_newer_stream())
         self._stream = stream
 
-    async def apply(self, stream: object, chunks: list[Chunk]) -> None:
+    async def apply(self, stream: Turn, chunks: list[Chunk]) -> None:
         """Write chunks in order. BadBytes ends the migration; so does a full spool."""
         async with self._lock:
             self._require(DestinationState.RECEIVING)
             if stream is not self._stream:
-                raise Busy("STREAM_SUPERSEDED", "a newer stream carries this migration")
+                raise _newer_stream()
             self.touch()
             await unbroken(self._apply(chunks))
 
     async def deliver(self, header: StateHeader, parts: StateParts) -> Receipt:
-        """Device state and root; READY when everything checked that can be without running it."""
+        """Device state and root; READY when everything checked that can be without running it.
+
+        The source takes its time for the parts: nothing waits for them but a newer delivery, which
+        ends this one.
+        """
         async with self._lock:
             if self._receipt and self.state is not DestinationState.REFUSED:
                 return self._receipt  # a repeated request
             self._require(DestinationState.RECEIVING)
             self.touch()
-            async with self._refusing():  # a call that ends here changes nothing
-                arrived = await gather_state(self.incoming, header, parts, self._count)
-            return await unbroken(self._become_ready(header, arrived))
+            turn = Turn()
+            if self._delivering:
+                self._delivering.end(Busy("STREAM_SUPERSEDED", "a newer call delivers this state"))
+            self._delivering = turn
+        async with turn.lasts():
+            arrived = await self._gather(header, parts)
+            async with self._lock:
+                self._require(DestinationState.RECEIVING)
+                self._delivering = None  # from here on it goes to its end
+                return await unbroken(self._become_ready(header, arrived))
+
+    async def _gather(self, header: StateHeader, parts: StateParts) -> Arrived:
+        """A call that ends here changes nothing; whatever of ours goes wrong ends the migration."""
+        try:
+            async with self._gathering:
+                return await gather_state(self.incoming, header, parts, self._count)
+        except BmigError as error:
+            async with self._lock:
+                self._delivering = None
+                if self.state is DestinationState.RECEIVING:
+                    await unbroken(self._withdraw(error))
+            raise
+
+    async def _discard(self) -> None:
+        if self._delivering:
+            self._delivering.end(self._over_here())
+        async with self._gathering:  # nothing is written any more
+            await super()._discard()
 
     async def commit(self) -> None:
         """Take the guest and begin to start it; the outcome is in the record and failure."""
@@ -203,9 +237,16 @@ class Reception(Taken):
     def _require(self, state: DestinationState) -> None:
         self._require_journal()
         if self.state is not state:
-            raise Busy(
-                "MIGRATION_OVER",
-                f"migration {self.record.id} is {self.state} here: {self.record.why or 'decided'}",
-                guest=self.definition.name,
-                side=DESTINATION,
-            )
+            raise self._over_here()
+
+    def _over_here(self) -> Busy:
+        return Busy(
+            "MIGRATION_OVER",
+            f"migration {self.record.id} is {self.state} here: {self.record.why or 'decided'}",
+            guest=self.definition.name,
+            side=DESTINATION,
+        )
+
+
+def _newer_stream() -> Busy:
+    return Busy("STREAM_SUPERSEDED", "a newer stream carries this migration")

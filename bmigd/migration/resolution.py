@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from bmigd.errors import BmigError, Invalid, NotPossible, PeerLost
 from bmigd.journal import Record
-from bmigd.migration.handoff import SourceState, why_not_resolve
+from bmigd.migration.handoff import Outcome, SourceState, why_not_resolve
 from bmigd.migration.ledger import Ledger
 from bmigd.migration.picture import Picture
 from bmigd.migration.ports import Peer
@@ -70,6 +70,7 @@ class Resolution:
                 f"mend that; the migration settles itself when {record.peer} can tell what became"
                 " of the guest",
                 guest=record.guest,
+                location=_kept(record),
             ) from error
         finally:
             await peer.close()
@@ -79,4 +80,15 @@ class Resolution:
                 f"{record.peer} answers ({answer.outcome.name}): it will be settled without you",
                 "wait; bmigctl show tells when it is settled",
                 guest=record.guest,
+                location=_kept(record, answer.outcome),
             )
+
+
+def _kept(record: Record, said: Outcome | None = None) -> str:
+    """Where the guest is as long as it is in doubt."""
+    match said:
+        case Outcome.RUNNING:
+            return f"on {record.peer}"
+        case Outcome.REFUSED | Outcome.RETURNED:
+            return f"kept here, and not on {record.peer}"
+    return f"kept here, and perhaps on {record.peer}"

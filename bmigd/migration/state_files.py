@@ -13,6 +13,7 @@ from pathlib import Path
 
 from bmigd.drivers.base import IncomingGuest
 from bmigd.errors import BadBytes, LocalFault
+from bmigd.transfer.unbroken import unbroken
 
 StateParts = AsyncIterator[tuple[int, bytes]]  # number of the file in the header, its next bytes
 
@@ -44,12 +45,13 @@ async def gather_state(
     count(announced)
     files = [_Coming(path, *file) for path, file in zip(paths, header.files, strict=True)]
     try:
+        await asyncio.to_thread(_begin, files)
         async for index, data in parts:
             if index >= len(files):
                 raise BadBytes("STATE_INVALID", "device state exceeds what was announced")
             await asyncio.to_thread(files[index].add, data)
     except BaseException:
-        await asyncio.to_thread(_drop, files)
+        await unbroken(asyncio.to_thread(_drop, files))  # else it takes a newer call's files
         raise
     return Arrived(files)
 
@@ -79,6 +81,10 @@ class _Coming:
         self._digest = hashlib.sha256()
         self._lock = threading.Lock()
         self._over = False
+
+    def begin(self) -> None:
+        """Nothing of an earlier call is left."""
+        self._partial.unlink(missing_ok=True)
 
     def add(self, data: bytes) -> None:
         """Write and hash the next bytes."""
@@ -115,6 +121,11 @@ class _Coming:
                 file.write(data)
         except OSError as error:
             raise LocalFault("SPOOL_FULL", f"cannot write {self._partial}: {error}") from error
+
+
+def _begin(files: list[_Coming]) -> None:
+    for file in files:
+        file.begin()
 
 
 def _drop(files: list[_Coming]) -> None:

@@ -17,13 +17,13 @@ from bmigd.errors import PeerLost
 from bmigd.migration.handoff import Outcome
 from bmigd.migration.ports import Answer, Delivery, Inquiry, Invitation, Receipt, Stretch, Welcome
 from bmigd.prechecks.facts import Facts
-from bmigd.rpc import convert, frame
+from bmigd.rpc import frame
+from bmigd.rpc.convert import guests, migrations, peers
 from bmigd.rpc.server import LARGE_MESSAGES, MAX_MESSAGE_BYTES
 from bmigd.rpc.status import from_rpc_error
 from bmigd.security.certificates import Credentials
 from bmigd.security.probe import explain
 from bmigd.transfer.sender import ChunkStream
-from bmigd.words import short
 
 T = TypeVar("T")
 STREAM_METHOD = "/bmig.v1.PeerService/StreamMemory"
@@ -73,15 +73,15 @@ class GrpcPeer:
         response = await self._call(
             self._stub.ExchangeCapabilities,
             peer_pb2.ExchangeCapabilitiesRequest(
-                definition=convert.definition_to(inquiry.definition),
+                definition=guests.definition_to(inquiry.definition),
                 requested_by=inquiry.requested_by,
                 protocol_versions=inquiry.protocol_versions,
                 probe_name=inquiry.probe_name,
-                firmware=convert.firmware_to(inquiry.firmware),
+                firmware=peers.firmware_to(inquiry.firmware),
             ),
             self._timeout_s,
         )
-        return convert.facts_from(response.facts)
+        return peers.facts_from(response.facts)
 
     async def receive(self, invitation: Invitation) -> Welcome:
         """Reserve and prepare."""
@@ -90,7 +90,7 @@ class GrpcPeer:
             peer_pb2.ReceiveGuestRequest(
                 migration_id=invitation.migration_id,
                 epoch=invitation.epoch,
-                definition=convert.definition_to(invitation.definition),
+                definition=guests.definition_to(invitation.definition),
                 regions=[
                     peer_pb2.MemoryRegion(
                         name=one.name,
@@ -108,11 +108,7 @@ class GrpcPeer:
             ),
             self._timeout_s,
         )
-        window_chunks = min(max(response.window_chunks, 1), 256)
-        return Welcome(
-            *(short(response.journal_incarnation, 64), response.lease_ms / 1000, window_chunks),
-            has_memory=response.has_memory,
-        )
+        return peers.welcome_from(response)
 
     async def describe(self, migration_id: str, epoch: int) -> AsyncIterator[Stretch]:
         """What the destination still has of the guest."""
@@ -138,7 +134,7 @@ class GrpcPeer:
     async def deliver(self, delivery: Delivery) -> Receipt:
         """Device state and root."""
         response = await self._call(self._stub.DeliverState, _state(delivery), DELIVER_S)
-        return Receipt(response.memory_root, convert.parts_from(response.parts))
+        return Receipt(response.memory_root, migrations.parts_from(response.parts))
 
     async def commit(self, migration_id: str, epoch: int, incarnation: str) -> Answer:
         """Hand over."""
@@ -256,5 +252,5 @@ def _outcome(number: int) -> Outcome:
 
 
 def _answer(response: Any) -> Answer:
-    failure = convert.failure_from(response.failure) if response.HasField("failure") else None
-    return Answer(_outcome(response.outcome), convert.parts_from(response.parts), failure)
+    failure = migrations.failure_from(response.failure) if response.HasField("failure") else None
+    return Answer(_outcome(response.outcome), migrations.parts_from(response.parts), failure)

@@ -10,7 +10,8 @@ from bmigd.guests.supervision import Supervision
 from bmigd.migration.inventory import GuestState, Inventory
 from bmigd.migration.node import Node
 from bmigd.rpc.access import Access
-from bmigd.rpc.convert import definition_from, guest_to, invalid
+from bmigd.rpc.convert.form import invalid
+from bmigd.rpc.convert.guests import definition_from, guest_to
 from bmigd.rpc.load import first_of
 from bmigd.rpc.server import Context
 from bmigd.security.policy import Action

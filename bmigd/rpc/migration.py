@@ -9,8 +9,8 @@ from bmigd.migration.archive import Archive
 from bmigd.migration.destination import Destination
 from bmigd.migration.picture import DESTINATION, IN_DOUBT, Picture
 from bmigd.migration.running import Migrations
-from bmigd.rpc import convert
 from bmigd.rpc.access import Access
+from bmigd.rpc.convert import form, migrations
 from bmigd.rpc.server import Context
 from bmigd.security.policy import Action
 
@@ -33,12 +33,12 @@ class MigrationServicer(migration_pb2_grpc.MigrationServiceServicer):
     ) -> migration_pb2.CheckMigrationResponse:
         """Every precheck; changes nothing."""
         operator = self._access.operator(Action.MIGRATE, request.guest)
-        options = convert.options_from(request.options)
+        options = migrations.options_from(request.options)
         checked = await self._migrations.check(
             request.guest, request.destination, options, str(operator)
         )
         return migration_pb2.CheckMigrationResponse(
-            findings=[convert.finding_to(finding) for finding in checked.findings],
+            findings=[migrations.finding_to(finding) for finding in checked.findings],
             allowed=not prechecks.failures(checked.findings),
         )
 
@@ -48,20 +48,20 @@ class MigrationServicer(migration_pb2_grpc.MigrationServiceServicer):
         """Start one; idempotent by id."""
         operator = self._access.operator(Action.MIGRATE, request.guest)
         picture = await self._migrations.start(
-            convert.migration_id(request.id),
+            form.migration_id(request.id),
             request.guest,
             request.destination,
-            convert.options_from(request.options),
+            migrations.options_from(request.options),
             str(operator),
         )
-        return migration_pb2.StartMigrationResponse(migration=convert.picture_to(picture))
+        return migration_pb2.StartMigrationResponse(migration=migrations.picture_to(picture))
 
     async def GetMigration(  # noqa: N802
         self, request: migration_pb2.GetMigrationRequest, context: Context
     ) -> migration_pb2.GetMigrationResponse:
         """One migration."""
         picture = await self._get(request.id, Action.READ)
-        return migration_pb2.GetMigrationResponse(migration=convert.picture_to(picture))
+        return migration_pb2.GetMigrationResponse(migration=migrations.picture_to(picture))
 
     async def ListMigrations(  # noqa: N802
         self, request: migration_pb2.ListMigrationsRequest, context: Context
@@ -73,7 +73,7 @@ class MigrationServicer(migration_pb2_grpc.MigrationServiceServicer):
             lambda guest: request.guest in ("", guest) and may_see(guest),
             min(request.limit or DEFAULT_LIMIT, LIMIT),
         )
-        migrations, left_out = convert.fitting(convert.picture_to(one) for one in pictures)
+        migrations, left_out = form.fitting(migrations.picture_to(one) for one in pictures)
         return migration_pb2.ListMigrationsResponse(migrations=migrations, left_out=left_out)
 
     async def WatchMigration(  # noqa: N802
@@ -82,12 +82,12 @@ class MigrationServicer(migration_pb2_grpc.MigrationServiceServicer):
         """Events until it has ended, then the migration."""
         picture = await self._get(request.id, Action.READ)
         async for event in self._archive.watch(picture.id, request.after_sequence):
-            response = migration_pb2.WatchMigrationResponse(event=convert.event_to(event))
+            response = migration_pb2.WatchMigrationResponse(event=migrations.event_to(event))
             if event.kind == IN_DOUBT:
-                response.migration.CopyFrom(convert.picture_to(picture))
+                response.migration.CopyFrom(migrations.picture_to(picture))
             yield response
         ended = await self._archive.find(picture.id)
-        yield migration_pb2.WatchMigrationResponse(migration=convert.picture_to(ended))
+        yield migration_pb2.WatchMigrationResponse(migration=migrations.picture_to(ended))
 
     async def CancelMigration(  # noqa: N802
         self, request: migration_pb2.CancelMigrationRequest, context: Context
@@ -99,17 +99,17 @@ class MigrationServicer(migration_pb2_grpc.MigrationServiceServicer):
             await self._destination.cancel(picture, str(operator))
         else:
             picture = await self._migrations.cancel(picture.id)
-        return migration_pb2.CancelMigrationResponse(migration=convert.picture_to(picture))
+        return migration_pb2.CancelMigrationResponse(migration=migrations.picture_to(picture))
 
     async def ResolveMigration(  # noqa: N802
         self, request: migration_pb2.ResolveMigrationRequest, context: Context
     ) -> migration_pb2.ResolveMigrationResponse:
         """Cut the knot."""
-        whole = convert.migration_id(request.id)
+        whole = form.migration_id(request.id)
         picture = await self._get(whole, Action.RESOLVE)
         operator = self._access.operator(Action.RESOLVE, picture.guest)
         picture = await self._migrations.resolve(whole, request.confirm_guest, str(operator))
-        return migration_pb2.ResolveMigrationResponse(migration=convert.picture_to(picture))
+        return migration_pb2.ResolveMigrationResponse(migration=migrations.picture_to(picture))
 
     async def _get(self, migration_id: str, action: Action) -> Picture:
         self._access.operator(action, None)

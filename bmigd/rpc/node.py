@@ -10,7 +10,8 @@ from bmigd.migration.inventory import Inventory
 from bmigd.migration.node import Node
 from bmigd.migration.ports import PROTOCOL_VERSIONS
 from bmigd.rpc.access import Access
-from bmigd.rpc.convert import fitting, guest_to
+from bmigd.rpc.convert.form import fitting
+from bmigd.rpc.convert.guests import guest_to
 from bmigd.rpc.server import Context
 
 

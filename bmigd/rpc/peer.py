@@ -4,7 +4,7 @@ Registered by hand and not by the generated code, for one reason: StreamMemory i
 """
 
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import replace
 from typing import TypeVar
 
@@ -16,10 +16,12 @@ from bmigd.errors import Denied
 from bmigd.migration.destination import Destination
 from bmigd.migration.node import Node
 from bmigd.migration.ports import Answer, Invitation
-from bmigd.rpc import convert, frame
+from bmigd.migration.turns import Turn
+from bmigd.rpc import frame
 from bmigd.rpc.access import Access
 from bmigd.rpc.batches import in_batches
-from bmigd.rpc.convert import invalid, migration_id
+from bmigd.rpc.convert import form, guests, migrations, peers
+from bmigd.rpc.convert.form import invalid, migration_id
 from bmigd.rpc.load import ALL_PARTS_S, NEXT_PART_S, begun_in_time, first_of, in_time
 from bmigd.rpc.server import CALLER, Context
 from bmigd.security.identity import IdentityError, parse_spiffe_id
@@ -44,29 +46,29 @@ class PeerServicer(peer_pb2_grpc.PeerServiceServicer):
     ) -> peer_pb2.ExchangeCapabilitiesResponse:
         """Facts for the caller's prechecks; what is not allowed is among them."""
         self._access.node(Action.RECEIVE, None)
-        definition = convert.definition_from(request.definition)
+        definition = guests.definition_from(request.definition)
         denied = self._denied(definition.name, request.requested_by)
-        probe = convert.probe_name(request.probe_name)
-        theirs = convert.firmware_from(request.firmware)
+        probe = form.probe_name(request.probe_name)
+        theirs = peers.firmware_from(request.firmware)
         facts = await self._node.facts(definition, probe, denied, theirs)
         if self._destination.earlier(definition.name, CALLER.get().name):
             facts = replace(facts, name_taken_by="")
-        return peer_pb2.ExchangeCapabilitiesResponse(facts=convert.facts_to(facts))
+        return peer_pb2.ExchangeCapabilitiesResponse(facts=peers.facts_to(facts))
 
     async def ReceiveGuest(  # noqa: N802
         self, request: peer_pb2.ReceiveGuestRequest, context: Context
     ) -> peer_pb2.ReceiveGuestResponse:
         """Reserve and prepare."""
-        definition = convert.definition_from(request.definition)
+        definition = guests.definition_from(request.definition)
         source = self._access.node(Action.RECEIVE, definition.name).name
         if denied := self._denied(definition.name, request.requested_by):
             raise Denied("DENIED", denied, guest=definition.name, side="destination")
         welcome = await self._destination.receive(
             Invitation(
                 migration_id=migration_id(request.migration_id),
-                epoch=convert.epoch(request.epoch),
+                epoch=form.epoch(request.epoch),
                 definition=definition,
-                regions=convert.regions_from(request.regions),
+                regions=peers.regions_from(request.regions),
                 protocol_version=request.protocol_version,
                 journal_incarnation=short(request.journal_incarnation, 64),
                 requested_by=request.requested_by,
@@ -101,19 +103,25 @@ class PeerServicer(peer_pb2_grpc.PeerServiceServicer):
     ) -> AsyncIterator[peer_pb2.StreamMemoryResponse]:
         """Chunks in, as frames; acknowledgements out."""
         source = self._access.node(Action.RECEIVE, None).name
-        stream, attached = object(), ""
+        turn = Turn()
         async with contextlib.aclosing(in_batches(begun_in_time(frames), BATCH_CHUNKS)) as batches:
-            async for batch in batches:
-                chunks = [frame.read(one) for one in batch]
-                first = chunks[0]
-                reception = await self._destination.reception(
-                    first.migration_id, first.epoch, source
-                )
-                if attached != first.migration_id:
-                    reception.attach(stream)
-                    attached = first.migration_id
-                await reception.apply(stream, chunks)
-                yield peer_pb2.StreamMemoryResponse(sequence=chunks[-1].sequence)
+            while (sequence := await self._next_applied(turn, batches, source)) is not None:
+                yield peer_pb2.StreamMemoryResponse(sequence=sequence)
+
+    async def _next_applied(
+        self, turn: Turn, batches: AsyncGenerator[list[bytes], None], source: str
+    ) -> int | None:
+        """Sequence number of the last chunk written; None at the end. A newer stream ends it."""
+        async with turn.lasts():
+            batch = await anext(batches, None)
+            if batch is None:
+                return None
+            chunks = [frame.read(one) for one in batch]
+            first = chunks[0]
+            reception = await self._destination.reception(first.migration_id, first.epoch, source)
+            reception.attach(turn)
+            await reception.apply(turn, chunks)
+            return chunks[-1].sequence
 
     async def DeliverState(  # noqa: N802
         self, request_iterator: AsyncIterator[peer_pb2.DeliverStateRequest], context: Context
@@ -123,12 +131,12 @@ class PeerServicer(peer_pb2_grpc.PeerServiceServicer):
         first = await first_of(request_iterator)
         if first is None or first.WhichOneof("message") != "header":
             raise invalid("header", "the first message must be the header")
-        header = convert.state_header_from(first.header)
+        header = peers.state_header_from(first.header)
         whole = migration_id(first.header.migration_id)
         reception = await self._destination.reception(whole, first.header.epoch, source)
         receipt = await reception.deliver(header, _parts(request_iterator))
         return peer_pb2.DeliverStateResponse(
-            memory_root=receipt.memory_root, parts=convert.parts_to(receipt.parts)
+            memory_root=receipt.memory_root, parts=migrations.parts_to(receipt.parts)
         )
 
     async def Commit(  # noqa: N802
@@ -137,7 +145,7 @@ class PeerServicer(peer_pb2_grpc.PeerServiceServicer):
         """Take the guest."""
         source = self._access.node(Action.RECEIVE, None).name
         answer = await self._destination.commit(
-            *(migration_id(request.migration_id), convert.epoch(request.epoch), source),
+            *(migration_id(request.migration_id), form.epoch(request.epoch), source),
             request.journal_incarnation,
         )
         return _fill(peer_pb2.CommitResponse(), answer)
@@ -148,7 +156,7 @@ class PeerServicer(peer_pb2_grpc.PeerServiceServicer):
         """Withdraw it."""
         source = self._access.node(Action.RECEIVE, None).name
         answer = await self._destination.abort(
-            *(migration_id(request.migration_id), convert.epoch(request.epoch), source),
+            *(migration_id(request.migration_id), form.epoch(request.epoch), source),
             *(request.journal_incarnation, short(request.reason, 500)),
         )
         return peer_pb2.AbortResponse(outcome=int(answer.outcome))  # type: ignore[arg-type]
@@ -159,7 +167,7 @@ class PeerServicer(peer_pb2_grpc.PeerServiceServicer):
         """What became of it."""
         source = self._access.node(Action.RECEIVE, None).name
         answer = await self._destination.query(
-            *(migration_id(request.migration_id), convert.epoch(request.epoch), source),
+            *(migration_id(request.migration_id), form.epoch(request.epoch), source),
             request.journal_incarnation,
         )
         return _fill(peer_pb2.QueryOutcomeResponse(), answer)
@@ -186,9 +194,9 @@ async def _parts(
 
 def _fill(response: AnyAnswer, answer: Answer) -> AnyAnswer:
     response.outcome = int(answer.outcome)  # type: ignore[assignment]
-    response.parts.extend(convert.parts_to(answer.parts))
+    response.parts.extend(migrations.parts_to(answer.parts))
     if answer.failure:
-        response.failure.CopyFrom(convert.failure_to(answer.failure))
+        response.failure.CopyFrom(migrations.failure_to(answer.failure))
     return response
 
 

@@ -56,6 +56,10 @@ OPTIONS = [
     ("grpc.so_reuseport", 0),
     ("grpc.max_concurrent_streams", 2 * MOST_CALLS),  # of one connection
     *LARGE_MESSAGES,
+    # What a stream may have here unread; gRPC's own guess grows to tens of MiB for each.
+    ("grpc.http2.bdp_probe", 0),
+    ("grpc.http2.lookahead_bytes", 4 << 20),
+    ("grpc.server_handshake_timeout_ms", 10_000),  # strangers' connections end then
     ("grpc.keepalive_time_ms", 5000),
     ("grpc.keepalive_timeout_ms", 5000),
     ("grpc.http2.ping_timeout_ms", 5000),

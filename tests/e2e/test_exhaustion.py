@@ -5,6 +5,7 @@ node's time, memory, disk or secrets: they get little, and nobody else waits.
 import contextlib
 import hashlib
 import os
+import signal
 import subprocess
 import threading
 import uuid
@@ -28,7 +29,9 @@ from bmig.v1 import (
 from bmigd.transfer.pages import PageTable
 from certs import authority
 from tests.cluster import ALL_OPERATOR, Cluster, Node, cluster, eventually
-from tests.e2e.test_hostile_peer import SEED, invitation
+from tests.e2e.damage import Chunk, digest
+from tests.e2e.faults.bench import process_of
+from tests.e2e.test_hostile_peer import SEED, good_chunk, invitation
 
 pytestmark = pytest.mark.e2e
 MIB = 1 << 20
@@ -337,29 +340,92 @@ def test_who_may_not_use_a_console_does_not_keep_it_waiting(world: Cluster) -> N
     release.set()
 
 
-def test_a_delivery_that_does_not_end_keeps_no_other_node_waiting(world: Cluster) -> None:
+def endless_delivery(
+    asked: peer_pb2.ReceiveGuestRequest, release: threading.Event
+) -> Iterator[peer_pb2.DeliverStateRequest]:
+    """Device state that is begun and goes on, and never comes to its end."""
+    yield header(asked, "kern", MIB)
+    while not release.wait(0.5):
+        yield peer_pb2.DeliverStateRequest(part=peer_pb2.StatePart(file=0, data=b""))
+
+
+def test_a_delivery_that_does_not_end_keeps_nothing_waiting(world: Cluster) -> None:
     stub, release = evil(world), threading.Event()
     first, second = invitation(world, "slow"), invitation(world, "slow")
-
-    def parts() -> Iterator[peer_pb2.DeliverStateRequest]:
-        yield header(first, "kern", MIB)
-        while not release.wait(0.5):
-            yield peer_pb2.DeliverStateRequest(part=peer_pb2.StatePart(file=0, data=b""))
-
     stub.ReceiveGuest(first, timeout=20)
-    delivering = stub.DeliverState.future(parts())
+    delivering = stub.DeliverState.future(endless_delivery(first, release))
     spool = world.nodes["host2"].directory / "spool"
     eventually((spool / "slow.in/state.kern.partial").exists, what="the delivery's beginning")
-    again = stub.ReceiveGuest.future(second)  # waits for the delivery that it ends
-    other = peer_pb2_grpc.PeerServiceStub(dial(world, "host2", "nodes/host1"))
-    asked = invitation(world, "other")
-    other.ReceiveGuest(asked, timeout=30)
-    ending = peer_pb2.AbortRequest(migration_id=asked.migration_id, epoch=1)
-    assert other.Abort(ending, timeout=30).outcome == peer_pb2.OUTCOME_REFUSED
-    assert not again.done()
-    assert not delivering.done()
+    newer = stub.DeliverState.future(endless_delivery(first, release))
+    with pytest.raises(grpc.RpcError, match="STREAM_SUPERSEDED"):
+        delivering.result(timeout=20)
+    assert not newer.done()
+    stub.ReceiveGuest(second, timeout=20)  # anew: what was begun is over
+    with pytest.raises(grpc.RpcError, match="MIGRATION_OVER"):
+        newer.result(timeout=20)
     release.set()
-    again.result(timeout=20)
     ending = peer_pb2.AbortRequest(migration_id=second.migration_id, epoch=1)
     assert stub.Abort(ending, timeout=20).outcome == peer_pb2.OUTCOME_REFUSED
     world.require_clean("host2")
+
+
+def test_who_waits_for_a_supervisor_keeps_no_other_node_waiting(world: Cluster) -> None:
+    world.make_guest("here", "host2")
+    supervisor = process_of(world.nodes["host2"], "supervisor", "here")
+    other = peer_pb2_grpc.PeerServiceStub(dial(world, "host2", "nodes/host1"))
+    elsewhere = invitation(world, "elsewhere")
+    os.kill(supervisor, signal.SIGSTOP)
+    try:
+        waiting = evil(world).ReceiveGuest.future(invitation(world, "here"), timeout=30)
+        other.ReceiveGuest(elsewhere, timeout=30)
+        ending = peer_pb2.AbortRequest(migration_id=elsewhere.migration_id, epoch=1)
+        assert other.Abort(ending, timeout=30).outcome == peer_pb2.OUTCOME_REFUSED
+        assert not waiting.done()
+    finally:
+        os.kill(supervisor, signal.SIGCONT)
+    with pytest.raises(grpc.RpcError):
+        waiting.result(timeout=30)
+    world.ctl("guest", "stop", "here", "--force")
+    world.ctl("guest", "undefine", "here")
+
+
+def chunks_of(asked: peer_pb2.ReceiveGuestRequest, last: threading.Event) -> Iterator[Chunk]:
+    """As many good chunks as fit into whatever holds them."""
+    content = bytes(range(256)) * 4096
+    chunk = good_chunk(asked)
+    chunk.extents[0].length_bytes = len(content)
+    chunk.payload, chunk.digest = content, digest(content, SEED)
+    while not last.is_set():
+        chunk.sequence += 1
+        yield chunk
+
+
+def test_many_streams_for_one_guest_hold_no_more_than_one(world: Cluster) -> None:
+    """What a stream may have here unread is bounded, and so is how many there are of a guest."""
+    stub, node, last = evil(world), world.nodes["host2"], threading.Event()
+    asked, ended = invitation(world, "flood"), list[str]()
+    stub.ReceiveGuest(asked, timeout=20)
+    before = rss_mib(node)
+    delivering = stub.DeliverState.future(endless_delivery(asked, last))
+
+    def flood() -> None:
+        try:
+            list(stub.StreamMemory(chunks_of(asked, last), timeout=100))
+        except grpc.RpcError as error:
+            ended.append(str(error.details()))
+
+    floods = [threading.Thread(target=flood) for _ in range(24)]
+    for one in floods:
+        one.start()
+    eventually(lambda: len(ended) == len(floods) - 1, 60, "one stream")
+    grown = rss_mib(node) - before
+    assert all("STREAM_SUPERSEDED" in words for words in ended)
+    assert answers(world)
+    world.migrate("vm1", "host2", "--downtime-limit", "5000")
+    world.migrate("vm1", "host1", "--downtime-limit", "5000")
+    last.set()
+    for one in floods:
+        one.join(30)
+    delivering.cancel()  # type: ignore[no-untyped-call]
+    world.require_clean("host2")
+    assert grown < 400

@@ -15,7 +15,7 @@ from bmigd.migration.handoff import DestinationState
 from bmigd.migration.inventory import GuestState, Inventory
 from bmigd.migration.node import Node
 from bmigd.migration.picture import DESTINATION, SOURCE
-from bmigd.rpc.convert import guest_to
+from bmigd.rpc.convert.guests import guest_to
 from tests.migration.node import DEVICES, guest, ledger_of, make_node
 
 

@@ -6,23 +6,23 @@ import pytest
 from bmig.v1 import guest_pb2, migration_pb2, peer_pb2
 
 from bmigd.errors import Invalid
-from bmigd.rpc import convert
+from bmigd.rpc.convert import form, guests, migrations, peers
 
 HOSTILE = "\x1b[2J\n" * 100_000
 
 
 def test_a_peers_failure_and_parts_are_bounded_and_printable() -> None:
-    failure = convert.failure_from(
+    failure = migrations.failure_from(
         migration_pb2.Failure(reason=HOSTILE, message=HOSTILE, location=HOSTILE, advice=HOSTILE)
     )
-    (part,) = convert.parts_from([migration_pb2.DowntimePart(name=HOSTILE)])
+    (part,) = migrations.parts_from([migration_pb2.DowntimePart(name=HOSTILE)])
     for words in (failure.reason, failure.message, failure.location, failure.advice, part.name):
         assert words.isprintable()
         assert len(words) <= 1000
 
 
 def test_a_peers_facts_are_bounded_and_printable() -> None:
-    facts = convert.facts_from(
+    facts = peers.facts_from(
         peer_pb2.NodeFacts(
             name=HOSTILE,
             version=HOSTILE,
@@ -46,7 +46,7 @@ def test_a_state_of_firmware_that_nobody_knows_tells_nothing() -> None:
     message = peer_pb2.FileFacts.FromString(
         peer_pb2.FileFacts(path="/a").SerializeToString() + bytes([3 << 3, 99])
     )
-    assert convert.facts_from(peer_pb2.NodeFacts(firmware=[message])).firmware == ()
+    assert peers.facts_from(peer_pb2.NodeFacts(firmware=[message])).firmware == ()
 
 
 @pytest.mark.parametrize(
@@ -54,21 +54,21 @@ def test_a_state_of_firmware_that_nobody_knows_tells_nothing() -> None:
 )
 def test_a_tracker_is_named_as_people_name_it(number: int, tracker: str) -> None:
     message = migration_pb2.MigrationOptions(tracker=number)  # type: ignore[arg-type]
-    options = convert.options_from(message)
+    options = migrations.options_from(message)
     assert options.tracker == tracker
-    assert convert.options_from(convert.options_to(options)) == options
+    assert migrations.options_from(migrations.options_to(options)) == options
 
 
 def test_a_tracker_that_nobody_knows_is_refused() -> None:
     message = migration_pb2.MigrationOptions.FromString(bytes([7 << 3, 99]))
     with pytest.raises(Invalid, match="tracker"):
-        convert.options_from(message)
+        migrations.options_from(message)
 
 
 @pytest.mark.parametrize("number", [1 << 63, (1 << 64) - 1])
 def test_an_epoch_that_the_journal_cannot_hold_is_refused(number: int) -> None:
     with pytest.raises(Invalid, match="epoch"):
-        convert.epoch(number)
+        form.epoch(number)
 
 
 @pytest.mark.parametrize(
@@ -84,34 +84,34 @@ def test_an_epoch_that_the_journal_cannot_hold_is_refused(number: int) -> None:
 )
 def test_an_announcement_of_another_form_is_refused(header: peer_pb2.StateHeader) -> None:
     with pytest.raises(Invalid):
-        convert.state_header_from(header)
+        peers.state_header_from(header)
 
 
 def test_a_name_of_a_state_file_is_bounded() -> None:
     file = peer_pb2.StateFile(name=HOSTILE, sha256=bytes(32))
-    header = convert.state_header_from(peer_pb2.StateHeader(memory_root=bytes(32), files=[file]))
+    header = peers.state_header_from(peer_pb2.StateHeader(memory_root=bytes(32), files=[file]))
     assert len(header.files[0][0]) <= 64
 
 
 def test_a_definition_that_is_too_large_is_refused_before_it_is_read() -> None:
     with pytest.raises(Invalid, match="larger than"):
-        convert.definition_from(guest_pb2.GuestDefinition(options=["o" * 200] * 5600))
+        guests.definition_from(guest_pb2.GuestDefinition(options=["o" * 200] * 5600))
 
 
 def test_a_list_has_what_fits_into_one_answer_and_says_so() -> None:
     guests = [guest_pb2.Guest(detail="d" * 60_000, pid=number) for number in range(40)]
-    first, has_more = convert.fitting(guests)
+    first, has_more = form.fitting(guests)
     assert has_more
     assert 10 < len(first) < 20
     assert [one.pid for one in first] == list(range(len(first)))
-    assert convert.fitting(guests[:10]) == (guests[:10], False)
-    assert convert.fitting([]) == ([], False)
+    assert form.fitting(guests[:10]) == (guests[:10], False)
+    assert form.fitting([]) == ([], False)
 
 
 @pytest.mark.parametrize("text", ["10.9.0", "host1", "fe80::1%eth0", "10.9.0.5/24", HOSTILE])
 def test_what_is_no_address_is_not_probed(text: str) -> None:
     with pytest.raises(Invalid, match="probe_address") as refusal:
-        convert.options_from(migration_pb2.MigrationOptions(probe_address=text))
+        migrations.options_from(migration_pb2.MigrationOptions(probe_address=text))
     assert refusal.value.reason == "OPTIONS_INVALID"
     assert len(refusal.value.message) < 200
 
@@ -120,9 +120,9 @@ def test_what_is_no_address_is_not_probed(text: str) -> None:
     ("text", "usual"), [("", ""), ("10.9.0.5", "10.9.0.5"), ("FD::1", "fd::1")]
 )
 def test_an_address_to_be_probed_is_kept_in_its_usual_form(text: str, usual: str) -> None:
-    options = convert.options_from(migration_pb2.MigrationOptions(probe_address=text))
+    options = migrations.options_from(migration_pb2.MigrationOptions(probe_address=text))
     assert options.probe_address == usual
-    assert convert.options_from(convert.options_to(options)) == options
+    assert migrations.options_from(migrations.options_to(options)) == options
 
 
 def test_a_peers_regions_are_not_looked_at_beyond_what_is_too_many() -> None:
@@ -132,4 +132,11 @@ def test_a_peers_regions_are_not_looked_at_beyond_what_is_too_many() -> None:
         raise AssertionError("a million of them would hold the node up for seconds")
 
     with pytest.raises(Invalid, match="more than 8 of them"):
-        convert.regions_from(endless())
+        peers.regions_from(endless())
+
+
+@pytest.mark.parametrize(("lease_ms", "lease_s"), [(0, 1.0), (999, 1.0), (1500, 1.5)])
+def test_a_peer_does_not_make_us_ask_without_a_pause(lease_ms: int, lease_s: float) -> None:
+    message = peer_pb2.ReceiveGuestResponse(lease_ms=lease_ms, window_chunks=1 << 20)
+    welcome = peers.welcome_from(message)
+    assert (welcome.lease_s, welcome.window_chunks) == (lease_s, 256)

@@ -82,7 +82,9 @@ def test_an_operator_is_refused_while_the_destination_answers(case: Case) -> Non
     case.begin()
     case.await_phase("handoff")
     case.strike()
-    assert resolve(case)["reason"] == "PEER_ANSWERS"
+    refused = resolve(case)
+    assert refused["reason"] == "PEER_ANSWERS"
+    assert refused["location"] == f"kept here, and perhaps on {case.destination.name}"
     case.settle("moved")
 
 

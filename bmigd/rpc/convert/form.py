@@ -1,0 +1,55 @@
+"""The form of what a peer or a client sends: sizes, ranges, enums and identifiers, checked at the
+border. Invalid (REQUEST_INVALID) names the field.
+"""
+
+import re
+from collections.abc import Iterable
+from typing import TypeVar
+from uuid import UUID
+
+from bmig.v1 import guest_pb2, migration_pb2
+
+from bmigd.errors import Invalid
+
+MAX_LIST_BYTES, MAX_TAG_BYTES = 1 << 20, 8  # of a list in one answer
+MAX_EPOCH = (1 << 63) - 1  # what the journal's integers hold
+AnyMessage = TypeVar("AnyMessage", guest_pb2.Guest, migration_pb2.Migration)
+
+
+def invalid(field: str, problem: str) -> Invalid:
+    """The form of a request is wrong."""
+    return Invalid("REQUEST_INVALID", f"{field}: {problem}")
+
+
+def migration_id(text: str) -> str:
+    """A UUID in its usual form."""
+    try:
+        return str(UUID(text))
+    except ValueError as error:
+        raise invalid("migration id", f"{text[:64]!r} is not a UUID") from error
+
+
+def epoch(number: int) -> int:
+    """An epoch that a journal can hold."""
+    if number > MAX_EPOCH:
+        raise invalid("epoch", "has more than 63 bits")
+    return number
+
+
+def probe_name(text: str) -> str:
+    """A probe's name becomes part of a path: exactly 32 hexadecimal digits."""
+    if not re.fullmatch(r"[0-9a-f]{32}", text):
+        raise invalid("probe_name", "is not 32 hexadecimal digits")
+    return text
+
+
+def fitting(messages: Iterable[AnyMessage]) -> tuple[list[AnyMessage], bool]:
+    """The first ones, as many as one answer has room for, and whether there are more."""
+    chosen: list[AnyMessage] = []
+    left = MAX_LIST_BYTES
+    for message in messages:
+        left -= message.ByteSize() + MAX_TAG_BYTES
+        if left < 0 and chosen:
+            return chosen, True
+        chosen.append(message)
+    return chosen, False

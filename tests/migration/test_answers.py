@@ -1,0 +1,38 @@
+"""Whom a destination answers, and what it says of what is over."""
+
+import pytest
+
+from bmigd.errors import Busy, Denied, Invalid
+from bmigd.journal import Record
+from bmigd.migration.answers import REMEMBERED, Refusals, require_owner
+from bmigd.migration.picture import Failure
+
+RECORD = Record("m1", "destination", "web1", "host1", 3, "RECEIVING")
+FAILURE = Failure("CHUNK_INVALID", "a chunk is not one", "destination", "", "report it")
+
+
+def test_only_the_source_of_this_epoch_is_answered() -> None:
+    require_owner(RECORD, 3, "host1")
+    with pytest.raises(Denied, match="WRONG_PEER"):
+        require_owner(RECORD, 3, "host2")
+
+
+def test_a_message_of_another_epoch_is_not_worth_another_try() -> None:
+    with pytest.raises(Invalid, match="STALE_EPOCH") as refused:
+        require_owner(RECORD, 2, "host1")
+    assert refused.value.advice.startswith("nothing: ")
+
+
+def why(refusals: Refusals, source: str, migration_id: str = "m1") -> Busy:
+    """What a source is told."""
+    return refusals.why_over(migration_id, source)
+
+
+def test_a_source_learns_why_its_own_was_refused_and_of_no_other() -> None:
+    refusals = Refusals()
+    refusals.note(RECORD, FAILURE)
+    assert why(refusals, "host1").reason == "CHUNK_INVALID"
+    assert why(refusals, "host2").reason == "MIGRATION_OVER"
+    for number in range(REMEMBERED):
+        refusals.note(Record(f"n{number}", *("destination", "x", "host1", 1, "REFUSED")), FAILURE)
+    assert why(refusals, "host1").reason == "MIGRATION_OVER"
