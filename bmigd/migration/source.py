@@ -256,6 +256,7 @@ class SourceMigration:
 
     def _make_sender(self, window_chunks: int) -> Sender:
         options, limits = self.plan.options, self._limits
+        reconnect_s = min(limits.reconnect_s, LEASE_SHARE * self._lease_s)
         assert self._memory
         table = PageTable([region.size_bytes for region in self._memory.regions], self._seed)
         self._sender = Sender(
@@ -266,9 +267,7 @@ class SourceMigration:
             encoder=Encoder(CodecId(options.codec) if options.codec else None),
             pacer=Pacer(options.bandwidth_limit_bytes_per_s),
             window_chunks=window_chunks,
-            patience=Patience(
-                limits.peer_timeout_s, min(limits.reconnect_s, LEASE_SHARE * self._lease_s)
-            ),
+            patience=Patience(limits.peer_timeout_s, reconnect_s),
             executor=self.executor,
             on_progress=self._sample,
             silence=self._silences,
