@@ -18,6 +18,7 @@ from bmigd.history import History
 from bmigd.journal import Journal
 from bmigd.migration.archive import Archive
 from bmigd.migration.claims import Claims
+from bmigd.migration.departed import Departures
 from bmigd.migration.destination import Destination
 from bmigd.migration.images import Images
 from bmigd.migration.inventory import Inventory
@@ -90,7 +91,8 @@ class Daemon:
             self._node, self._ledger, self._archive, self._dial, self._workers
         )
         self._destination = Destination(self._node, self._ledger, self._archive, self._workers)
-        self._inventory = Inventory(self._node, self._ledger)
+        departures = Departures(self._node.name, config.nodes, self._ledger, self._dial)
+        self._inventory = Inventory(self._node, self._ledger, departures)
 
     async def run(self) -> None:
         """Recover, serve until SIGTERM or SIGINT, drain, stop. Guests go on."""

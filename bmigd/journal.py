@@ -15,7 +15,7 @@ import os
 import sqlite3
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -194,6 +194,13 @@ class Journal:
         """Every migration, oldest first."""
         return self._select("ORDER BY rowid")  # a clock may have gone back
 
+    def newest(self, guest: str, states: Sequence[str]) -> Record | None:
+        """A guest's newest migration in one of these states, or None."""
+        marks = ", ".join("?" * len(states))
+        clause = f"WHERE guest = ? AND state IN ({marks}) ORDER BY rowid DESC LIMIT 1"
+        rows = self._select(clause, guest, *states)
+        return rows[0] if rows else None
+
     def put(self, record: Record) -> Record:
         """Write a new migration or its new state; durable on return."""
         now = time.time()
@@ -253,6 +260,13 @@ class Journal:
                 "INSERT INTO resolutions VALUES (?, ?, ?)", (migration_id, operator, time.time())
             )
         )
+
+    def is_resolved(self, migration_id: str) -> bool:
+        """Whether somebody settled it."""
+        found = self._connection.execute(
+            "SELECT 1 FROM resolutions WHERE id = ? LIMIT 1", (migration_id,)
+        )
+        return found.fetchone() is not None
 
     def _select(self, clause: str, *values: object) -> list[Record]:
         columns = "id, side, guest, peer, epoch, state, peer_incarnation, definition, why"

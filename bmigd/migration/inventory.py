@@ -5,6 +5,7 @@ another node.
 """
 
 import asyncio
+from collections.abc import Collection
 from dataclasses import dataclass
 from enum import IntEnum
 from weakref import WeakValueDictionary
@@ -13,6 +14,7 @@ from bmigd.drivers.base import Power
 from bmigd.errors import BmigError, NotPossible
 from bmigd.guests.definition import Definition, parse_toml
 from bmigd.journal import Record
+from bmigd.migration.departed import Departures
 from bmigd.migration.handoff import SourceState
 from bmigd.migration.ledger import Ledger
 from bmigd.migration.node import Node
@@ -51,9 +53,10 @@ class GuestView:
 class Inventory:
     """The guests of this node."""
 
-    def __init__(self, node: Node, ledger: Ledger) -> None:
+    def __init__(self, node: Node, ledger: Ledger, departures: Departures) -> None:
         self._node = node
         self._ledger = ledger
+        self._departures = departures
         # Weak: a lock is gone with the last who waits for it, whatever names are asked for.
         self._changing = WeakValueDictionary[str, asyncio.Lock]()
 
@@ -87,12 +90,22 @@ class Inventory:
         return GuestView(name, definition, state, epoch, held, power.pid, detail)
 
     async def define(self, definition: Definition) -> GuestView:
-        """Keep a new guest; idempotent for an equal one."""
+        """Keep a new guest; idempotent for an equal one. NotPossible (GUEST_WENT_AWAY)."""
         async with self._lock(definition.name):
             self._require_supported(definition)
             with self._node.claims.by_hand(definition.name, "defined"):
+                await self._departures.require_not_away(definition.name)
                 await asyncio.to_thread(self._node.store.add, definition)
         return await self.get(definition.name)
+
+    async def recover(self, name: str, not_on: Collection[str], operator: str) -> GuestView:
+        """Keep a guest that went away as it was when it left, by an operator's word."""
+        async with self._lock(name):
+            with self._node.claims.by_hand(name, "recovered"):
+                definition = await self._departures.recover(name, not_on, operator)
+                self._require_supported(definition)
+                await asyncio.to_thread(self._node.store.add, definition)
+        return await self.get(name)
 
     async def undefine(self, name: str) -> None:
         """Forget a stopped guest."""
@@ -117,6 +130,8 @@ class Inventory:
             definition = self._node.store.get(name)
             self._require_supported(definition)
             with self._node.claims.by_hand(name, "started"):
+                if not (await self._node.driver(definition).power(name)).is_running:
+                    await self._departures.require_not_away(name)
                 await self._node.driver(definition).start(definition)
         return await self.get(name)
 

@@ -5,7 +5,7 @@ All writes go through one thread, so they are ordered, and the event loop never 
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from dataclasses import replace
 from typing import TypeVar
@@ -58,6 +58,10 @@ class Ledger:
         """Every migration, oldest first."""
         return await self._do(self._journal.all)
 
+    async def newest(self, guest: str, states: Sequence[str]) -> Record | None:
+        """A guest's newest migration in one of these states, or None."""
+        return await self._do(self._journal.newest, guest, states)
+
     async def epoch(self, guest: Definition) -> int:
         """How often the guest has been handed over."""
         return await self._do(self._journal.epoch, _identity(guest))
@@ -71,8 +75,12 @@ class Ledger:
         await self._do(self._journal.probe)
 
     async def note_resolution(self, migration_id: str, operator: str) -> None:
-        """Record who settled a migration in doubt."""
+        """Record who settled a migration in doubt, or where the guest of one that left is not."""
         await self._do(self._journal.note_resolution, migration_id, operator)
+
+    async def is_resolved(self, migration_id: str) -> bool:
+        """Whether that was recorded."""
+        return await self._do(self._journal.is_resolved, migration_id)
 
     async def keep_short(self) -> None:
         """Forget what was refused long ago, once a day. Runs until cancelled."""

@@ -117,6 +117,9 @@ class Peer(Protocol):
     async def query(self, migration_id: str, epoch: int, incarnation: str) -> Answer:
         """What became of it?"""
 
+    async def has_guest(self, name: str) -> bool:
+        """Whether a guest of that name is there, in whatever state."""
+
     async def explain(self, error: Exception) -> str:
         """Why it cannot be reached, in words, found out by trying."""
 

@@ -9,11 +9,11 @@ from collections.abc import AsyncIterator
 from typing import Any, TypeVar
 
 import grpc
-from bmig.v1 import peer_pb2, peer_pb2_grpc
+from bmig.v1 import node_pb2, node_pb2_grpc, peer_pb2, peer_pb2_grpc
 from grpc import aio
 
 from bmigd.chunk import MIB, Chunk
-from bmigd.errors import PeerLost
+from bmigd.errors import PeerLost, PeerSaidNo
 from bmigd.migration.handoff import Outcome
 from bmigd.migration.ports import Answer, Delivery, Inquiry, Invitation, Receipt, Stretch, Welcome
 from bmigd.prechecks.facts import Facts
@@ -157,6 +157,17 @@ class GrpcPeer:
             migration_id=migration_id, epoch=epoch, journal_incarnation=incarnation
         )
         return _answer(await self._call(self._stub.QueryOutcome, request, self._timeout_s))
+
+    async def has_guest(self, name: str) -> bool:
+        """Whether a guest of that name is there, in whatever state."""
+        nodes = node_pb2_grpc.NodeServiceStub(self._channel)
+        try:
+            await self._call(nodes.GetGuest, node_pb2.GetGuestRequest(name=name), self._timeout_s)
+        except PeerSaidNo as error:
+            if error.reason == "GUEST_UNKNOWN":
+                return False
+            raise
+        return True
 
     async def explain(self, error: Exception) -> str:
         """Why it cannot be reached, in words."""

@@ -20,6 +20,7 @@ DEFAULT_STOP_S = 60
 LONGEST_STOP_S = 3600
 OUTPUT_BYTES = 65536
 INPUT_BYTES = 4096
+MAX_NODES = 1024
 
 
 class GuestServicer(guest_pb2_grpc.GuestServiceServicer):
@@ -37,6 +38,15 @@ class GuestServicer(guest_pb2_grpc.GuestServiceServicer):
         self._access.operator(Action.DEFINE, request.definition.name)
         view = await self._inventory.define(definition_from(request.definition))
         return guest_pb2.DefineGuestResponse(guest=guest_to(view))
+
+    async def RecoverGuest(  # noqa: N802
+        self, request: guest_pb2.RecoverGuestRequest, context: Context
+    ) -> guest_pb2.RecoverGuestResponse:
+        """Define a guest that went away once more."""
+        operator = self._access.operator(Action.RESOLVE, request.name)
+        not_on = frozenset(request.not_on[:MAX_NODES])
+        view = await self._inventory.recover(request.name, not_on, str(operator))
+        return guest_pb2.RecoverGuestResponse(guest=guest_to(view))
 
     async def UndefineGuest(  # noqa: N802
         self, request: guest_pb2.UndefineGuestRequest, context: Context
@@ -59,7 +69,9 @@ class GuestServicer(guest_pb2_grpc.GuestServiceServicer):
     ) -> guest_pb2.StopGuestResponse:
         """Stop it."""
         self._access.operator(Action.POWER, request.name)
-        timeout_s = min(request.timeout_s or DEFAULT_STOP_S, LONGEST_STOP_S)
+        timeout_s = request.timeout_s or DEFAULT_STOP_S
+        if timeout_s > LONGEST_STOP_S:
+            raise invalid("timeout_s", f"is more than {LONGEST_STOP_S}")
         view = await asyncio.shield(
             self._inventory.stop(request.name, request.force, float(timeout_s))
         )

@@ -11,24 +11,12 @@ from typing import Generic, Self, TypeVar
 
 from bmig.v1 import guest_pb2, migration_pb2, node_pb2
 
-from bmigctl import identity
+from bmigctl import identity, places
 from bmigctl.config import Config
 from bmigctl.dial import SURVEY_S, Node
 from bmigctl.errors import BmigctlError, Refused, Unreachable, UsageFault
 
 T = TypeVar("T")
-
-_S = guest_pb2.GuestState
-# The lower, the more the guest is there. One that arrives counts only when it is nowhere else.
-_PRESENCE = {
-    _S.GUEST_STATE_RUNNING: 0,
-    _S.GUEST_STATE_MIGRATING_OUT: 0,
-    _S.GUEST_STATE_SUSPENDED: 1,
-    _S.GUEST_STATE_IN_DOUBT: 1,
-    _S.GUEST_STATE_STOPPED: 2,
-    _S.GUEST_STATE_FAILED: 2,
-    _S.GUEST_STATE_MIGRATING_IN: 3,
-}
 
 
 @dataclass
@@ -118,17 +106,17 @@ class Cluster:
     async def find_guest(self, name: str) -> FoundGuest:
         """Where the guest is; raises when it is nowhere, in two places or cannot be known."""
         survey = await self.guests()
-        places = {
-            node: guest
-            for node, guests in survey.answers.items()
-            for guest in guests
-            if guest.definition.name == name
-        }
-        if not places:
+        if len(places.most_present(name, survey.answers)) > 1:
+            survey = await self.guests()  # one on the move may have been met on both its nodes
+        best = places.most_present(name, survey.answers)
+        if not best:
             raise _nowhere("GUEST_UNKNOWN", f"guest {name}", survey).about(
                 guest=name, advice="bmigctl guest list shows every guest"
             )
-        return self._most_present(name, places)
+        if len(best) > 1:
+            raise places.in_two(name, best)
+        [(node, guest)] = best.items()
+        return FoundGuest(self._nodes[node], guest)
 
     async def guests(self) -> Survey[list[guest_pb2.Guest]]:
         """Every guest by node."""
@@ -161,19 +149,6 @@ class Cluster:
         _require_one(migration_id, {record.id: record.guest for _, record in records})
         records.sort(key=lambda record: record[1].side != migration_pb2.SIDE_SOURCE)
         return FoundMigration(tuple(records))
-
-    def _most_present(self, name: str, places: dict[str, guest_pb2.Guest]) -> FoundGuest:
-        best = min(_presence(guest) for guest in places.values())
-        nodes = sorted(node for node, guest in places.items() if _presence(guest) == best)
-        if len(nodes) > 1:
-            raise Refused(
-                "GUEST_IN_TWO_PLACES",
-                f"guest {name} is on {' and on '.join(nodes)}",
-                guest=name,
-                location=f"on {' and on '.join(nodes)}",
-                advice=f"say which one is meant with --node {nodes[0]} or --node {nodes[1]}",
-            )
-        return FoundGuest(self._nodes[nodes[0]], places[nodes[0]])
 
     async def _ask_in_turns(
         self, nodes: list[Node], question: Callable[[Node], Awaitable[T]]
@@ -230,10 +205,6 @@ async def _list_guests(node: Node) -> list[guest_pb2.Guest]:
         guests += answer.guests
         if not (answer.has_more and answer.guests):
             return guests
-
-
-def _presence(guest: guest_pb2.Guest) -> int:
-    return _PRESENCE.get(guest.state, 3)
 
 
 def _require_one(migration_id: str, found: dict[str, str]) -> None:

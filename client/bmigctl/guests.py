@@ -1,15 +1,17 @@
 """What can be done with guests: define, power, forget.
 
-Rule: a name stays unique in the cluster as far as it can be asked; a guest that has moved is
-never defined a second time where it was.
+Rule: a name is unique in the cluster: a node that cannot be asked may have it, until the operator
+says that it does not. Two guests of one name write the same disks.
 """
+
+from collections.abc import Collection
 
 from bmig.v1 import guest_pb2
 
 from bmigctl import definition, words
 from bmigctl.cluster import Cluster, FoundGuest
 from bmigctl.dial import CALL_S, POWER_S, Node
-from bmigctl.errors import BmigctlError, Refused, UsageFault
+from bmigctl.errors import BmigctlError, Refused, Unreachable, UsageFault
 
 _STOP_SLACK_S = 15.0  # a node answers STOP_TIMEOUT by itself before our deadline
 
@@ -36,15 +38,29 @@ class Guests(Cluster):
             )
         return await self.node(names[0])
 
-    async def define(self, wanted: guest_pb2.GuestDefinition, node: Node) -> FoundGuest:
-        """Defines the guest there, unless another node has one of that name."""
-        known = await self._same_name(wanted.name, node)
+    async def define(
+        self, wanted: guest_pb2.GuestDefinition, node: Node, not_on: Collection[str] = ()
+    ) -> FoundGuest:
+        """Defines the guest there, unless another node has one of that name or may have it.
+
+        `not_on` names nodes that need not be asked: the operator knows that they have none.
+        """
+        known = await self._same_name(wanted.name, node, not_on)
         complete = definition.with_uuid(wanted, known.definition if known else None)
         request = guest_pb2.DefineGuestRequest(definition=complete)
         try:
             answer = await node.answer(node.guests.DefineGuest(request, timeout=CALL_S))
         except BmigctlError as error:
             raise error.about(guest=wanted.name, location=f"not defined on {node.name}") from error
+        return FoundGuest(node, answer.guest)
+
+    async def recover(self, name: str, node: Node, not_on: Collection[str]) -> FoundGuest:
+        """Defines a guest that left the node there again, as it was when it left."""
+        request = guest_pb2.RecoverGuestRequest(name=name, not_on=not_on)
+        try:
+            answer = await node.answer(node.guests.RecoverGuest(request, timeout=CALL_S))
+        except BmigctlError as error:
+            raise error.about(guest=name, location=f"not defined on {node.name}") from error
         return FoundGuest(node, answer.guest)
 
     async def start_guest(self, name: str) -> FoundGuest:
@@ -77,8 +93,12 @@ class Guests(Cluster):
             raise error.about(guest=name, location=whereabouts(found)) from error
         return found
 
-    async def _same_name(self, name: str, node: Node) -> guest_pb2.Guest | None:
-        """The guest of that name on the node; Refused when it is on another one."""
+    async def _same_name(
+        self, name: str, node: Node, not_on: Collection[str]
+    ) -> guest_pb2.Guest | None:
+        """The guest of that name on the node; Refused when it is on another one, Unreachable when
+        that cannot be known.
+        """
         everywhere = await self.guests_everywhere()
         there = {
             other: guest
@@ -95,5 +115,16 @@ class Guests(Cluster):
                 guest=name,
                 location=f"{state} on {other} (nothing was changed)",
                 advice=f"choose another name, or undefine it on {other} first",
+            )
+        if silent := sorted(everywhere.failures.keys() - {node.name, *not_on}):
+            raise Unreachable(
+                "NAME_NOT_SURE",
+                f"{' and '.join(silent)} could not be asked and may have a guest {name}: two of one"
+                " name would write the same disks",
+                guest=name,
+                location=f"not defined on {node.name} (nothing was changed)",
+                violations=tuple(everywhere.failures[other].message for other in silent),
+                advice=f"bring {' and '.join(silent)} back; or, if you know that no guest {name} is"
+                f" there, add {' '.join(f'--not-on {other}' for other in silent)}",
             )
         return here

@@ -173,6 +173,11 @@ class _GuestService(guest_pb2_grpc.GuestServiceServicer):
         response = guest_pb2.DefineGuestResponse(guest=made)
         return await self._node.answer("DefineGuest", request, context, response)
 
+    async def RecoverGuest(self, request: Any, context: Any) -> Any:
+        stopped = guest(request.name, guest_pb2.GUEST_STATE_STOPPED)
+        response = guest_pb2.RecoverGuestResponse(guest=stopped)
+        return await self._node.answer("RecoverGuest", request, context, response)
+
     async def UndefineGuest(self, request: Any, context: Any) -> Any:
         response = guest_pb2.UndefineGuestResponse()
         return await self._node.answer("UndefineGuest", request, context, response)

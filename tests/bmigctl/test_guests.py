@@ -4,8 +4,9 @@ import json
 from pathlib import Path
 
 import pytest
-from bmig.v1 import guest_pb2
+from bmig.v1 import guest_pb2, node_pb2
 
+from bmigd.rpc.guest import LONGEST_STOP_S
 from tests.bmigctl.conftest import Operator
 from tests.bmigctl.nodes import FakeNode, Refusal, guest
 from tests.bmigctl.test_definition import GOOD
@@ -91,6 +92,45 @@ async def test_a_guest_that_has_moved_is_not_defined_where_it_was(
     assert not host1.seen(guest_pb2.DefineGuestRequest)
 
 
+async def test_a_name_that_a_silent_node_may_have_is_defined_only_on_the_operators_word(
+    alice: Operator, host1: FakeNode, host2: FakeNode, vm1_toml: str
+) -> None:
+    await host2.stop()
+    ended = await alice.run("guest", "define", vm1_toml, "--node", "host1")
+    assert ended.code == 6
+    assert "NAME_NOT_SURE: host2 could not be asked and may have a guest vm1" in ended.err
+    assert "connection refused" in ended.err
+    assert "--not-on host2" in ended.err
+    ended = await alice.run("guest", "define", vm1_toml, "--node", "host1", "--not-on", "host3")
+    assert ended.code == 6
+    assert not host1.seen(guest_pb2.DefineGuestRequest)
+    ended = await alice.run("guest", "define", vm1_toml, "--node", "host1", "--not-on", "host2")
+    assert (ended.code, ended.out) == (0, "guest vm1: defined on host1\n"), ended
+
+
+async def test_no_word_counts_against_a_node_that_has_the_guest(
+    alice: Operator, host1: FakeNode, host2: FakeNode, vm1_toml: str
+) -> None:
+    host2.guests["vm1"] = guest("vm1")
+    ended = await alice.run("guest", "define", vm1_toml, "--node", "host1", "--not-on", "host2")
+    assert ended.code == 3
+    assert "NAME_TAKEN" in ended.err
+    assert not host1.seen(guest_pb2.DefineGuestRequest)
+
+
+async def test_a_guest_is_recovered_where_it_is_said(
+    alice: Operator, host1: FakeNode, host2: FakeNode
+) -> None:
+    await host2.stop()
+    ended = await alice.run("guest", "recover", "vm1", "--node", "host1", "--not-on", "host2")
+    assert (ended.code, ended.out) == (
+        0,
+        "guest vm1: defined on host1 as it was when it left\n",
+    )
+    [request] = host1.seen(guest_pb2.RecoverGuestRequest)
+    assert (request.name, list(request.not_on)) == ("vm1", ["host2"])
+
+
 async def test_a_wrong_definition_is_refused_before_any_node_is_asked(
     alice: Operator, host1: FakeNode, tmp_path: Path
 ) -> None:
@@ -115,6 +155,16 @@ async def test_power_is_switched_where_the_guest_is(
     assert (request.force, request.timeout_s) == (False, 5)
 
 
+async def test_the_longest_time_to_stop_is_that_of_a_node(alice: Operator, host1: FakeNode) -> None:
+    host1.guests["vm1"] = guest("vm1")
+    ended = await alice.run("guest", "stop", "vm1", "--timeout", str(LONGEST_STOP_S))
+    assert ended.code == 0
+    ended = await alice.run("guest", "stop", "vm1", "--timeout", str(LONGEST_STOP_S + 1))
+    assert ended.code == 2
+    [request] = host1.seen(guest_pb2.StopGuestRequest)
+    assert request.timeout_s == LONGEST_STOP_S
+
+
 async def test_a_guest_that_ignores_the_button_is_a_failure_with_advice(
     alice: Operator, host1: FakeNode
 ) -> None:
@@ -137,6 +187,28 @@ async def test_a_guest_in_two_places_must_be_named_with_its_node(
     ended = await alice.run("--node", "host2", "guest", "start", "vm1")
     assert ended.code == 0
     assert len(host2.seen(guest_pb2.StartGuestRequest)) == 1
+
+
+async def test_a_guest_that_runs_twice_is_an_emergency_with_what_to_do_now(
+    alice: Operator, host1: FakeNode, host2: FakeNode
+) -> None:
+    host1.guests["vm1"] = host2.guests["vm1"] = guest("vm1")
+    ended = await alice.run("guest", "show", "vm1")
+    assert ended.code == 3
+    assert "guest vm1 runs on host1 and on host2: both write the same disks" in ended.err
+    assert "bmigctl guest stop vm1 --force --node host1 or --node host2" in ended.err
+
+
+async def test_a_guest_met_on_both_nodes_while_it_moves_is_looked_for_again(
+    alice: Operator, host1: FakeNode, host2: FakeNode
+) -> None:
+    leaving = guest("vm1", guest_pb2.GUEST_STATE_MIGRATING_OUT)
+    told = [node_pb2.ListGuestsResponse(guests=[leaving]), node_pb2.ListGuestsResponse()]
+    host1.answers["ListGuests"] = lambda _: told.pop(0)
+    host2.guests["vm1"] = guest("vm1")
+    ended = await alice.run("guest", "show", "vm1")
+    assert ended.code == 0, ended
+    assert told == []
 
 
 async def test_a_guest_that_only_arrives_is_shown_where_it_arrives(

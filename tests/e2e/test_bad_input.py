@@ -6,10 +6,14 @@ import shutil
 from collections.abc import Iterator
 from typing import Any
 
+import grpc
 import pytest
+from bmig.v1 import guest_pb2, guest_pb2_grpc
 
+from bmigd.rpc.guest import LONGEST_STOP_S
 from certs import authority
 from tests.cluster import Cluster, cluster
+from tests.e2e.test_exhaustion import dial
 from tests.e2e.way import Way, reconfigured, refused
 
 pytestmark = pytest.mark.e2e
@@ -50,6 +54,14 @@ def test_a_wrong_request_is_refused_by_name(
     error = refused(world, *(argument.format(**places) for argument in arguments))
     assert error["reason"] == reason
     assert words.format(**places) in error["message"]
+    way.unharmed()
+
+
+def test_a_time_to_stop_that_is_too_long_is_refused_and_not_cut(world: Cluster, way: Way) -> None:
+    guests = guest_pb2_grpc.GuestServiceStub(dial(world, way.source, "operators/alice"))
+    wanted = guest_pb2.StopGuestRequest(name="vm1", timeout_s=LONGEST_STOP_S + 1)
+    with pytest.raises(grpc.RpcError, match="REQUEST_INVALID: timeout_s"):
+        guests.StopGuest(wanted, timeout=10)
     way.unharmed()
 
 

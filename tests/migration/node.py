@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NoReturn
 
 import tomli_w
 
@@ -14,7 +15,9 @@ from bmigd.drivers import DRIVERS
 from bmigd.guests.definition import MIB, Definition, make
 from bmigd.guests.store import GuestStore
 from bmigd.migration.claims import Claims
+from bmigd.migration.departed import Departures
 from bmigd.migration.images import Images
+from bmigd.migration.inventory import Inventory
 from bmigd.migration.ledger import Ledger
 from bmigd.migration.node import Node
 from bmigd.migration.room import Room
@@ -72,6 +75,15 @@ def ledger_of(node: Node) -> Iterator[Ledger]:
     with ThreadPoolExecutor(1) as thread:
         yield Ledger(opened, thread)
     opened.close()
+
+
+def inventory_of(node: Node, ledger: Ledger) -> Inventory:
+    """Its guests, where there is no other node."""
+
+    def nobody(name: str) -> NoReturn:
+        raise AssertionError(f"nobody knows {name}")
+
+    return Inventory(node, ledger, Departures(node.name, (), ledger, nobody))
 
 
 def guest(node: Node, name: str = "web1", **changes: object) -> Definition:

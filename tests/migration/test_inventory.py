@@ -16,7 +16,7 @@ from bmigd.migration.inventory import GuestState, Inventory
 from bmigd.migration.node import Node
 from bmigd.migration.picture import DESTINATION, SOURCE
 from bmigd.rpc.convert.guests import guest_to
-from tests.migration.node import DEVICES, guest, ledger_of, make_node
+from tests.migration.node import DEVICES, guest, inventory_of, ledger_of, make_node
 
 
 @pytest.fixture(name="node")
@@ -27,7 +27,7 @@ def make_a_node(tmp_path: Path) -> Node:
 @pytest.fixture(name="inventory")
 def make_inventory(node: Node) -> Iterator[Inventory]:
     with ledger_of(node) as ledger:
-        yield Inventory(node, ledger)
+        yield inventory_of(node, ledger)
 
 
 async def test_nothing_is_kept_of_names_that_no_guest_has(inventory: Inventory) -> None:
@@ -93,7 +93,7 @@ async def test_a_guest_on_its_way_is_listed_and_those_that_came_to_nothing_are_n
             )
         node.claims.take("web1", "id1")
         node.claims.take("web2", "not journalled yet")
-        (view,) = await Inventory(node, ledger).all()
+        (view,) = await inventory_of(node, ledger).all()
     assert (view.name, view.state, view.migration_id) == ("web1", GuestState.MIGRATING_IN, "id1")
 
 

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import click
+from bmig.v1 import guest_pb2
 
 from bmigctl import definition as definitions
 from bmigctl import exits, jsonlines, render, words
@@ -13,6 +14,14 @@ from bmigctl.errors import UsageFault
 from bmigctl.session import Session, json_option, node_option
 
 _STOP_TIMEOUT_S = 60
+LONGEST_STOP_S = 3600  # the node's limit too
+
+_not_on_option = click.option(
+    "--not-on",
+    metavar="NODE",
+    multiple=True,
+    help="A node that cannot be asked and surely does not have the guest; may be repeated.",
+)
 
 
 @click.group()
@@ -22,15 +31,20 @@ def guest() -> None:
 
 @guest.command()
 @click.argument("file", type=click.Path(path_type=Path))
+@_not_on_option
 @node_option
 @json_option
 @click.pass_obj
-def define(session: Session, file: Path) -> int:
+def define(session: Session, file: Path, not_on: tuple[str, ...]) -> int:
     """Define a guest on a node from its description; it stays stopped.
 
     --node names the node; it may be left out when there is only one. A uuid
-    is made when the description has none. Refused when another node has a
-    guest of that name already.
+    is made when the description has none.
+
+    Two guests of one name would write the same disks: it is refused when
+    another node has a guest of that name, and (exit code 6) when a node
+    cannot be asked and is not named with --not-on. A guest that has moved
+    away from the node comes back by a migration, or by "guest recover".
 
     \b
     The description (TOML):
@@ -74,8 +88,39 @@ def define(session: Session, file: Path) -> int:
     wanted = definitions.parse(text, str(file))
 
     async def action(client: Client) -> int:
-        there = await client.define(wanted, await client.target(session.node))
+        there = await client.define(wanted, await client.target(session.node), not_on)
         _tell(session, there, f"defined on {there.node.name}")
+        return exits.DONE
+
+    return session.run(action)
+
+
+@guest.command()
+@click.argument("name")
+@_not_on_option
+@node_option
+@json_option
+@click.pass_obj
+def recover(session: Session, name: str, not_on: tuple[str, ...]) -> int:
+    """Define a guest again that moved away, when its node is lost for good.
+
+    --node names the node that it left, which still knows its description;
+    it stays stopped. Every other node is asked; --not-on must name each one
+    that does not answer. Make sure first that none of them runs the guest
+    or ever will: power it off, or cut it off from the storage. Refused when
+    a node has the guest. Needs the right "resolve", and is recorded.
+
+    If vm1 moved from host1 to host2, and host2 burnt down:
+
+    \b
+    Example:
+      bmigctl guest recover vm1 --node host1 --not-on host2
+      bmigctl guest start vm1 --node host1
+    """
+
+    async def action(client: Client) -> int:
+        there = await client.recover(name, await client.target(session.node), not_on)
+        _tell(session, there, f"defined on {there.node.name} as it was when it left")
         return exits.DONE
 
     return session.run(action)
@@ -107,7 +152,7 @@ def start(session: Session, name: str) -> int:
 @click.option("--force", is_flag=True, help="End it at once, as if the power failed.")
 @click.option(
     "--timeout",
-    type=click.IntRange(1, 86400),
+    type=click.IntRange(1, LONGEST_STOP_S),
     default=_STOP_TIMEOUT_S,
     show_default=True,
     metavar="S",
@@ -151,12 +196,8 @@ def list_guests(session: Session) -> int:
 
     async def action(client: Client) -> int:
         survey = (await client.guests()).require_any()
-        if session.json:
-            for node, there in sorted(survey.answers.items()):
-                for each in there:
-                    click.echo(jsonlines.line("guest", node=node, guest=jsonlines.plain(each)))
-        else:
-            click.echo("\n".join(render.guest_rows(survey.answers)))
+        found = [(node, each) for node, there in sorted(survey.answers.items()) for each in there]
+        session.tell((_line(*one) for one in found), render.guest_rows(survey.answers))
         session.warn(survey.failures)
         return exits.DONE
 
@@ -178,11 +219,8 @@ def show(session: Session, name: str) -> int:
 
     async def action(client: Client) -> int:
         found = await client.find_guest(name)
-        if session.json:
-            shown = jsonlines.plain(found.guest)
-            click.echo(jsonlines.line("guest", node=found.node.name, guest=shown))
-        else:
-            click.echo("\n".join(render.guest_card(found.guest, found.node.name)))
+        card = render.guest_card(found.guest, found.node.name)
+        session.tell([_line(found.node.name, found.guest)], card)
         return exits.DONE
 
     return session.run(action)
@@ -233,18 +271,20 @@ def undefine(session: Session, name: str) -> int:
 
     async def action(client: Client) -> int:
         found = await client.undefine(name)
-        if session.json:
-            click.echo(jsonlines.line("undefined", guest=name, node=found.node.name))
-        else:
-            click.echo(f"guest {name}: forgotten on {found.node.name}; its disks are left alone")
+        session.tell(
+            [jsonlines.line("undefined", guest=name, node=found.node.name)],
+            [f"guest {name}: forgotten on {found.node.name}; its disks are left alone"],
+        )
         return exits.DONE
 
     return session.run(action)
 
 
 def _tell(session: Session, found: FoundGuest, what: str) -> None:
-    if session.json:
-        shown = jsonlines.plain(found.guest)
-        click.echo(jsonlines.line("guest", node=found.node.name, guest=shown))
-    else:
-        click.echo(f"guest {found.guest.definition.name}: {what}")
+    words = f"guest {found.guest.definition.name}: {what}"
+    session.tell([_line(found.node.name, found.guest)], [words])
+
+
+def _line(node: str, guest: guest_pb2.Guest) -> str:
+    """A guest as programs read it."""
+    return jsonlines.line("guest", node=node, guest=jsonlines.plain(guest))

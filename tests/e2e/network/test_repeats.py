@@ -217,6 +217,10 @@ def _calls(world: World) -> dict[str, tuple[str, Callable[[], Any]]]:
             "host2",
             lambda: guest_pb2.DefineGuestRequest(definition=made),
         ),
+        "GuestService/RecoverGuest": (
+            "host1",
+            lambda: guest_pb2.RecoverGuestRequest(name="vm1"),
+        ),
         "GuestService/StartGuest": ("host2", lambda: guest_pb2.StartGuestRequest(name="vm9")),
         "GuestService/StopGuest": (
             "host2",

@@ -132,6 +132,20 @@ class DefineGuestResponse(_message.Message):
     guest: Guest
     def __init__(self, guest: _Optional[_Union[Guest, _Mapping]] = ...) -> None: ...
 
+class RecoverGuestRequest(_message.Message):
+    __slots__ = ("name", "not_on")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    NOT_ON_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    not_on: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, name: _Optional[str] = ..., not_on: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class RecoverGuestResponse(_message.Message):
+    __slots__ = ("guest",)
+    GUEST_FIELD_NUMBER: _ClassVar[int]
+    guest: Guest
+    def __init__(self, guest: _Optional[_Union[Guest, _Mapping]] = ...) -> None: ...
+
 class UndefineGuestRequest(_message.Message):
     __slots__ = ("name",)
     NAME_FIELD_NUMBER: _ClassVar[int]

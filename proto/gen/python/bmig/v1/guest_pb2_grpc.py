@@ -43,6 +43,11 @@ class GuestServiceStub:
                 request_serializer=bmig_dot_v1_dot_guest__pb2.DefineGuestRequest.SerializeToString,
                 response_deserializer=bmig_dot_v1_dot_guest__pb2.DefineGuestResponse.FromString,
                 _registered_method=True)
+        self.RecoverGuest = channel.unary_unary(
+                '/bmig.v1.GuestService/RecoverGuest',
+                request_serializer=bmig_dot_v1_dot_guest__pb2.RecoverGuestRequest.SerializeToString,
+                response_deserializer=bmig_dot_v1_dot_guest__pb2.RecoverGuestResponse.FromString,
+                _registered_method=True)
         self.UndefineGuest = channel.unary_unary(
                 '/bmig.v1.GuestService/UndefineGuest',
                 request_serializer=bmig_dot_v1_dot_guest__pb2.UndefineGuestRequest.SerializeToString,
@@ -77,7 +82,19 @@ class GuestServiceServicer:
 
         Idempotent for an equal description.
         Errors: ALREADY_EXISTS (NAME_TAKEN: another guest of that name), INVALID_ARGUMENT
-        (DEFINITION_INVALID: what is wrong and where).
+        (DEFINITION_INVALID: what is wrong and where), FAILED_PRECONDITION (GUEST_WENT_AWAY: it was
+        handed over to another node, and which has it still or cannot be asked).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RecoverGuest(self, request, context):
+        """Defines a guest again that was handed over by this node, as it was when it left, because the
+        nodes that cannot be asked surely do not run it and never will. It stays stopped.
+
+        Idempotent. It is recorded who asked for it. Errors: FAILED_PRECONDITION (GUEST_WENT_AWAY:
+        a node has it, or one that cannot be asked was not named).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -95,8 +112,8 @@ class GuestServiceServicer:
     def StartGuest(self, request, context):
         """Starts a stopped guest and answers once its hypervisor runs.
 
-        Idempotent. Errors: FAILED_PRECONDITION (GUEST_BUSY), INTERNAL (START_FAILED: with the
-        hypervisor's own words).
+        Idempotent. Errors: FAILED_PRECONDITION (GUEST_BUSY, GUEST_WENT_AWAY as for DefineGuest),
+        INTERNAL (START_FAILED: with the hypervisor's own words).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -128,6 +145,11 @@ def add_GuestServiceServicer_to_server(servicer, server):
                     servicer.DefineGuest,
                     request_deserializer=bmig_dot_v1_dot_guest__pb2.DefineGuestRequest.FromString,
                     response_serializer=bmig_dot_v1_dot_guest__pb2.DefineGuestResponse.SerializeToString,
+            ),
+            'RecoverGuest': grpc.unary_unary_rpc_method_handler(
+                    servicer.RecoverGuest,
+                    request_deserializer=bmig_dot_v1_dot_guest__pb2.RecoverGuestRequest.FromString,
+                    response_serializer=bmig_dot_v1_dot_guest__pb2.RecoverGuestResponse.SerializeToString,
             ),
             'UndefineGuest': grpc.unary_unary_rpc_method_handler(
                     servicer.UndefineGuest,
@@ -181,6 +203,33 @@ class GuestService:
             '/bmig.v1.GuestService/DefineGuest',
             bmig_dot_v1_dot_guest__pb2.DefineGuestRequest.SerializeToString,
             bmig_dot_v1_dot_guest__pb2.DefineGuestResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RecoverGuest(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/bmig.v1.GuestService/RecoverGuest',
+            bmig_dot_v1_dot_guest__pb2.RecoverGuestRequest.SerializeToString,
+            bmig_dot_v1_dot_guest__pb2.RecoverGuestResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -42,7 +42,15 @@ class GuestServiceStub:
 
     Idempotent for an equal description.
     Errors: ALREADY_EXISTS (NAME_TAKEN: another guest of that name), INVALID_ARGUMENT
-    (DEFINITION_INVALID: what is wrong and where).
+    (DEFINITION_INVALID: what is wrong and where), FAILED_PRECONDITION (GUEST_WENT_AWAY: it was
+    handed over to another node, and which has it still or cannot be asked).
+    """
+    RecoverGuest: _grpc.UnaryUnaryMultiCallable[_guest_pb2.RecoverGuestRequest, _guest_pb2.RecoverGuestResponse]
+    """Defines a guest again that was handed over by this node, as it was when it left, because the
+    nodes that cannot be asked surely do not run it and never will. It stays stopped.
+
+    Idempotent. It is recorded who asked for it. Errors: FAILED_PRECONDITION (GUEST_WENT_AWAY:
+    a node has it, or one that cannot be asked was not named).
     """
     UndefineGuest: _grpc.UnaryUnaryMultiCallable[_guest_pb2.UndefineGuestRequest, _guest_pb2.UndefineGuestResponse]
     """Forgets a stopped guest. Its disks are left alone.
@@ -52,8 +60,8 @@ class GuestServiceStub:
     StartGuest: _grpc.UnaryUnaryMultiCallable[_guest_pb2.StartGuestRequest, _guest_pb2.StartGuestResponse]
     """Starts a stopped guest and answers once its hypervisor runs.
 
-    Idempotent. Errors: FAILED_PRECONDITION (GUEST_BUSY), INTERNAL (START_FAILED: with the
-    hypervisor's own words).
+    Idempotent. Errors: FAILED_PRECONDITION (GUEST_BUSY, GUEST_WENT_AWAY as for DefineGuest),
+    INTERNAL (START_FAILED: with the hypervisor's own words).
     """
     StopGuest: _grpc.UnaryUnaryMultiCallable[_guest_pb2.StopGuestRequest, _guest_pb2.StopGuestResponse]
     """Stops a guest: presses the power button, or ends it at once with force.
@@ -81,7 +89,15 @@ class GuestServiceAsyncStub(GuestServiceStub):
 
     Idempotent for an equal description.
     Errors: ALREADY_EXISTS (NAME_TAKEN: another guest of that name), INVALID_ARGUMENT
-    (DEFINITION_INVALID: what is wrong and where).
+    (DEFINITION_INVALID: what is wrong and where), FAILED_PRECONDITION (GUEST_WENT_AWAY: it was
+    handed over to another node, and which has it still or cannot be asked).
+    """
+    RecoverGuest: _aio.UnaryUnaryMultiCallable[_guest_pb2.RecoverGuestRequest, _guest_pb2.RecoverGuestResponse]  # type: ignore[assignment]
+    """Defines a guest again that was handed over by this node, as it was when it left, because the
+    nodes that cannot be asked surely do not run it and never will. It stays stopped.
+
+    Idempotent. It is recorded who asked for it. Errors: FAILED_PRECONDITION (GUEST_WENT_AWAY:
+    a node has it, or one that cannot be asked was not named).
     """
     UndefineGuest: _aio.UnaryUnaryMultiCallable[_guest_pb2.UndefineGuestRequest, _guest_pb2.UndefineGuestResponse]  # type: ignore[assignment]
     """Forgets a stopped guest. Its disks are left alone.
@@ -91,8 +107,8 @@ class GuestServiceAsyncStub(GuestServiceStub):
     StartGuest: _aio.UnaryUnaryMultiCallable[_guest_pb2.StartGuestRequest, _guest_pb2.StartGuestResponse]  # type: ignore[assignment]
     """Starts a stopped guest and answers once its hypervisor runs.
 
-    Idempotent. Errors: FAILED_PRECONDITION (GUEST_BUSY), INTERNAL (START_FAILED: with the
-    hypervisor's own words).
+    Idempotent. Errors: FAILED_PRECONDITION (GUEST_BUSY, GUEST_WENT_AWAY as for DefineGuest),
+    INTERNAL (START_FAILED: with the hypervisor's own words).
     """
     StopGuest: _aio.UnaryUnaryMultiCallable[_guest_pb2.StopGuestRequest, _guest_pb2.StopGuestResponse]  # type: ignore[assignment]
     """Stops a guest: presses the power button, or ends it at once with force.
@@ -123,7 +139,21 @@ class GuestServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Idempotent for an equal description.
         Errors: ALREADY_EXISTS (NAME_TAKEN: another guest of that name), INVALID_ARGUMENT
-        (DEFINITION_INVALID: what is wrong and where).
+        (DEFINITION_INVALID: what is wrong and where), FAILED_PRECONDITION (GUEST_WENT_AWAY: it was
+        handed over to another node, and which has it still or cannot be asked).
+        """
+
+    @_abc_1.abstractmethod
+    def RecoverGuest(
+        self,
+        request: _guest_pb2.RecoverGuestRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_guest_pb2.RecoverGuestResponse, _abc.Awaitable[_guest_pb2.RecoverGuestResponse]]:
+        """Defines a guest again that was handed over by this node, as it was when it left, because the
+        nodes that cannot be asked surely do not run it and never will. It stays stopped.
+
+        Idempotent. It is recorded who asked for it. Errors: FAILED_PRECONDITION (GUEST_WENT_AWAY:
+        a node has it, or one that cannot be asked was not named).
         """
 
     @_abc_1.abstractmethod
@@ -145,8 +175,8 @@ class GuestServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_guest_pb2.StartGuestResponse, _abc.Awaitable[_guest_pb2.StartGuestResponse]]:
         """Starts a stopped guest and answers once its hypervisor runs.
 
-        Idempotent. Errors: FAILED_PRECONDITION (GUEST_BUSY), INTERNAL (START_FAILED: with the
-        hypervisor's own words).
+        Idempotent. Errors: FAILED_PRECONDITION (GUEST_BUSY, GUEST_WENT_AWAY as for DefineGuest),
+        INTERNAL (START_FAILED: with the hypervisor's own words).
         """
 
     @_abc_1.abstractmethod

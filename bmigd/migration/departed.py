@@ -1,0 +1,144 @@
+"""Guests that went away from here: none is defined or started here a second time on its disks.
+
+Rules that must not break:
+- Once a guest was released to another node, it is here again only when it has come back, when every
+  other node has said that it does not have it, or by an operator's word about each silent one.
+- Nobody's word counts against a node that says that it has the guest.
+"""
+
+import asyncio
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from bmigd.errors import BmigError, NotPossible, PeerLost, Unknown
+from bmigd.guests.definition import Definition, parse_toml
+from bmigd.journal import Record
+from bmigd.migration.handoff import DestinationState, SourceState
+from bmigd.migration.ledger import Ledger
+from bmigd.migration.ports import Peer
+
+# Where it was decided who owns the guest; a try that failed says nothing of that.
+DECIDED = (
+    *(SourceState.LET_GO, SourceState.RELEASED, SourceState.RECLAIMED),
+    *(DestinationState.TAKEN, DestinationState.STARTED, DestinationState.RUNNING),
+)
+EVERY_NODE = "every node: it is not there"
+
+
+@dataclass(frozen=True)
+class Sighting:
+    """What the other nodes say of a guest."""
+
+    seen_on: tuple[str, ...] = ()
+    silent: tuple[tuple[str, str], ...] = ()  # node, and why it could not be asked
+
+    @property
+    def silent_nodes(self) -> frozenset[str]:
+        """The nodes that could not be asked."""
+        return frozenset(node for node, _ in self.silent)
+
+
+def why_not_here(
+    record: Record, here: str, sighting: Sighting, not_on: Collection[str]
+) -> NotPossible | None:
+    """Why a released guest may not be here, None if it may. `not_on`: silent nodes without it."""
+    at = datetime.fromtimestamp(record.changed_at, UTC)
+    guest, went = record.guest, f"went from {here} to {record.peer} at {at:%Y-%m-%d %H:%M:%S} UTC"
+    if sighting.seen_on:
+        seen = " and ".join(sighting.seen_on)
+        return NotPossible(
+            "GUEST_WENT_AWAY",
+            f"guest {guest} {went}, and is on {seen}: a second copy would write the same disks",
+            f"migrate it to {here}; or stop it and forget it there:"
+            f" bmigctl guest undefine {guest} --node {sighting.seen_on[0]}",
+            guest=guest,
+            location=f"on {seen}",
+        )
+    unsure = [(node, why) for node, why in sighting.silent if node not in not_on]
+    if not unsure:
+        return None
+    words = " ".join(f"--not-on {node}" for node in sorted(sighting.silent_nodes))
+    return NotPossible(
+        "GUEST_WENT_AWAY",
+        f"guest {guest} {went}, and may run there or further on: "
+        + "; ".join(f"{node} could not be asked ({why})" for node, why in unsure),
+        f"bring {' and '.join(node for node, _ in unsure)} back; if that will never be, and nothing"
+        f" there can run the guest: bmigctl guest recover {guest} --node {here} {words}",
+        guest=guest,
+        location=f"on {record.peer}, as far as {here} knows",
+    )
+
+
+class Departures:
+    """Guests that this node released, and whether they may be here again."""
+
+    def __init__(
+        self, here: str, nodes: Iterable[str], ledger: Ledger, dial: Callable[[str], Peer]
+    ) -> None:
+        self._here = here
+        self._nodes = frozenset(nodes) - {here}
+        self._ledger = ledger
+        self._dial = dial
+
+    async def require_not_away(self, guest: str) -> None:
+        """NotPossible (GUEST_WENT_AWAY) if a guest may be on another node since it left this one.
+
+        What was settled once is not asked for again: then only a node that has it objects.
+        """
+        record = await self._released(guest)
+        if record is None:
+            return
+        settled = await self._ledger.is_resolved(record.id)
+        sighting = await self._look(record)
+        objection = why_not_here(
+            record, self._here, sighting, sighting.silent_nodes if settled else ()
+        )
+        if objection:
+            raise objection
+        if not settled:
+            await self._ledger.note_resolution(record.id, EVERY_NODE)
+
+    async def recover(self, guest: str, not_on: Collection[str], operator: str) -> Definition:
+        """The guest as it left, for an operator who says which silent nodes do not have it.
+
+        NotPossible (GUEST_WENT_AWAY); Unknown (GUEST_UNKNOWN) if it did not leave from here.
+        """
+        record = await self._released(guest)
+        if record is None:
+            raise Unknown(
+                "GUEST_UNKNOWN",
+                f"no guest {guest} went away from {self._here}",
+                f"bmigctl list --guest {guest} tells which node it left last",
+                guest=guest,
+            )
+        if objection := why_not_here(record, self._here, await self._look(record), not_on):
+            raise objection
+        await self._ledger.note_resolution(record.id, operator)
+        return parse_toml(record.definition)
+
+    async def _released(self, guest: str) -> Record | None:
+        """What the journal says of its leaving, None if it did not leave or is back."""
+        record = await self._ledger.newest(guest, DECIDED)
+        return record if record and record.state == SourceState.RELEASED else None
+
+    async def _look(self, record: Record) -> Sighting:
+        nodes = sorted(self._nodes | {record.peer})  # it may have gone on from there
+        answers = await asyncio.gather(*(self._has(node, record.guest) for node in nodes))
+        named = list(zip(nodes, answers, strict=True))
+        return Sighting(
+            tuple(node for node, answer in named if answer is True),
+            tuple((node, answer.message) for node, answer in named if not isinstance(answer, bool)),
+        )
+
+    async def _has(self, node: str, guest: str) -> bool | BmigError:
+        """Whether a node has the guest, or why that cannot be known."""
+        if node not in self._nodes:
+            return PeerLost("PEER_LOST", f"it is not in [nodes] of {self._here}")
+        peer = self._dial(node)
+        try:
+            return await peer.has_guest(guest)
+        except BmigError as error:
+            return error
+        finally:
+            await peer.close()

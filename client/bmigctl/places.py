@@ -1,0 +1,61 @@
+"""Where a guest is, by what every node says of it. Pure.
+
+Rule: two copies of a guest write the same disks; which of them is to end only the operator knows.
+"""
+
+from collections.abc import Mapping, Sequence
+
+from bmig.v1 import guest_pb2
+
+from bmigctl.errors import Refused
+
+_S = guest_pb2.GuestState
+_RUNS = 0
+_UNKNOWN = 3
+# The lower, the more the guest is there. One that arrives counts only when it is nowhere else.
+_PRESENCE = {
+    _S.GUEST_STATE_RUNNING: _RUNS,
+    _S.GUEST_STATE_MIGRATING_OUT: _RUNS,
+    _S.GUEST_STATE_SUSPENDED: 1,
+    _S.GUEST_STATE_IN_DOUBT: 1,
+    _S.GUEST_STATE_STOPPED: 2,
+    _S.GUEST_STATE_FAILED: 2,
+    _S.GUEST_STATE_MIGRATING_IN: 3,
+}
+
+
+def most_present(
+    name: str, nodes: Mapping[str, Sequence[guest_pb2.Guest]]
+) -> dict[str, guest_pb2.Guest]:
+    """The guest by node, where it is most of all; more than one node is one too many."""
+    found = {
+        node: guest
+        for node, guests in sorted(nodes.items())
+        for guest in guests
+        if guest.definition.name == name
+    }
+    best = min(map(_presence, found.values()), default=_UNKNOWN)
+    return {node: guest for node, guest in found.items() if _presence(guest) == best}
+
+
+def in_two(name: str, copies: Mapping[str, guest_pb2.Guest]) -> Refused:
+    """The error about two copies of which neither is more the guest than the other."""
+    where = f"on {' and on '.join(copies)}"
+    which = " or ".join(f"--node {node}" for node in copies)
+    if all(_presence(guest) == _RUNS for guest in copies.values()):
+        words = f"guest {name} runs {where}: both write the same disks, and destroy them"
+        advice = (
+            f"end one of them at once (bmigctl guest stop {name} --force {which}), undefine it"
+            " there, and check the disks from the other"
+        )
+    else:
+        words = f"guest {name} is {where}: if both ran, both would write the same disks"
+        advice = (
+            f"undefine the one that is not meant: bmigctl guest undefine {name} {which}; until then"
+            " --node says which one is meant"
+        )
+    return Refused("GUEST_IN_TWO_PLACES", words, guest=name, location=where, advice=advice)
+
+
+def _presence(guest: guest_pb2.Guest) -> int:
+    return _PRESENCE.get(guest.state, _UNKNOWN)
