@@ -92,8 +92,7 @@ def create(path: Path) -> str:
         raise LocalFault(
             "JOURNAL_UNWRITABLE",
             f"cannot make {path}: {error}",
-            "free space on its disk or mend it, see that node.state_dir can be written, and run"
-            " `bmigd init` again",
+            "free or mend its disk, or correct node.state_dir, and run `bmigd init` again",
         ) from error
     finally:
         with contextlib.suppress(OSError):
@@ -234,9 +233,8 @@ class Journal:
 
     def epoch(self, guest: str) -> int:
         """How often the guest has been handed over, as far as this node knows."""
-        row = self._connection.execute(
-            "SELECT epoch FROM epochs WHERE guest = ?", (guest,)
-        ).fetchone()
+        found = self._connection.execute("SELECT epoch FROM epochs WHERE guest = ?", (guest,))
+        row = found.fetchone()
         return int(row[0]) if row else 0
 
     def raise_epoch(self, guest: str, epoch: int) -> None:
@@ -292,8 +290,7 @@ class Journal:
             ) from error
 
     def _count(self) -> int:
-        (writes,) = self._connection.execute("SELECT writes FROM journal").fetchone()
-        return int(writes)
+        return int(self._connection.execute("SELECT writes FROM journal").fetchone()[0])
 
     def _damaged(self, cause: object) -> LocalFault:
         return LocalFault(

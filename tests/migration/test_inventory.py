@@ -118,6 +118,6 @@ async def test_a_guest_is_shown_by_its_side_of_a_migration_and_where_it_goes_on(
         node.claims.take(here.name, "m1")
         if is_back:
             node.claims.note_back(here.name, "m1")
-        view = await Inventory(node, ledger).get(here.name)
+        view = await inventory_of(node, ledger).get(here.name)
     assert view.state is seen
     assert words in view.detail
