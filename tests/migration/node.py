@@ -1,5 +1,6 @@
 """A node's real parts in a directory, without certificates, a network or guests that run."""
 
+import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -38,7 +39,7 @@ def make_node(directory: Path) -> Node:
             "name": "host1",
             "state_dir": "state",
             "spool_dir": "spool",
-            "run_dir": "run",
+            "run_dir": f"/tmp/bmig-{os.getpid()}",
             "firmware_dirs": ["firmware"],
             "variables_dirs": ["variables"],
         },
