@@ -2,6 +2,7 @@
 about it: what it computed, how long it is up, and that its memory was equal on both sides.
 """
 
+import socket
 import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -80,6 +81,14 @@ class LinuxGuest:
     def says(self, words: bytes, timeout_s: float = 120) -> None:
         """Wait until it has printed that."""
         eventually(lambda: words in self.transcript.text, timeout_s, f"{words!r} of the guest")
+
+    def type(self, node: str, line: str) -> None:
+        """Type a line where it runs, and wait until it was read; the daemon is not asked."""
+        told = self.transcript.text.count(b"RX ")
+        with socket.socket(socket.AF_UNIX) as console:
+            console.connect(str(self.world.nodes[node].directory / "run/vm1/console"))
+            console.sendall(line.encode() + b"\n")
+            eventually(lambda: self.transcript.text.count(b"RX ") > told, 60, "the guest's answer")
 
     def goes_on(self) -> None:
         """Wait until it has printed a heartbeat more."""

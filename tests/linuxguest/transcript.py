@@ -45,6 +45,8 @@ class Transcript(threading.Thread):
         """What has come since the last look; the last of a log that is gone comes first."""
         known = self._open.get(log)
         if known is not None:
+            if os.fstat(known).st_size < os.lseek(known, 0, os.SEEK_CUR):
+                os.lseek(known, 0, os.SEEK_END)  # cut to its newer half, which was read already
             while more := os.read(known, 1 << 16):
                 self._text += more
         try:

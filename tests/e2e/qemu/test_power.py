@@ -1,8 +1,8 @@
 """A guest that reboots or powers itself off while it is on its way: it ends up in one place, and
 the migration's report says what happened.
 
-The guest does it after a time of its own. The source's daemon is held at a point of the way: where
-the guest still runs, until it has done it; where it is down, it does it when it is up again.
+The source's daemon is held at a point where the guest still runs. There the guest does it at once;
+or it is told to do it soon, and is down by then, so that it does it where it has come to.
 """
 
 import os
@@ -15,19 +15,18 @@ import pytest
 
 from bmigd.crashpoints import VARIABLE
 from microvm.guest import rom
-from tests.cluster import eventually
+from tests.cluster import Node, eventually
 from tests.e2e.faults.bench import await_stop, order, order_path
 from tests.linuxguest.moving import Build, LinuxGuest, linux_guest
 from tests.linuxguest.settings import Settings
-from tests.linuxguest.typist import typist
 from tests.oracle import check_heartbeats, params_of, parse_heartbeats
 
 pytestmark = pytest.mark.e2e
 
 WORK = rom.Program(rate_mib_per_s=10, set_bytes=8 << 20, heartbeat_ms=50)
-RUNS_AT = {"preparing": "source.met_peer", "going down": "source.suspend"}
-DOWN_AT = {"down": "source.suspended", "handed over": "source.PEER_READY.JOURNAL"}
-DELAY_S = 4
+GOING_DOWN = "source.suspend"
+RUNS_AT = {"preparing": "source.met_peer", "going down": GOING_DOWN}
+SOON_S = 5  # of the guest's time; it is down at once
 ENDED = ("PHASE_COMPLETED", "PHASE_ABORTED")
 RUNNING, STOPPED = "GUEST_STATE_RUNNING", "GUEST_STATE_STOPPED"
 
@@ -61,58 +60,79 @@ def has_qemu(directory: Path) -> bool:
     return False
 
 
-def held(guest: LinuxGuest, point: str, command: str) -> dict[str, Any]:
-    """Move it, with the source held at a point while it does what it is told; how that ended."""
-    world, before = guest.world, boots(guest)
-    (here,) = world.where("vm1")
-    source = world.nodes[here]
-    told = guest.transcript.text.count(b"RX ")
-    with typist(world, "vm1") as console:
-        console.type(f"{command} {DELAY_S}")
-        eventually(lambda: guest.transcript.text.count(b"RX ") > told, 30, "the guest's answer")
+def begin(guest: LinuxGuest, point: str) -> tuple[Node, str]:
+    """Begin to move it, up to a point where the source is held; the source, and the migration."""
+    (here,) = guest.world.where("vm1")
+    source = guest.world.nodes[here]
     order(source, point, number="SIGSTOP")
-    migration_id = world.start_migration("vm1", "host2" if here == "host1" else "host1")
+    there = "host2" if here == "host1" else "host1"
+    migration_id = guest.world.start_migration("vm1", there)
     await_stop(source)
+    return source, migration_id
+
+
+def end(guest: LinuxGuest, source: Node, migration_id: str) -> dict[str, Any]:
+    """Let the source go on; how the migration ended."""
     assert source.process
-    try:
-        if point in RUNS_AT.values() and command == "reboot":
-            eventually(lambda: boots(guest) > before, 60, "another boot")
-        elif point in RUNS_AT.values():
-            eventually(lambda: not has_qemu(source.directory), 60, "the end of its QEMU")
-    finally:
-        os.kill(source.process.pid, signal.SIGCONT)
-    eventually(lambda: world.phase("vm1", migration_id) in ENDED, 60, "the end of the migration")
-    if point in DOWN_AT.values() and command == "reboot":
-        eventually(lambda: boots(guest) > before, 60, "another boot")
-    return next(one for one in world.migrations("vm1") if one["id"] == migration_id)
+    os.kill(source.process.pid, signal.SIGCONT)
+    eventually(lambda: guest.world.phase("vm1", migration_id) in ENDED, 60, "its end")
+    return next(one for one in guest.world.migrations("vm1") if one["id"] == migration_id)
 
 
-def place_of(migration: dict[str, Any]) -> str:
-    """Where the guest is after it."""
-    moved = migration["phase"] == "PHASE_COMPLETED"
-    return str(migration["destination" if moved else "source"])
-
-
-@pytest.mark.parametrize("point", [*RUNS_AT.values(), *DOWN_AT.values()], ids=[*RUNS_AT, *DOWN_AT])
-def test_a_guest_that_reboots_on_its_way_has_moved_and_runs(guest: LinuxGuest, point: str) -> None:
-    ended = held(guest, point, "reboot")
-    assert ended["phase"] == "PHASE_COMPLETED"
-    eventually(lambda: guest.world.where("vm1") == {place_of(ended): RUNNING}, 30, "the guest")
+def runs_afresh(guest: LinuxGuest, place: str) -> None:
+    """It runs there alone, and what it has printed since its last boot is right."""
+    eventually(lambda: guest.world.where("vm1") == {place: RUNNING}, 60, f"it on {place}")
     guest.goes_on()
     since = guest.transcript.text.rpartition(b"BOOT linux")[2]
     check_heartbeats(params_of(rom.build(WORK)), parse_heartbeats(since))
 
 
-@pytest.mark.parametrize("point", [*RUNS_AT.values(), *DOWN_AT.values()], ids=[*RUNS_AT, *DOWN_AT])
-def test_a_guest_that_powers_off_on_its_way_is_off_where_it_was(
-    guest: LinuxGuest, point: str
-) -> None:
-    ended = held(guest, point, "poweroff")
-    assert ended["phase"] == ("PHASE_ABORTED" if point in RUNS_AT.values() else "PHASE_COMPLETED")
-    if point in RUNS_AT.values():
-        assert ended["failure"]["reason"] == "GUEST_STOPPED"
-    place, before = place_of(ended), boots(guest)
+def is_off(guest: LinuxGuest, place: str) -> None:
+    """It is off there alone, and starts again."""
     eventually(lambda: guest.world.where("vm1") == {place: STOPPED}, 60, f"off on {place}")
+    before = boots(guest)
     guest.world.ctl("guest", "start", "vm1")
-    eventually(lambda: boots(guest) > before, 60, "another boot")
-    guest.goes_on()
+    eventually(lambda: boots(guest) > before, 120, "another boot")
+    runs_afresh(guest, place)
+
+
+@pytest.mark.parametrize("point", RUNS_AT.values(), ids=RUNS_AT)
+def test_a_guest_that_reboots_on_its_way_moves(guest: LinuxGuest, point: str) -> None:
+    before = boots(guest)
+    source, migration_id = begin(guest, point)
+    guest.type(source.name, "reboot")
+    eventually(lambda: boots(guest) > before, 120, "another boot")
+    ended = end(guest, source, migration_id)
+    assert ended["phase"] == "PHASE_COMPLETED"
+    runs_afresh(guest, ended["destination"])
+
+
+@pytest.mark.parametrize("point", RUNS_AT.values(), ids=RUNS_AT)
+def test_a_guest_that_powers_off_on_its_way_stays(guest: LinuxGuest, point: str) -> None:
+    source, migration_id = begin(guest, point)
+    guest.type(source.name, "poweroff")
+    eventually(lambda: not has_qemu(source.directory), 60, "the end of its QEMU")
+    ended = end(guest, source, migration_id)
+    assert ended["phase"] == "PHASE_ABORTED"
+    assert ended["failure"]["reason"] == "GUEST_STOPPED"
+    is_off(guest, source.name)
+
+
+def test_a_guest_that_was_about_to_reboot_does_it_where_it_has_come_to(guest: LinuxGuest) -> None:
+    before = boots(guest)
+    source, migration_id = begin(guest, GOING_DOWN)
+    guest.type(source.name, f"reboot {SOON_S}")
+    ended = end(guest, source, migration_id)
+    assert ended["phase"] == "PHASE_COMPLETED"
+    eventually(lambda: boots(guest) > before, 120, "another boot")
+    runs_afresh(guest, ended["destination"])
+
+
+def test_a_guest_that_was_about_to_power_off_does_it_where_it_has_come_to(
+    guest: LinuxGuest,
+) -> None:
+    source, migration_id = begin(guest, GOING_DOWN)
+    guest.type(source.name, f"poweroff {SOON_S}")
+    ended = end(guest, source, migration_id)
+    assert ended["phase"] == "PHASE_COMPLETED"
+    is_off(guest, ended["destination"])
