@@ -134,7 +134,7 @@ class Reception(Taken):
             async with self._lock:
                 self._delivering = None
                 if self.state is DestinationState.RECEIVING:
-                    await unbroken(self._withdraw(error))
+                    await unbroken(self._refuse(error))
             raise
 
     async def _discard(self) -> None:
