@@ -73,8 +73,8 @@ class MigrationServicer(migration_pb2_grpc.MigrationServiceServicer):
             lambda guest: request.guest in ("", guest) and may_see(guest),
             min(request.limit or DEFAULT_LIMIT, LIMIT),
         )
-        migrations, left_out = form.fitting(migrations.picture_to(one) for one in pictures)
-        return migration_pb2.ListMigrationsResponse(migrations=migrations, left_out=left_out)
+        shown, left_out = form.fitting(migrations.picture_to(one) for one in pictures)
+        return migration_pb2.ListMigrationsResponse(migrations=shown, left_out=left_out)
 
     async def WatchMigration(  # noqa: N802
         self, request: migration_pb2.WatchMigrationRequest, context: Context
