@@ -9,7 +9,6 @@ import argparse
 import os
 import signal
 import sys
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
@@ -68,23 +67,27 @@ def main() -> int:
 def measure(rate: int, runs: int, where: Place | None) -> dict[str, list[Moved]]:
     """All ways in turns, of guests that dirty memory at one rate."""
     rows: dict[str, list[Moved]] = {way: [] for way in WAYS}
+
+    def note(way: str, moved: Moved) -> None:
+        rows[way].append(moved)
+        total_s, down_ms = moved.total_ms / 1e3, moved.downtime_ms
+        sys.stdout.write(f"  {way}: {total_s:.2f} s, down {down_ms:.0f} ms, {moved.health}\n")
+        sys.stdout.flush()
+
     with both_guests(rate, where) as (ours, peers):
         for number in range(runs):
-            began = time.monotonic()
+            sys.stdout.write(f"{_group(rate)}, run {number + 1} of {runs}\n")
             for tracker, there, back in (
                 ("pagemap", PAGEMAP, PAGEMAP_BACK),
                 ("content", CONTENT, CONTENT_BACK),
             ):
                 ours.let_go_on()
-                rows[there].append(ours.move(tracker, DOWNTIME_LIMIT_MS))
-                rows[back].append(ours.move_back(tracker, DOWNTIME_LIMIT_MS))
+                note(there, ours.move(tracker, DOWNTIME_LIMIT_MS))
+                note(back, ours.move_back(tracker, DOWNTIME_LIMIT_MS))
                 ours.hold()
             for way, channels in ((TLS, 0), (MULTIFD, 2)):
                 peers.let_go_on()
-                rows[way].append(peers.move(channels, DOWNTIME_LIMIT_MS))
-            took_s = time.monotonic() - began
-            sys.stdout.write(f"{rate} MiB/s, run {number + 1} of {runs}: {took_s:.0f} s\n")
-            sys.stdout.flush()
+                note(way, peers.move(channels, DOWNTIME_LIMIT_MS))
         ours.require_right()
     return rows
 
