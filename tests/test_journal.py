@@ -59,7 +59,10 @@ import resource, sys
 from pathlib import Path
 from bmigd import journal
 resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]), resource.RLIM_INFINITY))
-journal.create(Path(sys.argv[1]))
+try:
+    journal.create(Path(sys.argv[1]))
+finally:  # whoever measures coverage writes files too
+    resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
 """
 
 

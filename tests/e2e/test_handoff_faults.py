@@ -3,6 +3,7 @@ that a daemon that died between a decision and its effects carries them out.
 """
 
 import signal
+import sqlite3
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -71,10 +72,11 @@ def test_what_was_journalled_and_not_done_is_done_after_a_restart_and_may_be_don
     world.fault("host2", "vm1", *faults)
     world.migrate("vm1", "host2", expect=ends)
     where, pid = world.where("vm1"), world.guest("vm1")["pid"]
+    definition = _definition(world.nodes["host1"].directory / "state/journal.sqlite")
     for name, event in (("host1", here), ("host2", there)):
         node = world.nodes[name]
         node.stop(signal.SIGKILL)
-        _leave_pending(node.directory / "state/journal.sqlite", event)
+        _leave_pending(node.directory / "state/journal.sqlite", event, definition)
         node.start()
         assert _pending(node.directory / "state/journal.sqlite") == [""]  # done before it serves
     assert (world.where("vm1"), world.guest("vm1")["pid"]) == (where, pid)
@@ -83,13 +85,27 @@ def test_what_was_journalled_and_not_done_is_done_after_a_restart_and_may_be_don
     world.beats_on("vm1")
 
 
-def _leave_pending(path: Path, event: str) -> None:
-    """As if the daemon had died right after it journalled the event."""
+def _definition(path: Path) -> str:
+    """The guest's, as the source's journal has it."""
+    journal = Journal(path)
+    (record,) = journal.all()
+    journal.close()
+    return record.definition
+
+
+def _leave_pending(path: Path, event: str, definition: str) -> None:
+    """As if the daemon had died right after it journalled the event.
+
+    What closes a reception that came to nothing drops the guest's definition with it.
+    """
     journal = Journal(path)
     (record,) = journal.all()
     assert record.pending == ""
     journal.put(replace(record, pending=event))
     journal.close()
+    with sqlite3.connect(path) as connection:  # what a journal drops it never takes again
+        connection.execute("UPDATE migrations SET definition = ?", (definition,))
+    connection.close()
 
 
 def _pending(path: Path) -> list[str]:
