@@ -167,15 +167,14 @@ def test_a_commit_whose_caller_died_settles(world: Cluster) -> None:
     world.beats_on("vm1")
 
 
-def test_a_destination_lost_in_the_last_pass_gives_the_guest_back(world: Cluster) -> None:
-    options = ("--rate", "40", "--working-set", "48M", "--heartbeat-ms", "50")
-    world.make_guest("big", "host1", "96M", *options)
-    slow = ("--bandwidth", "8M", "--timeout", "1", "--on-timeout", "switch-over")
-    started = copying(world, "big", *slow)
-    eventually(lambda: world.phase("big", started) == "PHASE_SWITCHOVER", 120)
-    eventually(lambda: world.guests("big")["host1"]["state"] == "GUEST_STATE_SUSPENDED")
+def test_a_destination_lost_while_the_guest_goes_down_gives_it_back(world: Cluster) -> None:
+    world.make_guest("big", "host1", "96M", "--rate", "5", "--heartbeat-ms", "50")
+    world.fault("host1", "big", "suspend-slow 4")
+    started = world.start_migration("big", "host2", "--on-timeout", "switch-over")
+    eventually(lambda: world.phase("big", started) == "PHASE_SWITCHOVER", 60)
     world.nodes["host2"].stop(signal.SIGKILL)
     eventually(lambda: world.phase("big", started) == "PHASE_ABORTED", 40)
+    world.fault("host1", "big")
     assert world.where("big") == {"host1": "GUEST_STATE_RUNNING"}
     world.beats_on("big")
 
