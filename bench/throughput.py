@@ -70,10 +70,6 @@ def measure(world: Cluster, port: int, runs: int) -> list[dict[str, float]]:
     return rows
 
 
-def _beats(world: Cluster) -> bool:
-    return "HB " in world.ctl("guest", "console", "--history", "vm1").stdout
-
-
 def _row(moved: dict[str, Any], bare_s: float, growth_bytes: int) -> dict[str, float]:
     first = moved["report"]["rounds"][0]
     return {

@@ -5,6 +5,7 @@ durable all the same: then the guest goes on here only after the other node has 
 will run it (handoff.py: is_withdrawn), or after the journal itself says that it was not let go.
 """
 
+import time
 from dataclasses import dataclass, field
 
 from bmigd.crashpoints import reach
@@ -52,7 +53,7 @@ class Handover:
         await self._waiting.through(self._let_go())
 
     async def _let_go(self) -> None:
-        began, event = us_since(0.0), SourceEvent.PEER_READY
+        began, event = time.monotonic(), SourceEvent.PEER_READY
         reach(SOURCE, event.name, Step.JOURNAL.name)
         try:
             self.record = await self.ledger.source(self.record, event)
@@ -61,7 +62,7 @@ class Handover:
             raise
         reach(SOURCE, event.name, END)
         self.recorder.picture.ownership = self.record.state
-        self.blackout.parts.append(Part("let go", SOURCE, us_since(0.0) - began))
+        self.blackout.parts.append(Part("let go", SOURCE, us_since(began)))
         self.recorder.enter(Phase.HANDOFF, f"the guest was let go to {self.peer.name}")
         await self._settlement.settle(self.record, self.definition, self.blackout)
 
