@@ -68,7 +68,7 @@ class Memory(Protocol):
         """
 
     def close(self) -> None:
-        """Unmap."""
+        """Unmap. Idempotent."""
 
 
 class DirtyLog(Protocol):
@@ -113,7 +113,10 @@ class IncomingMemory(Protocol):
 
 @dataclass
 class Suspended:
-    """A guest that is down: its memory as it will be restored, and its device state."""
+    """A guest that is down: its memory as it will be restored, and its device state.
+
+    The memory may be what open() gave, as long as that is not closed.
+    """
 
     memory: Memory
     files: tuple[StateFile, ...]

@@ -42,6 +42,11 @@ class MappedMemory:
             self.close()
             raise LocalFault("MEMORY_UNREADABLE", f"cannot map {path}: {error}") from error
 
+    @property
+    def is_open(self) -> bool:
+        """Whether it can be read."""
+        return bool(self._views)
+
     def view(self, region: int) -> memoryview:
         """All bytes of a region."""
         return self._views[region]
@@ -75,7 +80,7 @@ class MappedMemory:
             raise LocalFault("MEMORY_UNREADABLE", f"cannot look for holes: {error}") from error
 
     def close(self) -> None:
-        """Unmap."""
+        """Unmap. Idempotent."""
         for view in self._views:
             view.release()
         for mapped in self._maps:

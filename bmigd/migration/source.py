@@ -220,7 +220,7 @@ class SourceMigration:
     async def _retreat(self, error: BaseException) -> None:
         """The guest runs here again, then everybody is told."""
         self._silences.given_up()
-        self._drop_suspended()
+        self._unmap()
         retreat = Retreat(
             *(self.plan.definition, self.node, self.peer, self.ledger, self.recorder),
             *(self._outgoing, self._record, self._down_since),
@@ -281,13 +281,13 @@ class SourceMigration:
     def _note_parts(self, parts_us: dict[str, int]) -> None:
         self._parts += [Part(name, SOURCE, spent) for name, spent in parts_us.items()]
 
-    def _drop_suspended(self) -> None:
-        if self._suspended:
+    def _unmap(self) -> None:
+        last = self._suspended.memory if self._suspended else None
+        for memory in filter(None, (last, self._memory)):
             try:
-                self._suspended.memory.close()
+                memory.close()
             except BufferError as error:  # somebody reads it still: that costs room, not the guest
                 log.error("memory is still mapped", migration=self._record.id, error=str(error))
-            self._suspended = None
 
     async def _close(self) -> None:
         self._outage.close()
@@ -295,6 +295,4 @@ class SourceMigration:
             await self._tracking.end()
         if self._sender:
             await self._sender.close()
-        self._drop_suspended()
-        if self._memory:
-            self._memory.close()
+        self._unmap()

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bmigd.drivers.base import DirtyLog, Memory, StateFile, Suspended
+from bmigd.drivers.memory import MappedMemory
 from bmigd.drivers.qemu import saving, vmstate
 from bmigd.drivers.qemu.arriving import load_file
 from bmigd.drivers.qemu.command import MEMORY_ID, receiving
@@ -47,6 +48,7 @@ class QemuOutgoing:
         self._site = site
         self._waking = waking
         self._kept = Kept(site.directory)
+        self._memory: MappedMemory | None = None
 
     async def open(self) -> Memory:
         """Map its memory, if all of the guest can be moved: NotPossible (GUEST_NOT_MIGRATABLE)."""
@@ -62,7 +64,8 @@ class QemuOutgoing:
                 "shut it down and move it stopped",
                 guest=self._site.name,
             )
-        return await asyncio.to_thread(self._site.memory)
+        self._memory = await asyncio.to_thread(self._site.memory)
+        return self._memory
 
     def dirty_log(self) -> DirtyLog:
         """The kernel's, of what QEMU writes: QEMU's own is for its own migration alone."""
@@ -87,7 +90,7 @@ class QemuOutgoing:
             async with asyncio.timeout(timeout_s):
                 async with session(site.monitor) as monitor:
                     stopped_at, parts_us = await self._stop_and_save(monitor)
-                await site.detach()
+                parts_us |= await self._detach()
         except TimeoutError as error:
             raise LocalFault(
                 "SUSPEND_TIMEOUT",
@@ -102,7 +105,9 @@ class QemuOutgoing:
             ) from error
         except MonitorRefused as error:
             raise LocalFault("SUSPEND_FAILED", error.message) from error
-        memory = await asyncio.to_thread(site.memory)
+        memory = self._memory  # the host's page tables are filled: reading is twice as fast
+        if memory is None or not memory.is_open:
+            memory = await asyncio.to_thread(site.memory)
         files = (StateFile(vmstate.NAME, self._kept.file),)
         return Suspended(memory, files, parts_us, ran_on_us=_us(asked_at, stopped_at))
 
@@ -155,6 +160,11 @@ class QemuOutgoing:
         self._kept.finish(partial, size_bytes)
         saved = time.monotonic()
         return began, {"stop": _us(began, stopped), "save state": _us(stopped, saved)}
+
+    async def _detach(self) -> dict[str, int]:
+        began = time.monotonic()
+        await self._site.detach()
+        return {"detach": _us(began, time.monotonic())} if self._site.definition.cards else {}
 
     async def _flaw(self, monitor: Monitor) -> str:
         """Why the guest could not be moved, in words; "" when it can."""
