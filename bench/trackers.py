@@ -16,6 +16,7 @@ from tempfile import TemporaryDirectory
 from bmigd.chunk import MIB, PAGE_BYTES
 from bmigd.drivers.bhyve.memory import snapshot_memory
 from bmigd.transfer.content import ContentTracker
+from bmigd.transfer.hashing import Hashers
 from bmigd.transfer.pagemap import PagemapTracker
 from bmigd.transfer.pages import PageTable
 from bmigd.transfer.tracker import Tracker
@@ -43,7 +44,9 @@ async def measure(started: Hypervisor) -> Figures:
     log = started.log()
     await log.open()
     exact_table, content_table = (PageTable([PAGES * PAGE_BYTES], 1) for _ in range(2))
-    trackers: list[Tracker] = [PagemapTracker(exact_table, log), ContentTracker(content_table)]
+    hashers = Hashers(content_table.seed)
+    by_content = ContentTracker(content_table, hashers)
+    trackers: list[Tracker] = [PagemapTracker(exact_table, log), by_content]
     for tracker in trackers:
         list(tracker.scan(memory))
     for run in range(RUNS):
@@ -70,6 +73,7 @@ async def measure(started: Hypervisor) -> Figures:
         figures.setdefault("closing the log", []).append((time.perf_counter() - began) * 1000)
         timed(figures, "filling it, watched no more", lambda: fill(started))
         timed(figures, "filling it, and once more", lambda: fill(started))
+    hashers.close()
     memory.close()
     return figures
 

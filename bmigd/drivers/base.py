@@ -67,6 +67,9 @@ class Memory(Protocol):
         Memory that a guest never touched costs the host nothing until somebody reads it.
         """
 
+    def shared(self) -> tuple[int, list[int]]:
+        """For another process to map it: a descriptor, this object's, and where each region is."""
+
     def close(self) -> None:
         """Unmap. Idempotent."""
 

@@ -51,6 +51,10 @@ class MappedMemory:
         """All bytes of a region."""
         return self._views[region]
 
+    def shared(self) -> tuple[int, list[int]]:
+        """The file or device, and the offset of each region in it."""
+        return self._descriptor, self._offsets
+
     def populated(self, region: int) -> list[tuple[int, int]]:
         """All but the holes of a sparse file in memory; all of anything else.
 

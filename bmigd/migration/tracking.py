@@ -4,11 +4,13 @@ Exact where the driver keeps a log of what the guest writes; by content elsewher
 was opened is closed, however the migration ends, so that the guest is as fast as it was.
 """
 
+import asyncio
 from dataclasses import dataclass
 
 from bmigd.drivers.base import DirtyLog, OutgoingGuest
 from bmigd.errors import LocalFault
 from bmigd.transfer.content import ContentTracker
+from bmigd.transfer.hashing import Hashers
 from bmigd.transfer.pagemap import PagemapTracker
 from bmigd.transfer.pages import PageTable
 from bmigd.transfer.tracker import Tracker
@@ -24,11 +26,14 @@ class Tracking:
     tracker: Tracker
     why: str
     log: DirtyLog | None = None
+    hashers: Hashers | None = None
 
     async def end(self) -> None:
-        """Nothing is logged any more. Idempotent."""
+        """Nothing is logged any more, and nobody has memory mapped. Idempotent."""
         if self.log:
             await self.log.close()
+        if self.hashers:
+            await asyncio.to_thread(self.hashers.close)
 
 
 async def obstacle(outgoing: OutgoingGuest) -> str:
@@ -46,14 +51,19 @@ async def begin(outgoing: OutgoingGuest, wish: str, table: PageTable) -> Trackin
     LocalFault (TRACKER_NOT_AVAILABLE) if it was asked for by name and cannot be had.
     """
     if wish == CONTENT:
-        return Tracking(ContentTracker(table), "asked for")
+        return await _by_content(table, "asked for")
     try:
         log = await _opened(outgoing)
     except LocalFault as error:
         if wish == PAGEMAP:
             raise
-        return Tracking(ContentTracker(table), error.message)
+        return await _by_content(table, error.message)
     return Tracking(PagemapTracker(table, log), "the guest's writes are logged", log)
+
+
+async def _by_content(table: PageTable, why: str) -> Tracking:
+    hashers = await asyncio.to_thread(Hashers, table.seed)
+    return Tracking(ContentTracker(table, hashers), why, hashers=hashers)
 
 
 async def _opened(outgoing: OutgoingGuest) -> DirtyLog:

@@ -12,12 +12,12 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 
-from bmigd.chunk import CHUNK_BYTES, PAGE_BYTES, Bytes, Extent
+from bmigd.chunk import PAGE_BYTES, Bytes, Extent
 from bmigd.transfer.pages import ZERO_PAGE, Hashes, PageTable, page_hashes
+from bmigd.transfer.stretches import Pages
 
 SAME, CHANGED, ZERO = 0, 1, 2  # kinds of pages
 Kinds = npt.NDArray[np.int8]
-Pages = npt.NDArray[np.int64]
 
 
 @dataclass
@@ -36,11 +36,6 @@ class Batch:
         """Bytes copied into it."""
         return sum(len(part) for part in self.parts)
 
-    @property
-    def room_bytes(self) -> int:
-        """Bytes that it can still take."""
-        return CHUNK_BYTES - self.copied_bytes
-
 
 class Copier:
     """Copies guest memory into batches, and keeps the table of what the destination has."""
@@ -48,8 +43,8 @@ class Copier:
     def __init__(self, table: PageTable) -> None:
         self._table = table
 
-    def copy(self, batch: Batch, view: memoryview, stretches: Sequence[Extent]) -> bytes:
-        """Copy whole pages, ascending, add to the batch what differs from the table; the copy."""
+    def copy(self, batch: Batch, view: memoryview, stretches: Sequence[Extent]) -> None:
+        """Copy whole pages, ascending, and add to the batch what differs from the table."""
         copy = b"".join(
             [view[one.offset_bytes : one.offset_bytes + one.length_bytes] for one in stretches]
         )
@@ -68,7 +63,6 @@ class Copier:
                 # A view would keep pages that are not sent until the chunk is acknowledged.
                 batch.parts.append(part if is_sent_whole else bytes(part))
                 batch.hashes.append(hashes[start:stop])
-        return copy
 
     def _kinds(self, copy: memoryview, hashes: Hashes, known: Hashes) -> Kinds:
         """For each page of a copy: the same as known, changed, or changed to zero."""

@@ -5,12 +5,13 @@ that is written while it is copied is in the log again. The first pass takes wha
 or all where the destination does not begin with zeroes.
 """
 
-from collections.abc import Generator, Iterable
+from collections.abc import Generator
 
-from bmigd.chunk import CHUNK_BYTES, PAGE_BYTES, Extent
+from bmigd.chunk import Extent
 from bmigd.drivers.base import DirtyLog, Memory
 from bmigd.transfer.batch import Batch, Copier
 from bmigd.transfer.pages import PageTable
+from bmigd.transfer.stretches import chunks, size_bytes, whole_pages
 
 Stretch = tuple[int, int]  # offset and length in bytes
 
@@ -31,7 +32,7 @@ class PagemapTracker:
         """One pass over all that was written since the pass before, as Tracker has it."""
         for region in range(len(memory.regions)):
             written = self._log.take(region)
-            dirty = list(_pages(self._first(memory, region) if self._is_first else written))
+            dirty = whole_pages(self._first(memory, region) if self._is_first else written)
             yield from self._copy(region, memory.view(region), dirty)
         self._is_first = False
 
@@ -45,34 +46,9 @@ class PagemapTracker:
         self, region: int, view: memoryview, dirty: list[Extent]
     ) -> Generator[Batch, None, None]:
         """What is not dirty counts as looked at, all at once."""
-        clean_bytes = len(view) - sum(one.length_bytes for one in dirty)
+        clean_bytes = len(view) - size_bytes(dirty)
         yield Batch(region, clean_bytes)
         for stretches in chunks(dirty):
-            batch = Batch(region, sum(one.length_bytes for one in stretches))
+            batch = Batch(region, size_bytes(stretches))
             self._copier.copy(batch, view, stretches)
             yield batch
-
-
-def chunks(stretches: Iterable[Extent]) -> Generator[list[Extent], None, None]:
-    """The same pages in lists of no more than a chunk each. Pure."""
-    taken: list[Extent] = []
-    room_bytes = CHUNK_BYTES
-    for offset_bytes, length_bytes in stretches:
-        at, ends = offset_bytes, offset_bytes + length_bytes
-        while at < ends:
-            one = Extent(at, min(ends - at, room_bytes))
-            taken.append(one)
-            at, room_bytes = at + one.length_bytes, room_bytes - one.length_bytes
-            if not room_bytes:
-                yield taken
-                taken, room_bytes = [], CHUNK_BYTES
-    if taken:
-        yield taken
-
-
-def _pages(stretches: Iterable[Stretch]) -> Generator[Extent, None, None]:
-    """Whole pages."""
-    for offset_bytes, length_bytes in stretches:
-        first = offset_bytes // PAGE_BYTES
-        end = -(-(offset_bytes + length_bytes) // PAGE_BYTES)
-        yield Extent(first * PAGE_BYTES, (end - first) * PAGE_BYTES)

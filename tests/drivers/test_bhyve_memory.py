@@ -16,6 +16,7 @@ from bmigd.drivers.memory import GRAIN_BYTES, make_file
 from bmigd.errors import LocalFault
 from bmigd.transfer.content import ContentTracker
 from bmigd.transfer.pages import PageTable
+from tests.transfer.memories import HashedHere
 
 REGIONS = (Region("low", 0, 2 * MIB), Region("high", 8 * MIB, MIB))
 
@@ -67,7 +68,8 @@ def test_memory_that_was_never_touched_is_known_without_reading_it() -> None:
         assert memory.populated(0) == [(MIB, GRAIN_BYTES)]
         assert memory.populated(1) == [(MIB // 2, GRAIN_BYTES)]
         table = PageTable([region.size_bytes for region in REGIONS], seed=1)
-        sent = [extent for batch in ContentTracker(table).scan(memory) for extent in batch.extents]
+        tracker = ContentTracker(table, HashedHere(seed=1))
+        sent = [extent for batch in tracker.scan(memory) for extent in batch.extents]
         assert sent == [(MIB, PAGE_BYTES), (MIB // 2, PAGE_BYTES)]
         assert node.stat().st_blocks * 512 == 2 * GRAIN_BYTES  # reading a hole fills it
         memory.close()

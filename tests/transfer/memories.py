@@ -1,8 +1,13 @@
 """Guest memory for tests: the memory ports of drivers/base.py over bytearrays."""
 
-from bmigd.chunk import PAGE_BYTES, Bytes
-from bmigd.drivers.base import Region
-from bmigd.transfer.pages import PageTable
+from collections.abc import Iterable
+from typing import NoReturn
+
+from bmigd.chunk import PAGE_BYTES, Bytes, Extent
+from bmigd.drivers.base import Memory, Region
+from bmigd.transfer.hashing import PIECE_BYTES, Hashed
+from bmigd.transfer.pages import PageTable, page_hashes
+from bmigd.transfer.stretches import pieces
 
 SEED = 0x5EED
 
@@ -18,6 +23,22 @@ def layout(sizes_pages: list[int]) -> tuple[Region, ...]:
 def table_of(regions: tuple[Region, ...]) -> PageTable:
     """An empty page table for them."""
     return PageTable([region.size_bytes for region in regions], SEED)
+
+
+class HashedHere:
+    """LiveHashes without other processes; test_hashing.py holds both to the same."""
+
+    def __init__(self, seed: int = SEED) -> None:
+        self._seed = seed
+
+    def hashes(self, memory: Memory, region: int, stretches: Iterable[Extent]) -> Hashed:
+        view = memory.view(region)
+        for piece in pieces(stretches, PIECE_BYTES):
+            content = view[piece.offset_bytes : piece.offset_bytes + piece.length_bytes]
+            yield piece, page_hashes(content, self._seed)
+
+    def close(self) -> None:
+        pass
 
 
 class LiveMemory:
@@ -37,6 +58,9 @@ class LiveMemory:
             return [(0, len(content))]
         pages = range(0, len(content), PAGE_BYTES)
         return [(at, PAGE_BYTES) for at in pages if any(content[at : at + PAGE_BYTES])]
+
+    def shared(self) -> NoReturn:
+        raise AssertionError("this memory is nobody else's")
 
     def close(self) -> None:
         pass

@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from bmigd.chunk import CHUNK_BYTES, MIB, PAGE_BYTES, Extent
 from bmigd.drivers.base import DirtyLog, Memory
 from bmigd.drivers.bhyve.memory import snapshot_memory
-from bmigd.transfer.pagemap import PagemapTracker, chunks
+from bmigd.transfer.pagemap import PagemapTracker
 from bmigd.transfer.receiver import Receiver
+from bmigd.transfer.stretches import chunks
 from bmigd.transfer.verification import differing_pages
 from tests.cluster import eventually
 from tests.drivers.dirtylog.hypervisor import Hypervisor, hypervisor, require_kernel

@@ -22,7 +22,7 @@ from bmigd.transfer.encoding import Encoder, Trial, pays
 from bmigd.transfer.pacing import BURST_S, Pacer
 from bmigd.transfer.receiver import Receiver
 from bmigd.transfer.sender import Patience, Sender
-from tests.transfer.memories import FreshMemory, LiveMemory, layout, table_of
+from tests.transfer.memories import FreshMemory, HashedHere, LiveMemory, layout, table_of
 
 PAGES = 6 * MIB // PAGE_BYTES
 
@@ -114,7 +114,7 @@ class Guest:
         self.memory.contents[0][:] = noise
         self.memory.contents[0][MIB : 2 * MIB] = bytes(MIB)
         self.table = table_of(self.memory.regions)
-        self.tracker = ContentTracker(self.table)
+        self.tracker = ContentTracker(self.table, HashedHere())
         self.silence = Silence()
 
     @asynccontextmanager

@@ -1,0 +1,67 @@
+"""A process that hashes guest memory as it is: `python -m bmigd.transfer.hasher DESCRIPTOR`.
+
+It is told over the socket of that number, by hashing.py: which memory, as a descriptor to map, and
+then which stretches of it. It ends when the socket does, so a daemon that is killed leaves none
+behind. Only the standard library and xxhash: its start is on the way of a migration.
+"""
+
+import mmap
+import signal
+import socket
+import struct
+import sys
+from array import array
+
+import xxhash
+
+from bmigd.chunk import PAGE_BYTES
+
+SHOW, HASH = 1, 2
+REQUEST = struct.Struct("=BQQQ")  # SHOW, number of regions, seed, 0; HASH, region, offset, length
+REGION = struct.Struct("=QQ")  # offset in the descriptor, size; one each after SHOW
+
+
+def serve(connection: socket.socket) -> None:
+    """Answer until the other end closes."""
+    regions: list[memoryview] = []
+    seed = 0
+    while True:
+        request, descriptors, _, _ = socket.recv_fds(
+            connection, REQUEST.size, 1, socket.MSG_WAITALL
+        )
+        if len(request) < REQUEST.size:
+            return
+        kind, first, second, third = REQUEST.unpack(request)
+        if kind == SHOW:
+            seed = second
+            regions.clear()  # and with the last view a mapping goes
+            regions += _map(descriptors[0], connection, first)
+        else:
+            connection.sendall(_hashes(regions[first][second : second + third], seed))
+
+
+def _map(descriptor: int, connection: socket.socket, count: int) -> list[memoryview]:
+    layout = connection.recv(count * REGION.size, socket.MSG_WAITALL)
+    with open(descriptor, "rb", buffering=0):  # closed when all is mapped
+        return [
+            memoryview(mmap.mmap(descriptor, size, mmap.MAP_SHARED, mmap.PROT_READ, offset=offset))
+            for offset, size in REGION.iter_unpack(layout)
+        ]
+
+
+def _hashes(content: memoryview, seed: int) -> bytes:
+    """As pages.page_hashes, without the time that importing an array library takes."""
+    digest = xxhash.xxh3_64_intdigest
+    found = array(
+        "Q",
+        [digest(content[at : at + PAGE_BYTES], seed) for at in range(0, len(content), PAGE_BYTES)],
+    )
+    if sys.byteorder == "big":
+        found.byteswap()
+    return found.tobytes()
+
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a daemon at a terminal ends us by ending
+    with socket.socket(fileno=int(sys.argv[1])) as given:
+        serve(given)

@@ -1,0 +1,130 @@
+"""Hashes of guest memory as it is, made by processes beside the daemon: they use other processors,
+and the daemon's event loop never waits for an interpreter that hashes.
+
+A hash made here only says where to look: what is sent is copied and hashed again (batch.py).
+"""
+
+import contextlib
+import os
+import socket
+import subprocess
+import sys
+from collections import deque
+from collections.abc import Generator, Iterable
+from typing import Protocol
+
+import numpy as np
+
+from bmigd.chunk import MIB, PAGE_BYTES, Extent
+from bmigd.drivers.base import Memory
+from bmigd.errors import LocalFault
+from bmigd.transfer.hasher import HASH, REGION, REQUEST, SHOW
+from bmigd.transfer.pages import Hashes
+from bmigd.transfer.stretches import pieces
+
+MOST = 4  # processes for one migration
+PIECE_BYTES = 4 * MIB  # about a millisecond's worth
+AHEAD = 2  # pieces asked for of each process before the first is waited for
+HASH_BYTES = 8
+ANSWER_S = 30.0  # of a process that does nothing else
+END_S = 5.0
+
+Hashed = Generator[tuple[Extent, Hashes], None, None]
+
+
+class LiveHashes(Protocol):
+    """Hashes of pages that a guest may be writing."""
+
+    def hashes(self, memory: Memory, region: int, stretches: Iterable[Extent]) -> Hashed:
+        """Piece after piece of the stretches, in their order, with a hash for each page."""
+
+    def close(self) -> None:
+        """Nothing holds the memory any more. Idempotent."""
+
+
+class Hashers:
+    """Some processes for one migration. One caller at a time, in whatever thread."""
+
+    def __init__(self, seed: int) -> None:
+        """Start them; LocalFault (TRACKER_LOST)."""
+        self._seed = seed
+        self._shown: Memory | None = None
+        self._processes: list[subprocess.Popen[bytes]] = []
+        self._sockets: list[socket.socket] = []
+        try:
+            for _ in range(min(MOST, os.cpu_count() or 1)):
+                self._start()
+        except OSError as error:
+            self.close()
+            raise LocalFault("TRACKER_LOST", f"cannot start a process: {error}") from error
+
+    def _start(self) -> None:
+        ours, theirs = socket.socketpair()
+        ours.settimeout(ANSWER_S)
+        self._sockets.append(ours)
+        with theirs:
+            number = theirs.fileno()
+            argv = [sys.executable, "-m", "bmigd.transfer.hasher", str(number)]
+            self._processes.append(
+                subprocess.Popen(argv, stdin=subprocess.DEVNULL, pass_fds=[number])
+            )
+
+    def hashes(self, memory: Memory, region: int, stretches: Iterable[Extent]) -> Hashed:
+        """As LiveHashes has it; LocalFault (TRACKER_LOST) if a process ended."""
+        waiting: deque[tuple[socket.socket, Extent]] = deque()
+        try:
+            self._show(memory)
+            for number, piece in enumerate(pieces(stretches, PIECE_BYTES)):
+                asked = self._sockets[number % len(self._sockets)]
+                asked.sendall(REQUEST.pack(HASH, region, *piece))
+                waiting.append((asked, piece))
+                if len(waiting) >= AHEAD * len(self._sockets):
+                    yield _answer(waiting)
+            while waiting:
+                yield _answer(waiting)
+        except OSError as error:
+            raise LocalFault(
+                "TRACKER_LOST", f"a process that reads the guest's memory ended: {error}"
+            ) from error
+        finally:
+            with contextlib.suppress(OSError):  # answers that nobody wants are not the next one's
+                while waiting:
+                    _answer(waiting)
+
+    def _show(self, memory: Memory) -> None:
+        if memory is self._shown:
+            return
+        descriptor, offsets = memory.shared()
+        layout = b"".join(
+            REGION.pack(offset, region.size_bytes)
+            for offset, region in zip(offsets, memory.regions, strict=True)
+        )
+        for one in self._sockets:
+            socket.send_fds(one, [REQUEST.pack(SHOW, len(offsets), self._seed, 0)], [descriptor])
+            one.sendall(layout)
+        self._shown = memory
+
+    def close(self) -> None:
+        """End them, so that nobody has the guest's memory mapped. Idempotent."""
+        for one in self._sockets:
+            one.close()
+        for process in self._processes:
+            try:
+                process.wait(END_S)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+        self._sockets, self._processes, self._shown = [], [], None
+
+
+def _answer(waiting: deque[tuple[socket.socket, Extent]]) -> tuple[Extent, Hashes]:
+    """To the question that was asked first."""
+    asked, piece = waiting.popleft()
+    found = bytearray(piece.length_bytes // PAGE_BYTES * HASH_BYTES)
+    rest = memoryview(found)
+    while rest:
+        received = asked.recv_into(rest)
+        if not received:
+            raise ConnectionResetError("it answers no more")
+        rest = rest[received:]
+    return piece, np.frombuffer(found, dtype="<u8")

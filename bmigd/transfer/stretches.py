@@ -1,0 +1,60 @@
+"""Stretches of guest memory in whole pages, from what is populated or dirty to chunks. Pure."""
+
+from collections.abc import Generator, Iterable
+from itertools import pairwise
+
+import numpy as np
+import numpy.typing as npt
+
+from bmigd.chunk import CHUNK_BYTES, PAGE_BYTES, Extent
+
+Pages = npt.NDArray[np.int64]
+
+
+def whole_pages(stretches: Iterable[tuple[int, int]]) -> list[Extent]:
+    """Offset and length in bytes, rounded outwards."""
+    found = []
+    for offset_bytes, length_bytes in stretches:
+        first = offset_bytes // PAGE_BYTES
+        end = -(-(offset_bytes + length_bytes) // PAGE_BYTES)
+        found.append(Extent(first * PAGE_BYTES, (end - first) * PAGE_BYTES))
+    return found
+
+
+def runs(pages: Pages) -> list[Extent]:
+    """Numbers of pages, ascending: neighbours together."""
+    apart = np.flatnonzero(np.diff(pages) != 1) + 1
+    breaks = [0, *(int(at) for at in apart), len(pages)] if len(pages) else []
+    return [
+        Extent(int(pages[begins]) * PAGE_BYTES, (ends - begins) * PAGE_BYTES)
+        for begins, ends in pairwise(breaks)
+    ]
+
+
+def pieces(stretches: Iterable[Extent], most_bytes: int) -> Generator[Extent, None, None]:
+    """The same pages in stretches of no more than so many bytes each."""
+    for offset_bytes, length_bytes in stretches:
+        for done in range(0, length_bytes, most_bytes):
+            yield Extent(offset_bytes + done, min(most_bytes, length_bytes - done))
+
+
+def chunks(stretches: Iterable[Extent]) -> Generator[list[Extent], None, None]:
+    """The same pages in lists of a chunk's worth each; only the last may be less."""
+    taken: list[Extent] = []
+    room_bytes = CHUNK_BYTES
+    for offset_bytes, length_bytes in stretches:
+        at, ends = offset_bytes, offset_bytes + length_bytes
+        while at < ends:
+            one = Extent(at, min(ends - at, room_bytes))
+            taken.append(one)
+            at, room_bytes = at + one.length_bytes, room_bytes - one.length_bytes
+            if not room_bytes:
+                yield taken
+                taken, room_bytes = [], CHUNK_BYTES
+    if taken:
+        yield taken
+
+
+def size_bytes(stretches: Iterable[Extent]) -> int:
+    """All of them together."""
+    return sum(one.length_bytes for one in stretches)
