@@ -5,8 +5,8 @@ from enum import Enum
 
 HELPS_BELOW = 0.9  # a round helps if the estimate falls below this part of the best one so far
 PATIENCE_ROUNDS = 3  # so many rounds without help in a row
-HALVES_BELOW = 0.5  # within the limit rounds go on as long as each takes less than this part
-WORTH_S = 0.02  # of the one before, and there is more than this to be saved
+SHRINKS_BELOW = 0.75  # within the limit rounds go on as long as each takes less than this part
+WORTH_S = 0.01  # of the one before, and there is more than this to be saved
 
 
 @dataclass(frozen=True)
@@ -58,11 +58,11 @@ def decide(rounds: list[RoundFigures], limits: Limits, elapsed_s: float) -> Deci
     """What to do after the newest round."""
     estimates = [estimate_s(one, limits.fixed_downtime_s) for one in rounds]
     now, limit_s = estimates[-1], limits.downtime_s
-    if now <= limit_s and elapsed_s < limits.timeout_s and _is_halving(rounds):
+    if now <= limit_s and elapsed_s < limits.timeout_s and _is_shrinking(rounds):
         return Decision(
             Step.ANOTHER_ROUND,
             f"estimated downtime {_ms(now)} is within the limit of {_ms(limit_s)}, and another"
-            " round would make it much shorter",
+            " round would make it shorter",
             now,
         )
     if now <= limit_s and (len(rounds) > 1 or rounds[-1].sent_bytes == 0):
@@ -102,11 +102,11 @@ def decide(rounds: list[RoundFigures], limits: Limits, elapsed_s: float) -> Deci
     )
 
 
-def _is_halving(rounds: list[RoundFigures]) -> bool:
-    """Whether one more round costs little, being shorter than the limit, and saves much."""
+def _is_shrinking(rounds: list[RoundFigures]) -> bool:
+    """Whether one more round costs little, being shorter than the limit, and saves something."""
     if len(rounds) < 2 or rounds[-1].duration_s <= WORTH_S:
         return False
-    return rounds[-1].duration_s < HALVES_BELOW * rounds[-2].duration_s
+    return rounds[-1].duration_s < SHRINKS_BELOW * rounds[-2].duration_s
 
 
 def _is_small(rounds: list[RoundFigures], limits: Limits) -> bool:

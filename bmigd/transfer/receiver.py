@@ -18,6 +18,7 @@ from bmigd.codecs import CODECS
 from bmigd.drivers.base import IncomingMemory
 from bmigd.errors import BadBytes
 from bmigd.transfer.pages import Hashes, PageTable, chunk_digest, page_hashes
+from bmigd.transfer.stretches import pages_of
 
 ZEROES = bytes(MIB)
 VERIFY_BYTES = 4 * MIB
@@ -85,12 +86,10 @@ class Receiver:
 
     def _write(self, chunk: Chunk, content: memoryview, hashes: Hashes) -> None:
         done = 0
-        for extent in chunk.extents:
-            end = done + extent.length_bytes
-            self._memory.write(chunk.region, extent.offset_bytes, content[done:end])
-            pages = hashes[done // PAGE_BYTES : end // PAGE_BYTES]
-            self._table.put(chunk.region, extent, pages)
-            done = end
+        for offset_bytes, length_bytes in chunk.extents:
+            self._memory.write(chunk.region, offset_bytes, content[done : done + length_bytes])
+            done += length_bytes
+        self._table.regions[chunk.region][pages_of(chunk.extents)] = hashes
 
 
 def _check_extents(extents: tuple[Extent, ...], size_bytes: int) -> None:

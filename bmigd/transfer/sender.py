@@ -147,12 +147,12 @@ class Sender:
         self.totals.scanned_bytes += batch.scanned_bytes
         chunks = []
         if batch.extents:
-            codec, payload = self.encoder.encode(batch.parts)
-            digest = chunk_digest(b"".join(hashes.tobytes() for hashes in batch.hashes))
-            extents = _merged(batch.extents)
+            codec, payload = self.encoder.encode((batch.payload,))
+            digest = chunk_digest(batch.hashes.tobytes())
+            extents = tuple(batch.extents)
             chunks.append(self._chunk(batch.region, codec, extents, digest, payload))
         if batch.zero_extents:
-            extents = _merged(batch.zero_extents)
+            extents = tuple(batch.zero_extents)
             pages = sum(extent.length_bytes for extent in extents) // 4096
             digest = chunk_digest(self.table.zero_hash_bytes * pages)
             chunks.append(self._chunk(batch.region, CodecId.ZERO, extents, digest, ()))
@@ -281,15 +281,3 @@ class Sender:
             reader.cancel()
         if stream:
             await stream.close()
-
-
-def _merged(extents: list[Extent]) -> tuple[Extent, ...]:
-    """Extents that touch become one."""
-    merged: list[Extent] = []
-    for extent in extents:
-        if merged and merged[-1].offset_bytes + merged[-1].length_bytes == extent.offset_bytes:
-            last = merged[-1]
-            merged[-1] = Extent(last.offset_bytes, last.length_bytes + extent.length_bytes)
-        else:
-            merged.append(extent)
-    return tuple(merged)

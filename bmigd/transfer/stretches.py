@@ -1,7 +1,6 @@
 """Stretches of guest memory in whole pages, from what is populated or dirty to chunks. Pure."""
 
-from collections.abc import Generator, Iterable
-from itertools import pairwise
+from collections.abc import Generator, Iterable, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -23,12 +22,21 @@ def whole_pages(stretches: Iterable[tuple[int, int]]) -> list[Extent]:
 
 def runs(pages: Pages) -> list[Extent]:
     """Numbers of pages, ascending: neighbours together."""
-    apart = np.flatnonzero(np.diff(pages) != 1) + 1
-    breaks = [0, *(int(at) for at in apart), len(pages)] if len(pages) else []
-    return [
-        Extent(int(pages[begins]) * PAGE_BYTES, (ends - begins) * PAGE_BYTES)
-        for begins, ends in pairwise(breaks)
-    ]
+    if not len(pages):
+        return []
+    begins = np.concatenate(([0], np.flatnonzero(np.diff(pages) != 1) + 1))
+    counts = np.diff(begins, append=len(pages))
+    offsets, lengths = pages[begins] * PAGE_BYTES, counts * PAGE_BYTES
+    return [Extent(*one) for one in zip(offsets.tolist(), lengths.tolist(), strict=True)]
+
+
+def pages_of(stretches: Sequence[Extent]) -> Pages:
+    """The number in its region of each page, in order."""
+    edges = np.array(stretches, dtype=np.int64).reshape(-1, 2) // PAGE_BYTES
+    firsts, counts = edges[:, 0], edges[:, 1]
+    before = np.cumsum(counts) - counts  # pages that come before each stretch
+    pages: Pages = np.repeat(firsts - before, counts) + np.arange(counts.sum())
+    return pages
 
 
 def pieces(stretches: Iterable[Extent], most_bytes: int) -> Generator[Extent, None, None]:

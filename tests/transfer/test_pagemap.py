@@ -71,7 +71,7 @@ class Copy:
         """One pass; guest bytes sent."""
         sent_bytes = 0
         for batch in self.tracker.scan(self.memory):
-            assert batch.copied_bytes <= CHUNK_BYTES
+            assert len(batch.payload) <= CHUNK_BYTES
             for chunk in chunks_of(batch, self.sent):
                 self._receiver.apply(chunk)
                 sent_bytes += chunk.memory_bytes

@@ -28,9 +28,9 @@ def chunks_of(batch: Batch, table: PageTable, codec: CodecId = CodecId.RAW) -> l
     """The chunks of a batch, made by the contract's words and not by the sender's code."""
     chunks = []
     if batch.extents:
-        encoded = CODECS[codec].encode(batch.parts)
-        payload = tuple(batch.parts) if encoded is None else encoded
-        digest = chunk_digest(b"".join(hashes.tobytes() for hashes in batch.hashes))
+        encoded = CODECS[codec].encode((batch.payload,))
+        payload = (batch.payload,) if encoded is None else encoded
+        digest = chunk_digest(batch.hashes.tobytes())
         used = CodecId.RAW if encoded is None else codec
         chunks.append(Chunk("m", 1, 1, batch.region, used, tuple(batch.extents), digest, payload))
     if batch.zero_extents:
@@ -134,13 +134,7 @@ def test_a_page_that_became_zero_is_sent_without_payload() -> None:
     pair.here.contents[0][PAGE_BYTES : 2 * PAGE_BYTES] = bytes(PAGE_BYTES)
     (batch,) = pair.tracker.scan(pair.here)
     assert batch.zero_extents == [Extent(PAGE_BYTES, PAGE_BYTES)]
-    assert (batch.extents, batch.parts) == ([], [])
-
-
-def kept_bytes(batch: Batch) -> int:
-    """Of memory, for as long as the batch's parts are."""
-    wholes = [part.obj if isinstance(part, memoryview) else part for part in batch.parts]
-    return sum({id(one): len(cast(bytes, one)) for one in wholes}.values())
+    assert (batch.extents, batch.payload) == ([], b"")
 
 
 def test_scattered_pages_keep_nothing_of_their_blocks_in_memory() -> None:
@@ -149,8 +143,8 @@ def test_scattered_pages_keep_nothing_of_their_blocks_in_memory() -> None:
     for at in range(0, len(content), BLOCK_BYTES):
         content[at : at + PAGE_BYTES] = b"x" * PAGE_BYTES
     batches = list(pair.tracker.scan(pair.here))
-    copied_bytes = sum(batch.copied_bytes for batch in batches)
-    assert copied_bytes == sum(kept_bytes(batch) for batch in batches) == 64 * PAGE_BYTES
+    assert all(type(batch.payload) is bytes for batch in batches)  # a view would keep a whole
+    assert sum(len(batch.payload) for batch in batches) == 64 * PAGE_BYTES
 
 
 def test_batches_are_bounded_and_report_all_that_was_looked_at() -> None:
@@ -161,8 +155,8 @@ def test_batches_are_bounded_and_report_all_that_was_looked_at() -> None:
     batches = list(ContentTracker(table_of(regions), HashedHere()).scan(memory))
     assert sum(batch.scanned_bytes for batch in batches) == regions[0].size_bytes
     assert max(batch.scanned_bytes for batch in batches) <= STRIDE_BYTES
-    assert max(batch.copied_bytes for batch in batches) <= CHUNK_BYTES
-    assert sum(batch.copied_bytes for batch in batches) == 3 * MIB
+    assert max(len(batch.payload) for batch in batches) <= CHUNK_BYTES
+    assert sum(len(batch.payload) for batch in batches) == 3 * MIB
 
 
 A, B = b"A" * BLOCK_BYTES, b"B" * BLOCK_BYTES
@@ -205,8 +199,8 @@ class HashesLiveMemory(ContentTracker):
             self._table.regions[0][:] = hashes
             copy = bytes(view[:BLOCK_BYTES])
             batch.extents.append(Extent(0, BLOCK_BYTES))
-            batch.parts.append(copy)
-            batch.hashes.append(page_hashes(copy, self._table.seed))
+            batch.payload = copy
+            batch.hashes = page_hashes(copy, self._table.seed)
         yield batch
 
 
