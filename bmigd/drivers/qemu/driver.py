@@ -15,6 +15,7 @@ from bmigd.drivers.qemu.outgoing import HELD, LEFT, QemuOutgoing, Waking
 from bmigd.drivers.qemu.programs import probe
 from bmigd.drivers.qemu.site import POWERED_OFF, Site, regions
 from bmigd.drivers.qemu.taps import LinuxTaps
+from bmigd.drivers.qemu.unwatched import WORDS, listener
 from bmigd.drivers.qemu.vmstate import MAX_BYTES
 from bmigd.errors import LocalFault, NotPossible
 from bmigd.guests.definition import MIB, Definition
@@ -25,6 +26,7 @@ OVERHEAD_BYTES = 256 * MIB  # of a QEMU beside its guest's memory
 # memory. Measured with TCG on two cores.
 SWITCH_S, SCAN_BYTES_PER_S = 0.06, 8e9
 LOOK_S = 2.0
+END_IT = "`bmigctl guest stop --force` ends it"
 
 
 class QemuDriver:
@@ -77,7 +79,8 @@ class QemuDriver:
         """What the guest's supervisor saw, and QEMU says."""
         status = await self._supervision(name).status()
         if status is None:
-            return Power(is_running=False)
+            pid = await asyncio.to_thread(listener, self._supervision(name).directory / "qmp")
+            return Power(False, failed=f"{WORDS.format(pid=pid)}; {END_IT}" if pid else "")
         if status.state == "exited":
             failed = f"QEMU exited with {status.exit_status}: {status.error}"
             is_off = status.exit_status == POWERED_OFF and status.was_ready
@@ -91,6 +94,7 @@ class QemuDriver:
         power = await self.power(definition.name)
         site = self._site(definition)
         if not power.is_running:
+            await site.require_watched()
             await site.start_afresh()
         elif power.is_paused:
             await self.outgoing(definition).let_go_on()

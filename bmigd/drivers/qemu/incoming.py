@@ -36,6 +36,8 @@ class QemuIncoming:
         status = await site.supervision.status()
         if status and status.is_alive and status.was_ready:
             raise Taken("NAME_TAKEN", f"a guest {site.name} runs on this host")
+        if site.monitor.exists() and not await self._only_waits():
+            await site.require_watched()
         await self.discard()
         await site.make_memory(image)
         argv = receiving(await site.argv())
@@ -132,6 +134,14 @@ class QemuIncoming:
                 "HYPERVISOR_LOST",
                 f"the QEMU that waited for guest {name} is gone: " + last_words(status),
             )
+
+    async def _only_waits(self) -> bool:
+        """Whether a QEMU that is there is one that was to receive the guest."""
+        try:
+            async with asyncio.timeout(LOOK_S), session(self._site.monitor) as monitor:
+                return await monitor.run_state() == WAITS
+        except (LocalFault, TimeoutError):
+            return False
 
     async def _is_set_off(self) -> bool:
         """Whether QEMU says that it runs the guest, or did: false only if it surely did not."""

@@ -16,7 +16,8 @@ from bmigd.drivers.qemu.command import Setting, qemu_argv
 from bmigd.drivers.qemu.monitor import MonitorLost, MonitorRefused, session
 from bmigd.drivers.qemu.programs import Probe
 from bmigd.drivers.qemu.taps import LinuxTaps
-from bmigd.errors import LocalFault, StartFailed
+from bmigd.drivers.qemu.unwatched import WORDS, end_listener, listener
+from bmigd.errors import LocalFault, StartFailed, Taken
 from bmigd.guests.definition import Definition
 from bmigd.guests.supervision import Supervision, VmmStatus
 
@@ -119,6 +120,18 @@ class Site:
             await self.remove_files()
             raise
 
+    async def require_watched(self) -> None:
+        """No QEMU runs the guest without a supervisor: Taken (NAME_TAKEN)."""
+        if await self.supervision.status() is not None:
+            return
+        if pid := await asyncio.to_thread(listener, self.monitor):
+            raise Taken(
+                "NAME_TAKEN",
+                f"guest {self.name} may run here: {WORDS.format(pid=pid)}",
+                f"end it with: bmigctl guest stop --force {self.name}",
+                guest=self.name,
+            )
+
     async def launch(self, argv: list[str]) -> None:
         """Execute QEMU and wait until it can be asked; the guest does not run yet. StartFailed."""
         timeout_s = self.config.start_timeout_s
@@ -198,7 +211,9 @@ class Site:
         Its memory is moved to `image`, if that is given.
         """
         status = await self.supervision.status()
-        if status and status.is_alive:
+        if status is None:
+            await asyncio.to_thread(end_listener, self.monitor)
+        elif status.is_alive:
             await self.supervision.signal("KILL")
             await self.ended()
         await self.supervision.quit()

@@ -6,10 +6,11 @@ One cluster serves many cases; after a case that failed the next gets a new one.
 import os
 import signal
 import sqlite3
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from bmigd.crashpoints import VARIABLE
 from tests.cluster import Cluster, Node, _pids_below, cluster, eventually, with_suppressed_kill
@@ -34,6 +35,9 @@ class Row(NamedTuple):
     why: str
 
 
+MakeGuest = Callable[[Cluster, str, str], None]
+
+
 @dataclass
 class Bench:
     """Two nodes, a guest, and an observer of its consoles."""
@@ -43,10 +47,11 @@ class Bench:
     stack: ExitStack = field(default_factory=ExitStack)
 
     @classmethod
-    def built(cls) -> "Bench":
-        """A guest that runs on host1."""
+    def built(cls, make_guest: MakeGuest | None = None, **changes: Any) -> "Bench":
+        """A guest that runs on host1: a micro-VM's, or what is made of the name on the node."""
         stack = ExitStack()
-        world = stack.enter_context(cluster(["host1", "host2"], migration=LIMITS, bhyve=TIMES))
+        changes = {"migration": LIMITS, "bhyve": TIMES, **changes}
+        world = stack.enter_context(cluster(["host1", "host2"], **changes))
         for node in world.nodes.values():
             node.environment[VARIABLE] = str(order_path(node))
             node.stop()
@@ -54,7 +59,10 @@ class Bench:
         observer = Observer({name: node.directory / "run" for name, node in world.nodes.items()})
         observer.start()
         stack.callback(observer.stop)
-        world.make_guest(GUEST, "host1", "32M", *ROM)
+        if make_guest:
+            make_guest(world, GUEST, "host1")
+        else:
+            world.make_guest(GUEST, "host1", "32M", *ROM)
         return cls(world, observer, stack)
 
     def close(self) -> None:

@@ -35,7 +35,7 @@ def play(case: Case, cell: Cell) -> Result:
     bring_into(case, cell)
     strike(case, cell)
     if wanted.by_operator:
-        _start_by_hand(case, wanted.outcome)
+        start_by_hand(case, wanted.outcome)
     return case.settle(wanted.outcome, afresh=wanted.is_afresh, by_operator=wanted.by_operator)
 
 
@@ -128,7 +128,7 @@ FAULTS: dict[str, Callable[[Node], Undo]] = {
 }
 
 
-def _start_by_hand(case: Case, outcome: str) -> None:
+def start_by_hand(case: Case, outcome: str) -> None:
     """An operator is told that the guest is down or that nobody watches it, and starts it."""
     eventually(case.is_settled, 40, "settlement")
     owner = case.destination if outcome == "moved" else case.source
