@@ -30,6 +30,7 @@ MIB = 1 << 20
 
 EXPECTED = {
     ("supervisor killed", "precopy", "source"): Expected(STAYED, True, True),
+    ("supervisor killed", "switchover", "source"): Expected(MOVED),  # all that is needed is saved
     ("hypervisor killed", "precopy", "source"): Expected(STAYED, True, True),
     ("host crashed", "precopy", "source"): Expected(STAYED, True),
     ("host crashed", "switchover", "source"): Expected(STAYED, True),
@@ -37,7 +38,8 @@ EXPECTED = {
     ("hypervisor killed", "let go", "destination"): Expected(STAYED),
     ("host crashed", "let go", "destination"): Expected(STAYED),
     # It was set off: it runs, or ran, there and nowhere else.
-    ("hypervisor killed", "handoff", "destination"): Expected(MOVED, True),
+    ("hypervisor killed", "handoff", "destination"): Expected(MOVED, True, True),
+    ("supervisor killed", "handoff", "destination"): Expected(MOVED, True, True),
     ("host crashed", "handoff", "destination"): Expected(MOVED, True),
 }
 
