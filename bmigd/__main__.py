@@ -21,6 +21,8 @@ from bmigd.daemon import Daemon, journal_path, load_credentials, make_policy
 from bmigd.errors import BmigError, Invalid
 from bmigd.words import short
 
+log = structlog.get_logger()
+
 DEFAULT_CONFIG = "/usr/local/etc/bmigd.toml"
 
 
@@ -79,7 +81,7 @@ def _set_up_logging(wanted: configuration.Log) -> None:
     if wanted.format == "text":
         renderer = structlog.dev.ConsoleRenderer(colors=False)
     # gRPC and asyncio report through the standard library; what they say must not be lost.
-    logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(name)s: %(message)s")
+    logging.basicConfig(level=logging.WARNING, handlers=[_Others()])
     structlog.configure(
         processors=[
             bounded,
@@ -93,6 +95,14 @@ def _set_up_logging(wanted: configuration.Log) -> None:
         ),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )
+
+
+class _Others(logging.Handler):
+    """What libraries log, in lines like ours."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        words, raised = record.getMessage(), record.exc_info or None
+        log.warning("library", logger=record.name, words=words, exc_info=raised)
 
 
 def bounded(

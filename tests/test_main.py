@@ -1,5 +1,6 @@
 """The command `bmigd`: what it refuses, in words and with its exit status, never a traceback."""
 
+import json
 import resource
 import subprocess
 import sys
@@ -87,3 +88,31 @@ def test_the_limit_of_open_files_is_raised_as_far_as_it_goes() -> None:
         assert resource.getrlimit(resource.RLIMIT_NOFILE) == (before[1], before[1])
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+
+LIBRARY = """
+import logging
+from bmigd.__main__ import _set_up_logging
+from bmigd.config import Log
+_set_up_logging(Log())
+logging.getLogger("grpc").warning("cannot %s", "connect")
+logging.getLogger("qemu.qmp.protocol").error("nobody answers")
+try:
+    1 / 0
+except ZeroDivisionError:
+    logging.getLogger("asyncio").exception("never retrieved")
+"""
+
+
+def test_what_libraries_log_is_a_line_like_ours() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", LIBRARY], capture_output=True, text=True, check=True
+    )
+    first, second = (json.loads(line) for line in done.stderr.splitlines())
+    assert (first["event"], first["logger"], first["words"]) == (
+        "library",
+        "grpc",
+        "cannot connect",
+    )
+    assert (second["logger"], second["level"]) == ("asyncio", "warning")
+    assert "ZeroDivisionError" in second["exception"]

@@ -5,6 +5,7 @@ be done and closed after it; time limits are the caller's. What the client befor
 answered was dropped by QEMU when it went, so the first answer of a session is the truth.
 """
 
+import logging
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -14,6 +15,9 @@ from typing import Any
 from qemu.qmp import ExecuteError, QMPClient, QMPError
 
 from bmigd.errors import LocalFault
+
+# Whatever it would log is raised as well, and told by us in what it means for the guest.
+logging.getLogger("qemu.qmp").setLevel(logging.CRITICAL)
 
 
 class MonitorLost(LocalFault):
