@@ -14,6 +14,7 @@ from bmigd.transfer.hashing import Hashers
 from bmigd.transfer.pagemap import PagemapTracker
 from bmigd.transfer.pages import PageTable
 from bmigd.transfer.tracker import Tracker
+from bmigd.transfer.unbroken import unbroken
 
 CONTENT, PAGEMAP = ContentTracker.name, PagemapTracker.name
 NO_LOG = "the driver keeps no log of what a guest writes"
@@ -62,7 +63,13 @@ async def begin(outgoing: OutgoingGuest, wish: str, table: PageTable) -> Trackin
 
 
 async def _by_content(table: PageTable, why: str) -> Tracking:
-    hashers = await asyncio.to_thread(Hashers, table.seed)
+    starting = asyncio.ensure_future(asyncio.to_thread(Hashers, table.seed))
+    try:
+        hashers = await unbroken(starting)
+    except asyncio.CancelledError:  # nobody will end them
+        if not starting.exception():
+            await asyncio.to_thread(starting.result().close)
+        raise
     return Tracking(ContentTracker(table, hashers), why, hashers=hashers)
 
 

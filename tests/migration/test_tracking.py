@@ -2,6 +2,7 @@
 could not see is found when that is asked for, while the guest can still go on where it is.
 """
 
+import asyncio
 import time
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
@@ -9,6 +10,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import cast
 
+import psutil
 import pytest
 
 from bmigd.chunk import MIB, PAGE_BYTES, CodecId
@@ -102,6 +104,25 @@ async def test_what_was_opened_is_closed() -> None:
     assert (log.opened, log.closed) == (1, 1)
     assert await obstacle(leaving(log)) == ""
     assert (log.opened, log.closed) == (2, 2)
+
+
+def hashers() -> list[int]:
+    """Processes of ours that hash memory."""
+    ours = psutil.Process().children()
+    return [one.pid for one in ours if "bmigd.transfer.hasher" in one.cmdline()]
+
+
+async def test_processes_end_with_their_migration_and_with_one_that_was_cancelled() -> None:
+    tracking = await begin(leaving(None), "content", TABLE)
+    assert hashers()
+    await tracking.end()
+    assert not hashers()
+    beginning = asyncio.create_task(begin(leaving(None), "content", TABLE))
+    await asyncio.sleep(0)  # it has asked for them by then
+    beginning.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await beginning
+    assert not hashers()
 
 
 async def test_a_dry_run_is_told_why_there_can_be_no_log() -> None:
@@ -229,12 +250,13 @@ async def test_the_estimate_has_every_reading_of_all_memory_that_rounds_do_not_d
 ) -> None:
     table = table_of(layout([64 * MIB // PAGE_BYTES]))
     log = leaving(Willing())
-    tracker = (await begin(log, wish, table)).tracker
+    tracking = await begin(log, wish, table)
     recorder = Recorder(Picture("m1", "w", "a", "b", "source", 1, "x", Options()), Unkept(), [])
     with ThreadPoolExecutor(1) as executor:
         sender = Sender(
             *("m1", 1, Peer().open, table, Encoder(CodecId.RAW), Pacer(0), 4),
             *(Patience(5.0, 5.0), executor, lambda: None, Silence()),
         )
-        rounds = Rounds(sender, tracker, recorder, Options(verify=verify), FIXED_S)
+        rounds = Rounds(sender, tracking.tracker, recorder, Options(verify=verify), FIXED_S)
+    await tracking.end()
     assert rounds._limits.fixed_downtime_s == pytest.approx(FIXED_S + readings / 32)
