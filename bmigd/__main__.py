@@ -101,8 +101,12 @@ class _Others(logging.Handler):
     """What libraries log, in lines like ours."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        words, raised = record.getMessage(), record.exc_info or None
-        log.warning("library", logger=record.name, words=words, exc_info=raised)
+        try:
+            raised = record.exc_info[1] if record.exc_info else None
+            facts = {"logger": record.name, "words": record.getMessage(), "exc_info": raised}
+            log.log(record.levelno, "library", **facts)
+        except Exception:  # noqa: BLE001 - never the library's
+            self.handleError(record)
 
 
 def bounded(

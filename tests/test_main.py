@@ -99,8 +99,10 @@ logging.getLogger("grpc").warning("cannot %s", "connect")
 logging.getLogger("qemu.qmp.protocol").error("nobody answers")
 try:
     1 / 0
-except ZeroDivisionError:
-    logging.getLogger("asyncio").exception("never retrieved")
+except ZeroDivisionError as error:
+    kept = error
+logging.getLogger("asyncio").error("never retrieved", exc_info=kept)
+logging.getLogger("grpc").error("%d of these", "none")
 """
 
 
@@ -108,11 +110,12 @@ def test_what_libraries_log_is_a_line_like_ours() -> None:
     done = subprocess.run(
         [sys.executable, "-c", LIBRARY], capture_output=True, text=True, check=True
     )
-    first, second = (json.loads(line) for line in done.stderr.splitlines())
+    lines = done.stderr.splitlines()
+    first, second = (json.loads(line) for line in lines[:2])
     assert (first["event"], first["logger"], first["words"]) == (
         "library",
         "grpc",
         "cannot connect",
     )
-    assert (second["logger"], second["level"]) == ("asyncio", "warning")
+    assert (second["logger"], second["level"]) == ("asyncio", "error")
     assert "ZeroDivisionError" in second["exception"]

@@ -51,6 +51,7 @@ class Power:
     restarts: int = 0  # reboots of the guest since it was started
     failed: str = ""  # how the hypervisor ended, when it ended with an error
     is_paused: bool = False  # running, but held by an operator: it stays so when it moves
+    is_unwatched: bool = False  # it may run, and the process that owned it has ended
 
 
 class Memory(Protocol):

@@ -62,7 +62,8 @@ class Supervision:
         self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         with (self.directory / "supervisor.log").open("ab") as log:
             process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", "bmigd.guests.supervisor", "--detach", str(self.directory)),
+                *(sys.executable, "-P", "-m", "bmigd.guests.supervisor", "--detach"),
+                str(self.directory),
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=log,
@@ -103,6 +104,17 @@ class Supervision:
             return await self._ask(op="status")
         except LocalFault:
             return None
+
+    async def has_ended(self) -> bool:
+        """Whether there surely is none: one that does not answer may be busy, or stopped."""
+        try:
+            _, writer = await asyncio.open_unix_connection(self.directory / "control")
+        except (FileNotFoundError, ConnectionRefusedError):
+            return True
+        except OSError:
+            return False
+        writer.close()
+        return False
 
     async def run(self, **arguments: object) -> VmmStatus:
         """Execute a hypervisor: argv, and as far as wanted restart_argv with destroy_argv,

@@ -58,7 +58,8 @@ def decide(rounds: list[RoundFigures], limits: Limits, elapsed_s: float) -> Deci
     """What to do after the newest round."""
     estimates = [estimate_s(one, limits.fixed_downtime_s) for one in rounds]
     now, limit_s = estimates[-1], limits.downtime_s
-    if now <= limit_s and elapsed_s < limits.timeout_s and _is_shrinking(rounds):
+    has_time = elapsed_s + 2 * rounds[-1].duration_s < limits.timeout_s
+    if now <= limit_s and has_time and _is_shrinking(rounds):
         return Decision(
             Step.ANOTHER_ROUND,
             f"estimated downtime {_ms(now)} is within the limit of {_ms(limit_s)}, and another"

@@ -112,17 +112,26 @@ class Inventory:
         async with self._lock(name):
             with self._node.claims.by_hand(name, "undefined"):
                 view = await self.get(name)
-                if view.state is GuestState.RUNNING:
-                    raise NotPossible(
-                        "GUEST_RUNNING",
-                        f"guest {name} runs",
-                        f"stop it first: bmigctl guest stop {name}",
-                        guest=name,
-                        location=f"running on {self._node.name}",
-                    )
                 assert view.definition
-                await self._node.driver(view.definition).stop(view.definition, True, 0)
+                driver = self._node.driver(view.definition)
+                self._require_down(view, await driver.power(name))
+                await driver.stop(view.definition, True, 0)
                 await asyncio.to_thread(self._node.store.remove, name)
+
+    def _require_down(self, view: GuestView, power: Power) -> None:
+        """NotPossible (GUEST_RUNNING) for a guest that runs, or may."""
+        if view.state is not GuestState.RUNNING and not power.is_unwatched:
+            return
+        by_force = "--force " if power.is_unwatched else ""
+        raise NotPossible(
+            "GUEST_RUNNING",
+            f"guest {view.name} may run: {power.failed}"
+            if power.failed
+            else f"guest {view.name} runs",
+            f"stop it first: bmigctl guest stop {by_force}{view.name}",
+            guest=view.name,
+            location=f"running on {self._node.name}",
+        )
 
     async def start(self, name: str) -> GuestView:
         """Start a guest from its firmware; idempotent."""

@@ -80,6 +80,7 @@ class SourceMigration:
     _rounds: Rounds | None = None
     _tracking: Tracking | None = None
     _lease_s: float = 0.0
+    _unmapping: asyncio.Task[None] | None = None
 
     def __post_init__(self) -> None:
         definition = self.plan.definition
@@ -197,6 +198,8 @@ class SourceMigration:
         began = time.monotonic()
         await self._rounds.last_pass(suspended.memory)
         reach("source.copied")
+        assert self._tracking
+        self._unmapping = asyncio.create_task(self._tracking.unmap())  # not for the guest to wait
         self._note_parts({"last pass": us_since(began)})
         began = time.monotonic()
         root = await asyncio.get_running_loop().run_in_executor(self.executor, sender.table.root)
@@ -220,7 +223,7 @@ class SourceMigration:
     async def _retreat(self, error: BaseException) -> None:
         """The guest runs here again, then everybody is told."""
         self._silences.given_up()
-        self._unmap()
+        await self._unmap()
         retreat = Retreat(
             *(self.plan.definition, self.node, self.peer, self.ledger, self.recorder),
             *(self._outgoing, self._record, self._down_since),
@@ -281,7 +284,9 @@ class SourceMigration:
     def _note_parts(self, parts_us: dict[str, int]) -> None:
         self._parts += [Part(name, SOURCE, spent) for name, spent in parts_us.items()]
 
-    def _unmap(self) -> None:
+    async def _unmap(self) -> None:
+        if self._tracking:
+            await (self._unmapping or self._tracking.unmap())
         last = self._suspended.memory if self._suspended else None
         for memory in filter(None, (last, self._memory)):
             try:
@@ -295,4 +300,4 @@ class SourceMigration:
             await self._tracking.end()
         if self._sender:
             await self._sender.close()
-        self._unmap()
+        await self._unmap()

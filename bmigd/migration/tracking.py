@@ -33,6 +33,10 @@ class Tracking:
         """Nothing is logged any more, and nobody has memory mapped. Idempotent."""
         if self.log:
             await self.log.close()
+        await self.unmap()
+
+    async def unmap(self) -> None:
+        """No process has the guest's memory mapped. Idempotent; no pass can follow."""
         if self.hashers:
             await asyncio.to_thread(self.hashers.close)
 

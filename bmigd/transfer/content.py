@@ -14,9 +14,10 @@ from bmigd.drivers.base import Memory
 from bmigd.transfer.batch import Batch, Copier
 from bmigd.transfer.hashing import PIECE_BYTES, LiveHashes
 from bmigd.transfer.pages import PageTable
-from bmigd.transfer.stretches import chunks, pieces, runs, size_bytes, whole_pages
+from bmigd.transfer.stretches import chunks, pages_of, pieces, runs, size_bytes, whole_pages
 
 STRIDE_BYTES = 16 * MIB  # looked at between two chances to stop
+ZEROED_BYTES = 16 * MIB  # of single pages, as many as one chunk may name
 
 Looks = Generator[tuple[int, list[Extent]], None, None]
 
@@ -36,7 +37,10 @@ class ContentTracker:
     def scan(self, memory: Memory) -> Generator[Batch, None, None]:
         """One pass over all memory, as Tracker has it."""
         for region in range(len(memory.regions)):
-            yield from self._scan_region(region, memory.view(region), self._look(memory, region))
+            populated = whole_pages(memory.populated(region))
+            yield from self._zero_holes(region, populated)
+            looks = self._look(memory, region, populated)
+            yield from self._scan_region(region, memory.view(region), looks)
         self._is_first = False
 
     def _scan_region(
@@ -60,17 +64,27 @@ class ContentTracker:
             self._copier.copy(batch, view, pending)
         yield batch
 
-    def _look(self, memory: Memory, region: int) -> Looks:
-        """Piece after piece of a region: bytes looked at, and what may differ in them."""
+    def _zero_holes(self, region: int, populated: list[Extent]) -> Generator[Batch, None, None]:
+        """Where nothing is, all pages were zero when that was asked for; none of them is read."""
         known = self._table.regions[region]
-        populated = whole_pages(memory.populated(region))
         is_hole = np.ones(len(known), dtype=bool)
         for offset_bytes, length_bytes in populated:
             is_hole[offset_bytes // PAGE_BYTES : (offset_bytes + length_bytes) // PAGE_BYTES] = (
                 False
             )
-        zeroed = runs(np.flatnonzero(is_hole & (known != self._table.zero_hash)))
-        yield int(is_hole.sum()) * PAGE_BYTES, zeroed
+        batch = Batch(region, int(is_hole.sum()) * PAGE_BYTES)
+        for stretches in chunks(
+            runs(np.flatnonzero(is_hole & (known != self._table.zero_hash))), ZEROED_BYTES
+        ):
+            batch.zero_extents = stretches
+            known[pages_of(stretches)] = self._table.zero_hash
+            yield batch
+            batch = Batch(region)
+        yield batch
+
+    def _look(self, memory: Memory, region: int, populated: list[Extent]) -> Looks:
+        """Piece after piece of what is populated: bytes looked at, and what may differ in them."""
+        known = self._table.regions[region]
         if self._is_first and bool((known == self._table.zero_hash).all()):
             yield from self._all_of(populated)  # so sure to differ that it is not hashed before
             return

@@ -4,7 +4,6 @@ and the daemon's event loop never waits for an interpreter that hashes.
 A hash made here only says where to look: what is sent is copied and hashed again (batch.py).
 """
 
-import contextlib
 import os
 import socket
 import subprocess
@@ -26,8 +25,7 @@ MOST = 4  # processes for one migration
 PIECE_BYTES = 4 * MIB  # about a millisecond's worth
 AHEAD = 2  # pieces asked for of each process before the first is waited for
 HASH_BYTES = 8
-ANSWER_S = 30.0  # of a process that does nothing else
-END_S = 5.0
+ANSWER_S = 5.0  # for a piece, of a process that does nothing else
 
 Hashed = Generator[tuple[Extent, Hashes], None, None]
 
@@ -51,6 +49,7 @@ class Hashers:
         self._shown: Memory | None = None
         self._processes: list[subprocess.Popen[bytes]] = []
         self._sockets: list[socket.socket] = []
+        self._waiting: deque[tuple[socket.socket, Extent]] = deque()  # asked for, in order
         try:
             for _ in range(min(MOST, os.cpu_count() or 1)):
                 self._start()
@@ -64,15 +63,17 @@ class Hashers:
         self._sockets.append(ours)
         with theirs:
             number = theirs.fileno()
-            argv = [sys.executable, "-m", "bmigd.transfer.hasher", str(number)]
+            argv = [sys.executable, "-P", "-m", "bmigd.transfer.hasher", str(number)]
             self._processes.append(
                 subprocess.Popen(argv, stdin=subprocess.DEVNULL, pass_fds=[number])
             )
 
     def hashes(self, memory: Memory, region: int, stretches: Iterable[Extent]) -> Hashed:
         """As LiveHashes has it; LocalFault (TRACKER_LOST) if a process ended."""
-        waiting: deque[tuple[socket.socket, Extent]] = deque()
+        waiting = self._waiting
         try:
+            while waiting:  # what a pass asked for that was given up
+                _answer(waiting)
             self._show(memory)
             for number, piece in enumerate(pieces(stretches, PIECE_BYTES)):
                 asked = self._sockets[number % len(self._sockets)]
@@ -83,15 +84,14 @@ class Hashers:
             while waiting:
                 yield _answer(waiting)
         except OSError as error:
+            self.close()  # an answer that came late would be taken for the next one's
             raise LocalFault(
                 "TRACKER_LOST", f"a process that reads the guest's memory ended: {error}"
             ) from error
-        finally:
-            with contextlib.suppress(OSError):  # answers that nobody wants are not the next one's
-                while waiting:
-                    _answer(waiting)
 
     def _show(self, memory: Memory) -> None:
+        if not self._sockets:
+            raise ConnectionResetError("it was ended")
         if memory is self._shown:
             return
         descriptor, offsets = memory.shared()
@@ -109,11 +109,10 @@ class Hashers:
         for one in self._sockets:
             one.close()
         for process in self._processes:
-            try:
-                process.wait(END_S)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+            process.kill()  # it has nothing to lose
+        for process in self._processes:
+            process.wait()
+        self._waiting.clear()
         self._sockets, self._processes, self._shown = [], [], None
 
 

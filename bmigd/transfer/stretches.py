@@ -46,10 +46,12 @@ def pieces(stretches: Iterable[Extent], most_bytes: int) -> Generator[Extent, No
             yield Extent(offset_bytes + done, min(most_bytes, length_bytes - done))
 
 
-def chunks(stretches: Iterable[Extent]) -> Generator[list[Extent], None, None]:
+def chunks(
+    stretches: Iterable[Extent], most_bytes: int = CHUNK_BYTES
+) -> Generator[list[Extent], None, None]:
     """The same pages in lists of a chunk's worth each; only the last may be less."""
     taken: list[Extent] = []
-    room_bytes = CHUNK_BYTES
+    room_bytes = most_bytes
     for offset_bytes, length_bytes in stretches:
         at, ends = offset_bytes, offset_bytes + length_bytes
         while at < ends:
@@ -58,7 +60,7 @@ def chunks(stretches: Iterable[Extent]) -> Generator[list[Extent], None, None]:
             at, room_bytes = at + one.length_bytes, room_bytes - one.length_bytes
             if not room_bytes:
                 yield taken
-                taken, room_bytes = [], CHUNK_BYTES
+                taken, room_bytes = [], most_bytes
     if taken:
         yield taken
 

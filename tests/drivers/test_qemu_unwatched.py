@@ -8,7 +8,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from bmigd.errors import Taken
+from bmigd.errors import StartFailed, Taken
+from bmigd.guests import supervision
 from tests import qemu
 from tests.drivers.bed import eventually, nothing_left
 from tests.drivers.qemu_bed import QemuBed, QemuNode
@@ -49,6 +50,43 @@ async def test_it_is_told_with_what_ends_it(node: QemuNode) -> None:
     assert not power.is_running
     assert f"pid {pid}" in power.failed
     assert "guest stop --force" in power.failed
+
+
+async def test_it_is_found_however_often_it_was_looked_for_and_though_it_hangs(
+    node: QemuNode,
+) -> None:
+    await node.start()
+    pid = await kill_supervisor(node)
+    os.kill(pid, signal.SIGSTOP)
+    looks = [await node.driver.power("web1") for _ in range(5)]
+    assert all(one.is_unwatched and f"pid {pid}" in one.failed for one in looks)
+
+
+async def test_without_force_it_is_left_alone(node: QemuNode) -> None:
+    await node.start()
+    pid = await kill_supervisor(node)
+    with pytest.raises(Taken, match=f"pid {pid}"):
+        await node.driver.stop(node.bed.definition, force=False, timeout_s=5)
+    assert psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+
+
+async def test_a_supervisor_that_does_not_answer_has_not_ended(
+    node: QemuNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(supervision, "ANSWER_TIMEOUT_S", 0.5)
+    await node.start()
+    pid = (await node.driver.power("web1")).pid
+    supervisor = psutil.Process(pid).parent()
+    assert supervisor
+    supervisor.suspend()
+    try:
+        assert not (await node.driver.power("web1")).is_unwatched
+        with pytest.raises(StartFailed, match="SUPERVISOR_LOST"):
+            await node.driver.outgoing(node.bed.definition).resume()
+    finally:
+        supervisor.resume()
+    assert psutil.Process(pid).is_running()
+    assert (await node.driver.power("web1")).is_running
 
 
 async def test_no_guest_is_run_or_received_beside_it(node: QemuNode) -> None:

@@ -19,6 +19,7 @@ from bmigd.chunk import PAGE_BYTES, Extent
 from bmigd.drivers.bhyve.memory import snapshot_memory
 from bmigd.drivers.memory import MappedMemory
 from bmigd.errors import LocalFault
+from bmigd.transfer import hashing
 from bmigd.transfer.hashing import MOST, PIECE_BYTES, Hashers, LiveHashes
 from bmigd.transfer.pages import page_hashes
 from tests.cluster import eventually
@@ -170,6 +171,25 @@ def test_a_process_that_ends_is_told(own: Path) -> None:
             with pytest.raises(LocalFault) as fault:
                 told(hashers, memory, 0, one_for_each())
         assert fault.value.reason == "TRACKER_LOST"
+    finally:
+        hashers.close()
+
+
+def test_a_process_that_says_nothing_is_given_up_and_nothing_is_left(
+    own: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hashing, "ANSWER_S", 0.2)
+    hashers = Hashers(SEED)
+    try:
+        with shown(own) as memory:
+            told(hashers, memory, 0, one_for_each())
+            (victim, *_) = set(mapped_by(own)) - {os.getpid()}
+            os.kill(victim, signal.SIGSTOP)
+            for _ in range(2):  # and it stays given up
+                with pytest.raises(LocalFault) as fault:
+                    told(hashers, memory, 0, one_for_each())
+                assert fault.value.reason == "TRACKER_LOST"
+            assert mapped_by(own) == [os.getpid()]
     finally:
         hashers.close()
 

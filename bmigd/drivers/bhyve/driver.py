@@ -80,7 +80,7 @@ class BhyveDriver:
         status = await self._supervision(name).status()
         if status is None:
             is_orphan = await self._programs.answers(name)
-            return Power(is_running=False, failed=ORPHAN if is_orphan else "")
+            return Power(False, failed=ORPHAN if is_orphan else "", is_unwatched=is_orphan)
         failed = ""
         if status.state == "exited" and status.exit_status not in (0, 1):  # 1: powered off
             failed = f"bhyve exited with {status.exit_status}: {status.error}"

@@ -13,9 +13,9 @@ from bmigd.drivers.qemu.incoming import QemuIncoming
 from bmigd.drivers.qemu.monitor import MonitorLost, session
 from bmigd.drivers.qemu.outgoing import HELD, LEFT, QemuOutgoing, Waking
 from bmigd.drivers.qemu.programs import probe
-from bmigd.drivers.qemu.site import POWERED_OFF, Site, regions
+from bmigd.drivers.qemu.site import POWERED_OFF, Site, pid_unwatched, regions
 from bmigd.drivers.qemu.taps import LinuxTaps
-from bmigd.drivers.qemu.unwatched import WORDS, listener
+from bmigd.drivers.qemu.unwatched import WORDS
 from bmigd.drivers.qemu.vmstate import MAX_BYTES
 from bmigd.errors import LocalFault, NotPossible
 from bmigd.guests.definition import MIB, Definition
@@ -79,8 +79,10 @@ class QemuDriver:
         """What the guest's supervisor saw, and QEMU says."""
         status = await self._supervision(name).status()
         if status is None:
-            pid = await asyncio.to_thread(listener, self._supervision(name).directory / "qmp")
-            return Power(False, failed=f"{WORDS.format(pid=pid)}; {END_IT}" if pid else "")
+            pid = await pid_unwatched(self._supervision(name))
+            if not pid:
+                return Power(is_running=False)
+            return Power(False, failed=f"{WORDS.format(pid=pid)}; {END_IT}", is_unwatched=True)
         if status.state == "exited":
             failed = f"QEMU exited with {status.exit_status}: {status.error}"
             is_off = status.exit_status == POWERED_OFF and status.was_ready
@@ -94,7 +96,7 @@ class QemuDriver:
         power = await self.power(definition.name)
         site = self._site(definition)
         if not power.is_running:
-            await site.require_watched()
+            await site.require_no_other()
             await site.start_afresh()
         elif power.is_paused:
             await self.outgoing(definition).let_go_on()
@@ -102,6 +104,8 @@ class QemuDriver:
     async def stop(self, definition: Definition, force: bool, timeout_s: float) -> None:
         """Power button, or end it at once."""
         site = self._site(definition)
+        if not force:
+            await site.require_watched()
         status = await site.supervision.status()
         if status and status.is_alive and status.was_ready and not force:
             try:

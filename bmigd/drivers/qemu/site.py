@@ -16,7 +16,7 @@ from bmigd.drivers.qemu.command import Setting, qemu_argv
 from bmigd.drivers.qemu.monitor import MonitorLost, MonitorRefused, session
 from bmigd.drivers.qemu.programs import Probe
 from bmigd.drivers.qemu.taps import LinuxTaps
-from bmigd.drivers.qemu.unwatched import WORDS, end_listener, listener
+from bmigd.drivers.qemu.unwatched import WORDS, end_unwatched, unwatched
 from bmigd.errors import LocalFault, StartFailed, Taken
 from bmigd.guests.definition import Definition
 from bmigd.guests.supervision import Supervision, VmmStatus
@@ -67,7 +67,7 @@ class Site:
     @property
     def monitor(self) -> Path:
         """QEMU's socket."""
-        return self.supervision.directory / "qmp"
+        return monitor_of(self.supervision)
 
     @property
     def _log_socket(self) -> Path:
@@ -121,16 +121,21 @@ class Site:
             raise
 
     async def require_watched(self) -> None:
-        """No QEMU runs the guest without a supervisor: Taken (NAME_TAKEN)."""
-        if await self.supervision.status() is not None:
-            return
-        if pid := await asyncio.to_thread(listener, self.monitor):
+        """No QEMU runs the guest without a supervisor that says so: Taken (NAME_TAKEN)."""
+        if pid := await pid_unwatched(self.supervision):
             raise Taken(
                 "NAME_TAKEN",
                 f"guest {self.name} may run here: {WORDS.format(pid=pid)}",
                 f"end it with: bmigctl guest stop --force {self.name}",
                 guest=self.name,
             )
+
+    async def require_no_other(self) -> None:
+        """Nothing runs the guest: Taken (NAME_TAKEN). A look before may have had no answer."""
+        await self.require_watched()
+        status = await self.supervision.status()
+        if status and status.is_alive and status.was_ready and not status.expect_suspend:
+            raise Taken("NAME_TAKEN", f"guest {self.name} runs here", "", guest=self.name)
 
     async def launch(self, argv: list[str]) -> None:
         """Execute QEMU and wait until it can be asked; the guest does not run yet. StartFailed."""
@@ -211,9 +216,9 @@ class Site:
         Its memory is moved to `image`, if that is given.
         """
         status = await self.supervision.status()
-        if status is None:
-            await asyncio.to_thread(end_listener, self.monitor)
-        elif status.is_alive:
+        if status is None and await self.supervision.has_ended():
+            await asyncio.to_thread(end_unwatched, self.monitor)
+        elif status and status.is_alive:
             await self.supervision.signal("KILL")
             await self.ended()
         await self.supervision.quit()
@@ -253,3 +258,15 @@ def last_words(status: VmmStatus) -> str:
 def gone(name: str) -> VmmStatus:
     """The supervisor was there and is not any more."""
     raise LocalFault("SUPERVISOR_LOST", f"the process that owns guest {name} does not answer")
+
+
+def monitor_of(supervision: Supervision) -> Path:
+    """QEMU's socket."""
+    return supervision.directory / "qmp"
+
+
+async def pid_unwatched(supervision: Supervision) -> int:
+    """Of a QEMU whose supervisor surely has ended; 0 if there is none."""
+    if not await supervision.has_ended():
+        return 0
+    return await asyncio.to_thread(unwatched, monitor_of(supervision))
