@@ -35,6 +35,7 @@ class Build:
     memory: str = "256M"
     processors: int = 1
     disk: str = ""  # its format; empty: none
+    more_disks: tuple[str, ...] = ()  # their formats; they are in its directory
     more: tuple[dict[str, Any], ...] = ()  # devices
 
 
@@ -108,13 +109,20 @@ class LinuxGuest:
         return check_heartbeats(params_of(rom.build(work)), parse_heartbeats(text))
 
     def _disk(self) -> list[dict[str, Any]]:
-        if not self.build.disk:
-            return []
-        path = self.world.storage / f"vm1.{self.build.disk}"
-        make = (needs.program("qemu-img"), "create", "-q", "-f", self.build.disk)
+        first = [(f"vm1.{self.build.disk}", self.build.disk)] if self.build.disk else []
+        others = [(f"vm1/{n}.{kind}", kind) for n, kind in enumerate(self.build.more_disks)]
+        return [
+            self._image(image, kind, str(slot))
+            for slot, (image, kind) in zip((4, *range(16, 31)), [*first, *others], strict=False)
+        ]
+
+    def _image(self, image: str, kind: str, slot: str) -> dict[str, Any]:
+        path = self.world.storage / image
+        path.parent.mkdir(exist_ok=True)
+        make = (needs.program("qemu-img"), "create", "-q", "-f", kind)
         subprocess.run([*make, path, str(DISK_BYTES)], check=True)
-        disk = {"slot": "4", "emulation": "virtio-blk", "storage": "shared", "image": path.name}
-        return [{**disk, "options": [f"format={self.build.disk}"]}]
+        disk = {"slot": slot, "emulation": "virtio-blk", "storage": "shared", "image": image}
+        return {**disk, "options": [f"format={kind}"]}
 
     def _card(self) -> list[dict[str, Any]]:
         if not self.build.settings.address:

@@ -1,9 +1,12 @@
 """Guests of every shape move: more than 3 GiB, several processors, a VGA card, disks and cards."""
 
+import re
+
 import pytest
 
 from microvm.guest.rom import Program
-from tests.linuxguest.moving import ADDRESS, Build, linux_guest
+from tests.cluster import eventually
+from tests.linuxguest.moving import ADDRESS, Build, LinuxGuest, linux_guest
 from tests.linuxguest.settings import Settings
 from tests.netlab import lab
 
@@ -27,6 +30,33 @@ def test_a_guest_with_four_processors_vga_and_more_disks_and_cards_moves() -> No
             guest.move(host)
             guest.goes_on()
         guest.verdict()
+
+
+def test_what_a_guest_wrote_on_several_disks_is_there_after_each_move() -> None:
+    build = Build(Settings(work=WORK), disk="raw", more_disks=("raw", "qcow2"))
+    with linux_guest(build) as guest:
+        at_first = disk_sums(guest, "host1", "fill")
+        assert set(at_first) == {"vdb", "vdc"}
+        guest.move("host2")
+        assert disk_sums(guest, "host2") == at_first
+        over_there = disk_sums(guest, "host2", "fill")
+        assert set(over_there.values()).isdisjoint(at_first.values())
+        guest.move("host1")
+        assert disk_sums(guest, "host1") == over_there
+        guest.verdict()
+
+
+def disk_sums(guest: LinuxGuest, host: str, before: str = "") -> dict[str, str]:
+    """What the guest reads on its disks, after it obeyed a command."""
+    if before:
+        told = guest.transcript.text.count(b"FILLED")
+        guest.type(host, before)
+        eventually(lambda: guest.transcript.text.count(b"FILLED") > told, 60, "filled disks")
+    told = guest.transcript.text.count(b"SUMMED")
+    guest.type(host, "sums")
+    eventually(lambda: guest.transcript.text.count(b"SUMMED") > told, 60, "sums of disks")
+    found = re.findall(rb"SUM (vd[b-z]) ([0-9a-f]{32})", guest.transcript.text)
+    return {name.decode(): digest.decode() for name, digest in found[-2:]}
 
 
 def test_a_guest_of_more_than_3_gib_moves() -> None:
