@@ -7,6 +7,7 @@ import os
 import signal
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -214,3 +215,28 @@ def test_a_held_guest_is_shown_as_held_and_goes_on_when_it_is_started(world: Clu
     eventually(lambda: "HB n=" in world.ctl("guest", "console", "--history", "held").stdout)
     world.beats_on("held")
     finish(world, "held")
+
+
+def test_a_guest_that_may_run_unwatched_is_told_of_and_only_ended_by_force(world: Cluster) -> None:
+    make_guest(world, "alone", "host1")
+    pid = pid_of(world, "host1", "alone")
+    os.kill(parent_of(pid), signal.SIGKILL)
+    seen = eventually(lambda: world.guest("alone").get("detail"), what="word of it")
+    assert f"pid {pid}" in seen
+    assert "guest stop --force" in seen
+    for words in ("undefine", "stop", "start"):
+        refused = world.ctl("guest", words, "alone", check=False)
+        assert refused.returncode, words
+        assert "stop --force alone" in refused.stderr, refused.stderr
+    moved = world.ctl("migrate", "alone", "host2", check=False)
+    assert "GUEST_NOT_RUNNING" in moved.stderr + moved.stdout, moved
+    assert pid_of(world, "host1", "alone") == pid
+    world.ctl("guest", "stop", "--force", "alone")
+    world.ctl("guest", "start", "alone")
+    world.beats_on("alone")
+    finish(world, "alone")
+
+
+def parent_of(pid: int) -> int:
+    """Of a process."""
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
