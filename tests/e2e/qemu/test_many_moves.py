@@ -26,7 +26,8 @@ def test_moves_in_a_row_lose_nothing(program: Program, moves: int) -> None:
     with linux_guest(Build(Settings(work=program), memory=MEMORY)) as guest:
         before = guest.verdict().last_n
         for number in range(moves):
-            guest.move(HOSTS[number % 2])
+            report = guest.move(HOSTS[number % 2], "--verify")  # both read all of it once more
+            assert report["verified"]
             guest.goes_on()
         assert guest.verdict().last_n > before
 
