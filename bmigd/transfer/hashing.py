@@ -25,6 +25,7 @@ MOST = 4  # processes for one migration
 PIECE_BYTES = 4 * MIB  # about a millisecond's worth
 AHEAD = 2  # pieces asked for of each process before the first is waited for
 HASH_BYTES = 8
+START_S = 30.0  # until the first answer, on a busy host
 ANSWER_S = 5.0  # for a piece, of a process that does nothing else
 
 Hashed = Generator[tuple[Extent, Hashes], None, None]
@@ -59,7 +60,7 @@ class Hashers:
 
     def _start(self) -> None:
         ours, theirs = socket.socketpair()
-        ours.settimeout(ANSWER_S)
+        ours.settimeout(START_S)
         self._sockets.append(ours)
         with theirs:
             number = theirs.fileno()
@@ -126,4 +127,5 @@ def _answer(waiting: deque[tuple[socket.socket, Extent]]) -> tuple[Extent, Hashe
         if not received:
             raise ConnectionResetError("it answers no more")
         rest = rest[received:]
+    asked.settimeout(ANSWER_S)
     return piece, np.frombuffer(found, dtype="<u8")
