@@ -14,7 +14,7 @@ from bmigd.drivers.base import Memory
 from bmigd.transfer.batch import Batch, Copier
 from bmigd.transfer.hashing import PIECE_BYTES, LiveHashes
 from bmigd.transfer.pages import PageTable
-from bmigd.transfer.stretches import chunks, pages_of, pieces, runs, size_bytes, whole_pages
+from bmigd.transfer.stretches import chunks, holes, pages_of, pieces, runs, size_bytes, whole_pages
 
 STRIDE_BYTES = 16 * MIB  # looked at between two chances to stop
 ZEROED_BYTES = 16 * MIB  # of single pages, as many as one chunk may name
@@ -67,11 +67,7 @@ class ContentTracker:
     def _zero_holes(self, region: int, populated: list[Extent]) -> Generator[Batch, None, None]:
         """Where nothing is, all pages were zero when that was asked for; none of them is read."""
         known = self._table.regions[region]
-        is_hole = np.ones(len(known), dtype=bool)
-        for offset_bytes, length_bytes in populated:
-            is_hole[offset_bytes // PAGE_BYTES : (offset_bytes + length_bytes) // PAGE_BYTES] = (
-                False
-            )
+        is_hole = holes(populated, len(known))
         batch = Batch(region, int(is_hole.sum()) * PAGE_BYTES)
         for stretches in chunks(
             runs(np.flatnonzero(is_hole & (known != self._table.zero_hash))), ZEROED_BYTES

@@ -11,7 +11,8 @@ import numpy as np
 import numpy.typing as npt
 import xxhash
 
-from bmigd.chunk import PAGE_BYTES, Bytes, Extent
+from bmigd.chunk import PAGE_BYTES, Bytes
+from bmigd.transfer.digests import page_digests
 
 Hashes = npt.NDArray[np.uint64]
 ZERO_PAGE = bytes(PAGE_BYTES)
@@ -19,12 +20,7 @@ ZERO_PAGE = bytes(PAGE_BYTES)
 
 def page_hashes(content: Bytes, seed: int) -> Hashes:
     """One hash for each page of content, whose length is a multiple of the page size."""
-    digest = xxhash.xxh3_64_intdigest
-    view = memoryview(content)
-    return np.array(
-        [digest(view[o : o + PAGE_BYTES], seed) for o in range(0, len(view), PAGE_BYTES)],
-        dtype="<u8",
-    )
+    return np.array(page_digests(content, seed), dtype="<u8")
 
 
 def chunk_digest(hashes: bytes) -> bytes:
@@ -42,11 +38,6 @@ class PageTable:
         self.regions: list[Hashes] = [
             np.full(size // PAGE_BYTES, self.zero_hash, dtype="<u8") for size in region_bytes
         ]
-
-    def put(self, region: int, extent: Extent, hashes: Hashes) -> None:
-        """Set the hashes of one extent."""
-        first = extent.offset_bytes // PAGE_BYTES
-        self.regions[region][first : first + len(hashes)] = hashes
 
     def differing(self, region: int, offset_bytes: int, content: Bytes) -> int:
         """How many pages of a stretch of a region hash to something else."""

@@ -20,6 +20,14 @@ def whole_pages(stretches: Iterable[tuple[int, int]]) -> list[Extent]:
     return found
 
 
+def holes(populated: Iterable[tuple[int, int]], page_count: int) -> npt.NDArray[np.bool_]:
+    """For each page of a region whether nothing of it is populated."""
+    is_hole = np.ones(page_count, dtype=bool)
+    for offset_bytes, length_bytes in whole_pages(populated):
+        is_hole[offset_bytes // PAGE_BYTES : (offset_bytes + length_bytes) // PAGE_BYTES] = False
+    return is_hole
+
+
 def runs(pages: Pages) -> list[Extent]:
     """Numbers of pages, ascending: neighbours together."""
     if not len(pages):

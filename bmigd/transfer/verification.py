@@ -8,6 +8,7 @@ import numpy.typing as npt
 from bmigd.chunk import PAGE_BYTES
 from bmigd.drivers.base import Memory
 from bmigd.transfer.pages import PageTable
+from bmigd.transfer.stretches import holes
 
 STEP_BYTES = 64 << 20  # between two chances to stop
 
@@ -19,9 +20,7 @@ def differing_pages(memory: Memory, table: PageTable) -> Generator[int, None, No
     """
     for number, region in enumerate(memory.regions):
         view, known = memory.view(number), table.regions[number]
-        is_hole = np.ones(len(known), dtype=bool)
-        for offset, length in memory.populated(number):
-            is_hole[offset // PAGE_BYTES : -(-(offset + length) // PAGE_BYTES)] = False
+        is_hole = holes(memory.populated(number), len(known))
         yield int((known[is_hole] != table.zero_hash).sum())
         for offset in range(0, region.size_bytes, STEP_BYTES):
             yield sum(

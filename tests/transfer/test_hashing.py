@@ -86,12 +86,12 @@ def told(live: LiveHashes, memory: MappedMemory, region: int, stretches: list[Ex
 def test_each_page_has_its_hash_in_the_order_that_was_asked_for(
     live: LiveHashes, file: Path, stretches: list[tuple[int, int]]
 ) -> None:
-    asked = [
+    pages = [
         Extent(first * PAGE_BYTES, (min(first + count, PAGES[1]) - first) * PAGE_BYTES)
         for first, count in stretches
     ]
     with shown(file) as memory:
-        assert told(live, memory, 1, asked) == wanted(memory, 1, asked)
+        assert told(live, memory, 1, pages) == wanted(memory, 1, pages)
 
 
 def test_pieces_are_bounded_and_together_what_was_asked_for(live: LiveHashes, file: Path) -> None:
@@ -148,50 +148,46 @@ def mapped_by(file: Path) -> list[int]:
     return found
 
 
-def test_once_closed_nobody_has_the_memory_and_no_process_is_left(own: Path) -> None:
+@contextlib.contextmanager
+def asked(own: Path) -> Iterator[tuple[Hashers, MappedMemory, int]]:
+    """Processes that have all been asked once, the memory, and the pid of one of them."""
     hashers = Hashers(SEED)
     try:
         with shown(own) as memory:
             told(hashers, memory, 0, one_for_each())
-            assert len(mapped_by(own)) == 1 + min(MOST, os.cpu_count() or 1)
-            hashers.close()
-            assert mapped_by(own) == [os.getpid()]
+            (one, *_) = set(mapped_by(own)) - {os.getpid()}
+            yield hashers, memory, one
     finally:
         hashers.close()
+
+
+def test_once_closed_nobody_has_the_memory_and_no_process_is_left(own: Path) -> None:
+    with asked(own) as (hashers, _, _):
+        assert len(mapped_by(own)) == 1 + min(MOST, os.cpu_count() or 1)
+        hashers.close()
+        assert mapped_by(own) == [os.getpid()]
 
 
 def test_a_process_that_ends_is_told(own: Path) -> None:
-    hashers = Hashers(SEED)
-    try:
-        with shown(own) as memory:
+    with asked(own) as (hashers, memory, victim):
+        os.kill(victim, signal.SIGKILL)
+        eventually(lambda: victim not in mapped_by(own), 10, "its end")
+        with pytest.raises(LocalFault) as fault:
             told(hashers, memory, 0, one_for_each())
-            (victim, *_) = set(mapped_by(own)) - {os.getpid()}
-            os.kill(victim, signal.SIGKILL)
-            eventually(lambda: victim not in mapped_by(own), 10, "its end")
-            with pytest.raises(LocalFault) as fault:
-                told(hashers, memory, 0, one_for_each())
         assert fault.value.reason == "TRACKER_LOST"
-    finally:
-        hashers.close()
 
 
 def test_a_process_that_says_nothing_is_given_up_and_nothing_is_left(
     own: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(hashing, "ANSWER_S", 0.2)
-    hashers = Hashers(SEED)
-    try:
-        with shown(own) as memory:
-            told(hashers, memory, 0, one_for_each())
-            (victim, *_) = set(mapped_by(own)) - {os.getpid()}
-            os.kill(victim, signal.SIGSTOP)
-            for _ in range(2):  # and it stays given up
-                with pytest.raises(LocalFault) as fault:
-                    told(hashers, memory, 0, one_for_each())
-                assert fault.value.reason == "TRACKER_LOST"
-            assert mapped_by(own) == [os.getpid()]
-    finally:
-        hashers.close()
+    with asked(own) as (hashers, memory, victim):
+        os.kill(victim, signal.SIGSTOP)
+        for _ in range(2):  # and it stays given up
+            with pytest.raises(LocalFault) as fault:
+                told(hashers, memory, 0, one_for_each())
+            assert fault.value.reason == "TRACKER_LOST"
+        assert mapped_by(own) == [os.getpid()]
 
 
 OWNER = """

@@ -255,8 +255,7 @@ def test_root_covers_every_page_of_every_region() -> None:
     roots = {empty}
     for region, page in [(0, 0), (0, 1), (0, 2), (1, 0), (1, 1)]:
         table = table_of(regions)
-        extent = Extent(page * PAGE_BYTES, PAGE_BYTES)
-        table.put(region, extent, page_hashes(b"x" * PAGE_BYTES, SEED))
+        table.regions[region][page : page + 1] = page_hashes(b"x" * PAGE_BYTES, SEED)
         roots.add(table.root())
     assert len(roots) == 6
 
@@ -264,7 +263,7 @@ def test_root_covers_every_page_of_every_region() -> None:
 def test_root_of_an_empty_table_is_that_of_zero_memory() -> None:
     table = table_of(layout([3]))
     other = table_of(layout([3]))
-    other.put(0, Extent(0, 3 * PAGE_BYTES), page_hashes(bytes(3 * PAGE_BYTES), SEED))
+    other.regions[0][:] = page_hashes(bytes(3 * PAGE_BYTES), SEED)
     assert table.root() == other.root()
 
 

@@ -10,14 +10,14 @@ from bmigd import config as configuration
 from bmigd.drivers.base import DriverFacts, Power, Region
 from bmigd.drivers.qemu import command
 from bmigd.drivers.qemu.incoming import QemuIncoming
-from bmigd.drivers.qemu.monitor import MonitorLost, session
+from bmigd.drivers.qemu.monitor import MonitorLost, look, session
 from bmigd.drivers.qemu.outgoing import HELD, LEFT, QemuOutgoing, Waking
 from bmigd.drivers.qemu.programs import probe
-from bmigd.drivers.qemu.site import POWERED_OFF, Site, pid_unwatched, regions
+from bmigd.drivers.qemu.site import POWERED_OFF, Site, monitor_of, pid_unwatched, regions
 from bmigd.drivers.qemu.taps import LinuxTaps
 from bmigd.drivers.qemu.unwatched import WORDS
 from bmigd.drivers.qemu.vmstate import MAX_BYTES
-from bmigd.errors import LocalFault, NotPossible
+from bmigd.errors import NotPossible
 from bmigd.guests.definition import MIB, Definition
 from bmigd.guests.supervision import Supervision
 
@@ -88,7 +88,8 @@ class QemuDriver:
             is_off = status.exit_status == POWERED_OFF and status.was_ready
             return Power(False, restarts=status.restarts, failed="" if is_off else failed)
         is_running = status.is_alive and status.was_ready and not status.expect_suspend
-        is_paused = is_running and await self._state(name) in (HELD, LEFT)
+        monitor = monitor_of(self._supervision(name))
+        is_paused = is_running and await look(monitor, LOOK_S) in (HELD, LEFT)
         return Power(is_running, status.pid, status.restarts, is_paused=is_paused)
 
     async def start(self, definition: Definition) -> None:
@@ -134,15 +135,6 @@ class QemuDriver:
     def incoming(self, definition: Definition) -> QemuIncoming:
         """The guest as one that may come."""
         return QemuIncoming(self._site(definition))
-
-    async def _state(self, name: str) -> str:
-        """QEMU's word; "" if it does not answer soon: it may be asked something else just now."""
-        try:
-            async with asyncio.timeout(LOOK_S):
-                async with session(self._supervision(name).directory / "qmp") as monitor:
-                    return await monitor.run_state()
-        except (LocalFault, TimeoutError):
-            return ""
 
     def _site(self, definition: Definition) -> Site:
         return Site(

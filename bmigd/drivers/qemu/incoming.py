@@ -14,7 +14,7 @@ from bmigd.drivers.memory import SpoolMemory
 from bmigd.drivers.qemu import vmstate
 from bmigd.drivers.qemu.arriving import WAITS, load_file
 from bmigd.drivers.qemu.command import receiving
-from bmigd.drivers.qemu.monitor import session
+from bmigd.drivers.qemu.monitor import look
 from bmigd.drivers.qemu.site import Site, last_words
 from bmigd.errors import BadBytes, BmigError, LocalFault, StartFailed, Taken
 
@@ -36,7 +36,7 @@ class QemuIncoming:
         status = await site.supervision.status()
         if status and status.is_alive and status.was_ready:
             raise Taken("NAME_TAKEN", f"a guest {site.name} runs on this host")
-        if site.monitor.exists() and not await self._only_waits():
+        if site.monitor.exists() and await look(site.monitor, LOOK_S) != WAITS:
             await site.require_watched()
         await self.discard()
         await site.make_memory(image)
@@ -135,18 +135,6 @@ class QemuIncoming:
                 f"the QEMU that waited for guest {name} is gone: " + last_words(status),
             )
 
-    async def _only_waits(self) -> bool:
-        """Whether a QEMU that is there is one that was to receive the guest."""
-        try:
-            async with asyncio.timeout(LOOK_S), session(self._site.monitor) as monitor:
-                return await monitor.run_state() == WAITS
-        except (LocalFault, TimeoutError):
-            return False
-
     async def _is_set_off(self) -> bool:
         """Whether QEMU says that it runs the guest, or did: false only if it surely did not."""
-        try:
-            async with asyncio.timeout(LOOK_S), session(self._site.monitor) as monitor:
-                return await monitor.run_state() not in (WAITS, "paused", "prelaunch")
-        except (LocalFault, TimeoutError):
-            return False
+        return await look(self._site.monitor, LOOK_S) not in ("", WAITS, "paused", "prelaunch")

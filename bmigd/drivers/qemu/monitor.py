@@ -5,6 +5,7 @@ be done and closed after it; time limits are the caller's. What the client befor
 answered was dropped by QEMU when it went, so the first answer of a session is the truth.
 """
 
+import asyncio
 import logging
 import os
 from collections.abc import AsyncIterator
@@ -71,6 +72,17 @@ class Monitor:
         """Give QEMU a descriptor under a name; the caller's is its own still."""
         self._client.send_fd_scm(descriptor)
         await self.ask("getfd", fdname=name)
+
+
+async def look(socket: Path, limit_s: float) -> str:
+    """QEMU's word for what the guest does; "" if it does not answer soon: it may be asked something
+    else just now, or be none.
+    """
+    try:
+        async with asyncio.timeout(limit_s), session(socket) as monitor:
+            return await monitor.run_state()
+    except (LocalFault, TimeoutError):
+        return ""
 
 
 @asynccontextmanager

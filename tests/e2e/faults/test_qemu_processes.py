@@ -14,6 +14,7 @@ from tests import qemu
 from tests.cluster import Cluster, eventually
 from tests.e2e.faults.bench import Bench, await_stop, order
 from tests.e2e.faults.case import Case
+from tests.e2e.faults.conftest import Benches
 from tests.e2e.faults.matrix import EITHER, MOVED, STAYED, Cell, Expected
 from tests.e2e.faults.results import Name, Result, keep
 from tests.e2e.faults.strikes import HELD_AT, let_go_on, start_by_hand, strike
@@ -62,27 +63,16 @@ def one_of_qemu(world: Cluster, name: str, node: str) -> None:
 
 
 @pytest.fixture(name="qemus", scope="module")
-def make_qemus() -> Iterator[list[Bench]]:
-    """The bench in use; another one after a case that failed."""
-    made: list[Bench] = []
-    yield made
-    for bench in made:
-        bench.close()
+def make_qemus() -> Iterator[Benches]:
+    benches = Benches(lambda: Bench.built(one_of_qemu, qemu=CONFIG))
+    yield benches
+    benches.drop()
 
 
 @pytest.mark.parametrize("cell", CELLS, ids=["-".join(one).replace(" ", "_") for one in CELLS])
-def test_whatever_befalls_a_process_the_guest_ends_up_once(qemus: list[Bench], cell: Cell) -> None:
-    if not qemus:
-        qemus.append(Bench.built(one_of_qemu, qemu=CONFIG))
-    case = Case.of(qemus[0])
-    try:
+def test_whatever_befalls_a_process_the_guest_ends_up_once(qemus: Benches, cell: Cell) -> None:
+    with qemus.case() as case:
         keep(Name(f"QEMU: {cell.fault}", cell.phase, cell.side), play(case, cell))
-    finally:
-        case.close()
-        if not case.is_over:
-            for node in case.bench.world.nodes.values():
-                print(f"--- {node.name}\n{node.log[-6000:]}")  # noqa: T201
-            qemus.pop().close()
 
 
 def play(case: Case, cell: Cell) -> Result:
