@@ -13,8 +13,9 @@ class Codec(Protocol):
     """One payload encoding. Stateless, safe to call from several threads."""
 
     codec_id: CodecId
+    levels: tuple[int, ...]  # how hard it can try, the fastest first; all decode alike
 
-    def encode(self, parts: Sequence[Bytes]) -> tuple[Bytes, ...] | None:
+    def encode(self, parts: Sequence[Bytes], level: int) -> tuple[Bytes, ...] | None:
         """The payload for the parts' bytes in order, or None if this codec does not pay here."""
 
     def decode(self, payload: Bytes, expected_bytes: int) -> Bytes:

@@ -10,8 +10,9 @@ class Raw:
     """The bytes themselves; parts are not joined here, the frame does that once."""
 
     codec_id = CodecId.RAW
+    levels: tuple[int, ...] = (0,)
 
-    def encode(self, parts: Sequence[Bytes]) -> tuple[Bytes, ...]:
+    def encode(self, parts: Sequence[Bytes], level: int) -> tuple[Bytes, ...]:
         """The parts as they are."""
         return tuple(parts)
 

@@ -10,8 +10,9 @@ class Zero:
     """All bytes are zero. The receiver never asks it for a buffer: zero chunks may be large."""
 
     codec_id = CodecId.ZERO
+    levels: tuple[int, ...] = (0,)
 
-    def encode(self, parts: Sequence[Bytes]) -> tuple[Bytes, ...] | None:
+    def encode(self, parts: Sequence[Bytes], level: int) -> tuple[Bytes, ...] | None:
         """Nothing, if every byte is zero."""
         return () if not any(bytes(part).strip(b"\0") for part in parts) else None
 

@@ -8,25 +8,22 @@ import zstandard
 from bmigd.chunk import Bytes, CodecId
 from bmigd.errors import BadBytes
 
-LEVEL = 1
 PAYS_BELOW = 0.9  # of the original size; more is not worth the receiver's time
 
 
 class Zstd:
-    """Zstandard at its fastest standard level."""
+    """Zstandard, from a fast level (a negative one) to a usual one."""
 
     codec_id = CodecId.ZSTD
+    levels: tuple[int, ...] = (-5, 1, 3)
 
     def __init__(self) -> None:
         self._local = threading.local()  # contexts are costly to make and not thread-safe
 
-    def encode(self, parts: Sequence[Bytes]) -> tuple[Bytes, ...] | None:
+    def encode(self, parts: Sequence[Bytes], level: int) -> tuple[Bytes, ...] | None:
         """One frame, if it is clearly smaller."""
-        compressor = getattr(self._local, "compressor", None)
-        if compressor is None:
-            compressor = self._local.compressor = zstandard.ZstdCompressor(level=LEVEL)
-        joined = b"".join(parts)
-        encoded: bytes = compressor.compress(joined)
+        joined = parts[0] if len(parts) == 1 else b"".join(parts)
+        encoded: bytes = self._compressor(level).compress(joined)
         return (encoded,) if len(encoded) < PAYS_BELOW * len(joined) else None
 
     def decode(self, payload: Bytes, expected_bytes: int) -> Bytes:
@@ -43,6 +40,15 @@ class Zstd:
         if len(content) != expected_bytes:
             raise BadBytes("CHUNK_INVALID", f"zstd frame held {len(content)} bytes")
         return content
+
+    def _compressor(self, level: int) -> zstandard.ZstdCompressor:
+        compressors = getattr(self._local, "compressors", None)
+        if compressors is None:
+            compressors = self._local.compressors = {}
+        if level not in compressors:
+            compressors[level] = zstandard.ZstdCompressor(level=level)
+        made: zstandard.ZstdCompressor = compressors[level]
+        return made
 
     def _decompressor(self) -> zstandard.ZstdDecompressor:
         decompressor = getattr(self._local, "decompressor", None)

@@ -16,6 +16,7 @@ from bmigd.errors import BadBytes, LocalFault
 from bmigd.migration.ports import Stretch
 from bmigd.transfer.pages import PageTable, page_hashes
 from bmigd.transfer.receiver import Receiver
+from bmigd.transfer.spent import Spent
 
 T = TypeVar("T")
 STRETCH_PAGES = 1 << 16  # 256 MiB, whose hashes are half a MiB
@@ -52,6 +53,12 @@ class Intake:
                 receiver.apply(chunk)
 
         await self._in_thread(write)
+
+    @property
+    def spent(self) -> Spent:
+        """Where the time went."""
+        assert self._receiver
+        return self._receiver.spent
 
     async def describe(self) -> AsyncIterator[Stretch]:
         """Read back and hash what is here, which is told to the source and sent no more."""

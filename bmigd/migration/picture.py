@@ -27,6 +27,7 @@ class Options:
     verify: bool = False
     probe_address: str = ""  # of the guest, to be asked during the switchover
     tracker: str = "auto"  # auto, content, pagemap
+    streams: int = 0  # that carry memory at the same time; 0: the source chooses
 
 
 @dataclass
@@ -59,7 +60,7 @@ class Failure:
 
 @dataclass(frozen=True)
 class Part:
-    """One part of the downtime."""
+    """One part of the downtime, or of the time for memory."""
 
     name: str
     side: str
@@ -105,6 +106,8 @@ class Report:
     interruptions: list[Interruption] = field(default_factory=list)
     resent_bytes: int = 0
     network_downtime_us: int = 0  # 0: not measured
+    spent: list[Part] = field(default_factory=list)  # on memory, by both sides; parts overlap
+    streams: int = 0
 
 
 @dataclass(frozen=True)
@@ -147,6 +150,11 @@ class Picture:
         return self.phase in ENDED
 
 
+def spent_parts(seconds: Mapping[str, float], side: str) -> list[Part]:
+    """What a side spent on memory, by what it was spent on."""
+    return [Part(what, side, round(spent_s * 1e6)) for what, spent_s in seconds.items()]
+
+
 def failure_of(error: BaseException, side: str, location: str) -> Failure:
     """An error as the reason why a migration ended."""
     if isinstance(error, BmigError):
@@ -173,7 +181,8 @@ def picture_from_json(content: Mapping[str, Any]) -> Picture:
     values = dict(content)
     report = dict(values["report"])
     report["rounds"] = [Round(**one) for one in report["rounds"]]
-    report["downtime_parts"] = [Part(**one) for one in report["downtime_parts"]]
+    for parts in ("downtime_parts", "spent"):
+        report[parts] = [Part(**one) for one in report.get(parts, ())]
     report["interruptions"] = [Interruption(**one) for one in report.get("interruptions", ())]
     values["report"] = Report(**report)
     values["options"] = Options(**values["options"])

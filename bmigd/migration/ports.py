@@ -9,7 +9,7 @@ from bmigd.guests.definition import Definition
 from bmigd.migration.handoff import Outcome
 from bmigd.migration.picture import Failure, Part
 from bmigd.prechecks.facts import Facts
-from bmigd.transfer.sender import ChunkStream
+from bmigd.transfer.lane import ChunkStream
 
 PROTOCOL_VERSIONS = (1,)
 
@@ -48,6 +48,7 @@ class Welcome:
     journal_incarnation: str
     lease_s: float
     window_chunks: int
+    most_streams: int  # that may carry the memory at the same time
     has_memory: bool  # it still has some of the guest's: ask describe() before anything is sent
 
 
@@ -77,6 +78,7 @@ class Receipt:
 
     memory_root: bytes
     parts: tuple[Part, ...]
+    spent: tuple[Part, ...]  # on the memory, since the migration began
 
 
 @dataclass(frozen=True)
@@ -102,8 +104,8 @@ class Peer(Protocol):
     def describe(self, migration_id: str, epoch: int) -> AsyncIterator[Stretch]:
         """What it has of every region, in order."""
 
-    async def open_stream(self) -> ChunkStream:
-        """A stream for chunks."""
+    async def open_stream(self, number: int) -> ChunkStream:
+        """One of the streams for chunks, on a connection of its own."""
 
     async def deliver(self, delivery: Delivery) -> Receipt:
         """Device state and root."""

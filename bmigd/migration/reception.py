@@ -11,7 +11,7 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bmigd.chunk import Chunk
+from bmigd.chunk import MOST_STREAMS, Chunk
 from bmigd.crashpoints import reach
 from bmigd.errors import BadBytes, BmigError, Busy, LocalFault
 from bmigd.migration.handoff import (
@@ -22,7 +22,7 @@ from bmigd.migration.handoff import (
     on_request,
 )
 from bmigd.migration.phases import Phase
-from bmigd.migration.picture import DESTINATION, Part
+from bmigd.migration.picture import DESTINATION, Part, spent_parts
 from bmigd.migration.ports import Receipt, Stretch
 from bmigd.migration.recorder import us_since
 from bmigd.migration.state_files import Arrived, StateHeader, StateParts, gather_state
@@ -37,7 +37,8 @@ class Reception(Taken):
 
     lease_until: float = 0.0
     has_memory: bool = False  # of the guest, from when it left: not all is zero
-    _stream: Turn | None = None
+    _streams: dict[int, Turn] = field(default_factory=dict)  # the newest of each number
+    _applied_s: float = 0.0  # when chunks were written last
     _delivering: Turn | None = None
     _gathering: asyncio.Lock = field(default_factory=asyncio.Lock)  # never taken before _lock
     _receipt: Receipt | None = None
@@ -88,17 +89,20 @@ class Reception(Taken):
         async with self._lock:
             return self.state is not DestinationState.REFUSED
 
-    def attach(self, stream: Turn) -> None:
-        """Only the newest stream may write: what an older one still carries is outdated."""
-        if self._stream and self._stream is not stream:
-            self._stream.end(_newer_stream())
-        self._stream = stream
+    def attach(self, stream: Turn, number: int) -> None:
+        """Only the newest stream of a number may write: what an older one carries is outdated."""
+        if number >= MOST_STREAMS:
+            raise BadBytes("CHUNK_INVALID", f"stream {number}: at most {MOST_STREAMS}, from 0")
+        older = self._streams.get(number)
+        if older and older is not stream:
+            older.end(_newer_stream())
+        self._streams[number] = stream
 
     async def apply(self, stream: Turn, chunks: list[Chunk]) -> None:
         """Write chunks in order. BadBytes ends the migration; so does a full spool."""
         async with self._lock:
             self._require(DestinationState.RECEIVING)
-            if stream is not self._stream:
+            if stream is not self._streams.get(chunks[0].stream):
                 raise _newer_stream()
             self.touch()
             await unbroken(self._apply(chunks))
@@ -198,11 +202,14 @@ class Reception(Taken):
             raise
 
     async def _apply(self, chunks: list[Chunk]) -> None:
-        ours = (self.record.id, self.record.epoch)
+        ours = (self.record.id, self.record.epoch, chunks[0].stream)
+        if self._applied_s:
+            self._intake.spent.add("wait for chunks", time.monotonic() - self._applied_s)
         async with self._refusing():
-            if any((one.migration_id, one.epoch) != ours for one in chunks):
-                raise BadBytes("CHUNK_INVALID", "a stream carries one migration")
+            if any((one.migration_id, one.epoch, one.stream) != ours for one in chunks):
+                raise BadBytes("CHUNK_INVALID", "a stream carries one migration, and one number")
             await self._intake.apply(chunks)
+        self._applied_s = time.monotonic()
         progress = self.recorder.picture.progress
         progress.sent_bytes += sum(chunk.memory_bytes for chunk in chunks)
         progress.wire_bytes += sum(chunk.wire_bytes for chunk in chunks)
@@ -220,6 +227,7 @@ class Reception(Taken):
         self.node.room.promise_state(self.record.id, size_bytes)
 
     async def _check_all(self, header: StateHeader, arrived: Arrived) -> Receipt:
+        memory_parts = tuple(spent_parts(self._intake.spent.seconds, DESTINATION))
         began = time.monotonic()
         await self._intake.compare(header.memory_root, verify=header.verify)
         spent = {"compare memory": us_since(began)}
@@ -232,7 +240,8 @@ class Reception(Taken):
         report = self.recorder.picture.report
         report.source_memory_root = report.destination_memory_root = header.memory_root.hex()
         report.verified = header.verify
-        return Receipt(header.memory_root, tuple(self.parts))
+        report.spent = list(memory_parts)
+        return Receipt(header.memory_root, tuple(self.parts), memory_parts)
 
     def _require(self, state: DestinationState) -> None:
         self._require_journal()

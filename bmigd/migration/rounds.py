@@ -9,7 +9,7 @@ from bmigd.drivers.base import Memory
 from bmigd.errors import LocalFault, NotPossible
 from bmigd.migration.convergence import Decision, Limits, RoundFigures, Step, decide
 from bmigd.migration.phases import percent
-from bmigd.migration.picture import Options, Round
+from bmigd.migration.picture import SOURCE, Options, Round, spent_parts
 from bmigd.migration.recorder import Recorder
 from bmigd.transfer.pacing import Pacer
 from bmigd.transfer.sender import Sender
@@ -49,6 +49,7 @@ class Rounds:
         progress = recorder.picture.progress
         progress.memory_bytes = memory_bytes
         recorder.picture.report.tracker = tracker.name
+        recorder.picture.report.streams = sender.streams
 
     async def precopy(self, memory: Memory) -> None:
         """Rounds until it is time to switch over; NotPossible (TIMEOUT, NOT_CONVERGING)."""
@@ -126,8 +127,6 @@ class Rounds:
         await self._sender.send_pass(self._tracker.scan(memory))
         duration_s = time.monotonic() - began
         sent, wire = totals.sent_bytes - sent_before, totals.wire_bytes - wire_before
-        if wire:
-            self._sender.encoder.link_bytes_per_s = wire / duration_s
         self._figures.append(RoundFigures(sent, wire, duration_s))
         if number > 1 and not guest_down:
             # What this round sent is what the guest dirtied since the round before began.
@@ -140,7 +139,8 @@ class Rounds:
         report, totals = self._recorder.picture.report, self._sender.totals
         report.rounds.append(one)
         report.sent_bytes, report.wire_bytes = totals.sent_bytes, totals.wire_bytes
-        report.resent_bytes = totals.resent_bytes
+        report.resent_bytes = self._sender.resent_bytes
+        report.spent = spent_parts(totals.spent.seconds, SOURCE)
         self._recorder.event(
             "round",
             f"round {one.number}{' (guest down)' if one.guest_down else ''}:"

@@ -16,7 +16,6 @@ from typing import Any
 
 import structlog
 
-from bmigd.chunk import CodecId
 from bmigd.crashpoints import reach
 from bmigd.drivers.base import Memory, OutgoingGuest, Suspended
 from bmigd.errors import LocalFault, PeerLost
@@ -33,21 +32,20 @@ from bmigd.migration.onsite import unless_it_stops
 from bmigd.migration.outage import Outage
 from bmigd.migration.phases import Phase
 from bmigd.migration.picture import SOURCE, Options, Part
-from bmigd.migration.ports import Answer, Delivery, Invitation, Peer, Receipt
+from bmigd.migration.ports import Answer, Delivery, Invitation, Peer, Receipt, Welcome
 from bmigd.migration.recorder import Recorder, us_since
 from bmigd.migration.retreat import Retreat
 from bmigd.migration.rounds import Rounds
+from bmigd.migration.sending import make_sender
 from bmigd.migration.silence import Silences, again_while_lost, keep_lease, unless_silent
 from bmigd.migration.tracking import Tracking, begin
-from bmigd.transfer.encoding import Encoder
-from bmigd.transfer.pacing import Pacer
+from bmigd.transfer.lane import Patience
 from bmigd.transfer.pages import PageTable
-from bmigd.transfer.sender import Patience, Sender
+from bmigd.transfer.sender import Sender
 
 log = structlog.get_logger()
 
 PREPARE_S = 20.0  # for the other node to start a supervisor and make files, asked repeatedly
-LEASE_SHARE = 0.75  # of the destination's lease, so that it outlasts the source's patience
 
 
 @dataclass
@@ -138,7 +136,7 @@ class SourceMigration:
         self._record = await self.ledger.meet_peer(self._record, welcome.journal_incarnation)
         reach("source.met_peer")
         self._lease_s = welcome.lease_s
-        sender = self._make_sender(min(welcome.window_chunks, self._limits.window_chunks))
+        sender = self._sender = self._make_sender(welcome)
         if welcome.has_memory:
             words = await know(self.peer, self._record, sender.table, self._silences)
             self.recorder.event("decision", words)
@@ -170,7 +168,7 @@ class SourceMigration:
         self._down_since = time.monotonic()
         self._silences.guest_down = True
         silence_s = self._limits.blackout_silence_s
-        sender.patience = Patience(silence_s, silence_s)
+        sender.be_as_patient_as(Patience(silence_s, silence_s))
         await unless_silent(self._black_out(sender), self._ask, silence_s, self._silent)
 
     def _silent(self, since_s: float) -> PeerLost:
@@ -210,6 +208,7 @@ class SourceMigration:
         report = self.recorder.picture.report
         report.source_memory_root, report.verified = root.hex(), self.plan.options.verify
         report.destination_memory_root = receipt.memory_root.hex()
+        report.spent += receipt.spent
         if not may_let_go(root, receipt.memory_root):
             raise LocalFault("MEMORY_DIFFERS", f"{self.peer.name} has other memory than was sent")
 
@@ -257,25 +256,16 @@ class SourceMigration:
     def _limits(self) -> Any:
         return self.node.config.migration
 
-    def _make_sender(self, window_chunks: int) -> Sender:
-        options, limits = self.plan.options, self._limits
-        reconnect_s = min(limits.reconnect_s, LEASE_SHARE * self._lease_s)
+    def _make_sender(self, welcome: Welcome) -> Sender:
         assert self._memory
-        table = PageTable([region.size_bytes for region in self._memory.regions], self._seed)
-        self._sender = Sender(
-            migration_id=self._record.id,
-            epoch=self._record.epoch,
-            open_stream=self.peer.open_stream,
-            table=table,
-            encoder=Encoder(CodecId(options.codec) if options.codec else None),
-            pacer=Pacer(options.bandwidth_limit_bytes_per_s),
-            window_chunks=window_chunks,
-            patience=Patience(limits.peer_timeout_s, reconnect_s),
+        return make_sender(
+            *(self._record, self.plan.options, self.plan.checked, welcome, self._limits),
+            peer=self.peer,
+            table=PageTable([region.size_bytes for region in self._memory.regions], self._seed),
             executor=self.executor,
+            silences=self._silences,
             on_progress=self._sample,
-            silence=self._silences,
         )
-        return self._sender
 
     def _sample(self) -> None:
         if self._rounds:

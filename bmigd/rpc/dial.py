@@ -23,7 +23,7 @@ from bmigd.rpc.server import LARGE_MESSAGES, MAX_MESSAGE_BYTES
 from bmigd.rpc.status import from_rpc_error
 from bmigd.security.certificates import Credentials
 from bmigd.security.probe import explain
-from bmigd.transfer.sender import ChunkStream
+from bmigd.transfer.lane import ChunkStream
 
 T = TypeVar("T")
 STREAM_METHOD = "/bmig.v1.PeerService/StreamMemory"
@@ -40,15 +40,22 @@ class GrpcPeer:
         self._address = address
         self._credentials = credentials
         self._timeout_s = timeout_s
-        keepalive_ms = max(1000, round(timeout_s * 500))
-        self._channel = aio.secure_channel(
-            address,
+        self._channel = self._dial()
+        self._more: dict[int, aio.Channel] = {}  # by the number of the stream
+        self._stub = peer_pb2_grpc.PeerServiceStub(self._channel)
+
+    def _dial(self) -> aio.Channel:
+        """A connection, once it is used."""
+        credentials = self._credentials
+        keepalive_ms = max(1000, round(self._timeout_s * 500))
+        return aio.secure_channel(
+            self._address,
             grpc.ssl_channel_credentials(
                 credentials.ca_pem, credentials.key_pem, credentials.certificate_pem
             ),
             options=[
-                ("grpc.ssl_target_name_override", name),
-                ("grpc.default_authority", name),
+                ("grpc.ssl_target_name_override", self.name),
+                ("grpc.default_authority", self.name),
                 ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
                 ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
                 ("grpc.keepalive_time_ms", keepalive_ms),
@@ -66,7 +73,6 @@ class GrpcPeer:
                 ("grpc.use_local_subchannel_pool", 1),
             ],
         )
-        self._stub = peer_pb2_grpc.PeerServiceStub(self._channel)
 
     async def exchange(self, inquiry: Inquiry) -> Facts:
         """The destination's facts."""
@@ -122,9 +128,12 @@ class GrpcPeer:
         finally:
             call.cancel()
 
-    async def open_stream(self) -> ChunkStream:
-        """A stream for chunks."""
-        call: Any = self._channel.stream_stream(
+    async def open_stream(self, number: int) -> ChunkStream:
+        """One of the streams for chunks; all but the first have a connection of their own."""
+        channel = self._channel if number == 0 else self._more.get(number)
+        if channel is None:
+            channel = self._more[number] = self._dial()
+        call: Any = channel.stream_stream(
             STREAM_METHOD,
             request_serializer=frame.write,
             response_deserializer=peer_pb2.StreamMemoryResponse.FromString,
@@ -134,7 +143,11 @@ class GrpcPeer:
     async def deliver(self, delivery: Delivery) -> Receipt:
         """Device state and root."""
         response = await self._call(self._stub.DeliverState, _state(delivery), DELIVER_S)
-        return Receipt(response.memory_root, migrations.parts_from(response.parts))
+        return Receipt(
+            response.memory_root,
+            migrations.parts_from(response.parts),
+            migrations.parts_from(response.spent),
+        )
 
     async def commit(self, migration_id: str, epoch: int, incarnation: str) -> Answer:
         """Hand over."""
@@ -177,7 +190,8 @@ class GrpcPeer:
 
     async def close(self) -> None:
         """Hang up."""
-        await self._channel.close(None)
+        for channel in (self._channel, *self._more.values()):
+            await channel.close(None)
 
     async def _call(self, method: Any, request: Any, timeout_s: float) -> Any:
         try:

@@ -31,6 +31,7 @@ def write(chunk: Chunk) -> bytes:
             for extent in chunk.extents
         ],
         digest=chunk.digest,
+        stream=chunk.stream,
     ).SerializeToString()
     if not chunk.payload:
         return header
@@ -62,6 +63,7 @@ def read(frame: bytes) -> Chunk:
         extents=tuple(Extent(one.offset_bytes, one.length_bytes) for one in message.extents),
         digest=message.digest,
         payload=(payload,) if len(payload) else (),
+        stream=message.stream,
     )
 
 

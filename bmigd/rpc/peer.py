@@ -83,6 +83,7 @@ class PeerServicer(peer_pb2_grpc.PeerServiceServicer):
             lease_ms=round(welcome.lease_s * 1000),
             window_chunks=welcome.window_chunks,
             has_memory=welcome.has_memory,
+            most_streams=welcome.most_streams,
         )
 
     async def DescribeMemory(  # noqa: N802
@@ -119,7 +120,7 @@ class PeerServicer(peer_pb2_grpc.PeerServiceServicer):
             chunks = [frame.read(one) for one in batch]
             first = chunks[0]
             reception = await self._destination.reception(first.migration_id, first.epoch, source)
-            reception.attach(turn)
+            reception.attach(turn, first.stream)
             await reception.apply(turn, chunks)
             return chunks[-1].sequence
 
@@ -136,7 +137,9 @@ class PeerServicer(peer_pb2_grpc.PeerServiceServicer):
         reception = await self._destination.reception(whole, first.header.epoch, source)
         receipt = await reception.deliver(header, _parts(request_iterator))
         return peer_pb2.DeliverStateResponse(
-            memory_root=receipt.memory_root, parts=migrations.parts_to(receipt.parts)
+            memory_root=receipt.memory_root,
+            parts=migrations.parts_to(receipt.parts),
+            spent=migrations.spent_to(receipt.spent),
         )
 
     async def Commit(  # noqa: N802

@@ -5,6 +5,7 @@ live memory and then reading it a second time for sending loses pages that chang
 back to A. Whichever tracker says where to look, nothing is sent that was not copied here.
 """
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -12,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bmigd.chunk import PAGE_BYTES, Extent
+from bmigd.transfer.classes import chosen
 from bmigd.transfer.pages import ZERO_PAGE, Hashes, PageTable, page_hashes
 from bmigd.transfer.stretches import pages_of, runs
 
@@ -28,6 +30,8 @@ class Batch:
     payload: bytes = b""  # the extents' bytes in their order
     hashes: Hashes = field(default_factory=lambda: NO_HASHES)  # of the payload's pages
     zero_extents: list[Extent] = field(default_factory=list)
+    read_s: float = 0.0  # what copying took
+    hash_s: float = 0.0  # and hashing the copy
 
 
 class Copier:
@@ -38,10 +42,14 @@ class Copier:
 
     def copy(self, batch: Batch, view: memoryview, stretches: Sequence[Extent]) -> None:
         """Copy whole pages, ascending, into an empty batch; it gets what differs from the table."""
+        began = time.perf_counter()
         copy = b"".join(
             [view[one.offset_bytes : one.offset_bytes + one.length_bytes] for one in stretches]
         )
-        pages, hashes = pages_of(stretches), page_hashes(copy, self._table.seed)
+        copied = time.perf_counter()
+        hashes = page_hashes(copy, self._table.seed)
+        batch.read_s, batch.hash_s = copied - began, time.perf_counter() - copied
+        pages = pages_of(stretches)
         table = self._table.regions[batch.region]
         is_changed: npt.NDArray[np.bool_] = hashes != table[pages]
         table[pages] = hashes
@@ -51,7 +59,7 @@ class Copier:
         batch.extents = runs(pages[is_changed])
         batch.hashes = hashes[is_changed]
         # Not a view: it would keep pages that are not sent until the chunk is acknowledged.
-        batch.payload = copy if is_changed.all() else _chosen(copy, is_changed)
+        batch.payload = copy if is_changed.all() else chosen(copy, is_changed)
 
     def _zero_ones(self, copy: bytes, look_zero: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
         """Those of the pages that are zero: a hash alone does not make them."""
@@ -59,9 +67,3 @@ class Copier:
             at = int(page) * PAGE_BYTES
             look_zero[page] = copy[at : at + PAGE_BYTES] == ZERO_PAGE
         return look_zero
-
-
-def _chosen(copy: bytes, pages: npt.NDArray[np.bool_]) -> bytes:
-    """Some of a copy's pages."""
-    chosen = np.frombuffer(copy, dtype=np.uint8).reshape(-1, PAGE_BYTES)[pages]
-    return chosen.tobytes()

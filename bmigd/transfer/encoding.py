@@ -1,63 +1,136 @@
-"""Which codec a chunk gets. Zero pages always go without payload; for the rest the operator's
-word, or whichever makes the link carry more guest memory, by trial.
+"""Which codec a chunk gets, and how hard it tries. Zero pages always go without payload; for the
+rest the operator's word, or whichever way lets most guest memory through, by trial.
+
+Finding, copying and encoding run beside sending, so the slower of the two sets the pace: encoding
+harder pays where the link is the limit, and not at all where the processor is.
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from bmigd.chunk import Bytes, CodecId
 from bmigd.codecs import CODECS
+from bmigd.transfer.classes import Mask, chosen, promising
 
-TRIAL_EVERY = 16  # chunks
+TRIAL_EVERY = 16  # chunks: then one is encoded in another way, to see what that does
 SMOOTHING = 0.3
+NOTICEABLE = 1.05  # less is noise: then fewer bytes are better
+RAW_LEVEL = 0  # stands for no encoding among the levels of zstd
 
 
 @dataclass
 class Trial:
-    """What a codec did to recent chunks."""
+    """What a level did to recent chunks."""
 
-    ratio: float = 1.0  # encoded / original
-    bytes_per_s: float = 0.0  # of original bytes encoded
+    ratio: float  # encoded / original
+    s_per_byte: float  # of original bytes
 
-    def note(self, original_bytes: int, encoded_bytes: int, spent_s: float) -> None:
+    def note(self, ratio: float, s_per_byte: float) -> None:
         """Take one more chunk into account."""
-        self.ratio += SMOOTHING * (encoded_bytes / original_bytes - self.ratio)
-        rate = original_bytes / max(spent_s, 1e-6)
-        self.bytes_per_s += SMOOTHING * (rate - self.bytes_per_s)
+        self.ratio += SMOOTHING * (ratio - self.ratio)
+        self.s_per_byte += SMOOTHING * (s_per_byte - self.s_per_byte)
 
 
-def pays(trial: Trial, link_bytes_per_s: float) -> bool:
-    """Whether encoding lets more guest memory through: pure.
+NOT_ENCODED = Trial(1.0, 0.0)
 
-    Encoding and sending overlap, so the slower of the two sets the pace.
+
+@dataclass(frozen=True)
+class Pace:
+    """How fast both stages are; 0 while unknown."""
+
+    work_s_per_byte: float = 0.0  # of guest memory: found, copied and hashed
+    link_s_per_byte: float = 0.0  # of payload: sent, and written over there
+
+    def and_then(self, newer: "Pace") -> "Pace":
+        """With what was seen since; what is long ago counts little."""
+        if not self.link_s_per_byte:
+            return newer
+        work_s = newer.work_s_per_byte - self.work_s_per_byte
+        link_s = newer.link_s_per_byte - self.link_s_per_byte
+        return Pace(
+            self.work_s_per_byte + SMOOTHING * work_s, self.link_s_per_byte + SMOOTHING * link_s
+        )
+
+
+def best(trials: Mapping[int, Trial], pace: Pace) -> int:
+    """The level that lets most guest memory through; of those that are as good, the one with the
+    fewest bytes. Pure.
     """
-    if not link_bytes_per_s or not trial.bytes_per_s:
-        return False
-    encoded_pace = min(trial.bytes_per_s, link_bytes_per_s / max(trial.ratio, 0.001))
-    return encoded_pace > 1.1 * link_bytes_per_s
+
+    def s_per_byte(trial: Trial) -> float:
+        return max(pace.work_s_per_byte + trial.s_per_byte, pace.link_s_per_byte * trial.ratio)
+
+    least = min(s_per_byte(one) for one in trials.values())
+    good = [level for level, one in trials.items() if s_per_byte(one) <= NOTICEABLE * least]
+    return min(good, key=lambda level: (trials[level].ratio, trials[level].s_per_byte))
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """Some of a batch's pages, or all of them, as a payload."""
+
+    codec: CodecId
+    payload: Bytes
+    pages: Mask | None = None  # None: all
 
 
 class Encoder:
-    """Encodes payloads. Used by one thread at a time; link_bytes_per_s is set by the sender."""
+    """Encodes payloads. Used by one thread at a time; whoever sends tells it the pace."""
 
     def __init__(self, wanted: CodecId | None) -> None:
+        self.pace = Pace()
         self._wanted = wanted  # None: choose
-        self._trial = Trial()
         self._count = 0
-        self.link_bytes_per_s = 0.0  # payload bytes that the link carries; 0 while unknown
+        self._untried = list(CODECS[CodecId.ZSTD].levels) if wanted != CodecId.RAW else []
+        self._trials = {RAW_LEVEL: NOT_ENCODED} if wanted != CodecId.ZSTD else {}
 
-    def encode(self, parts: Sequence[Bytes]) -> tuple[CodecId, tuple[Bytes, ...]]:
-        """The codec that was used and the payload."""
-        self._count += 1
-        if self._wanted == CodecId.RAW or (self._wanted is None and not self._worth_trying()):
-            return CodecId.RAW, tuple(parts)
+    def encode(self, content: bytes) -> list[Encoded]:
+        """Whole pages, each in one of the payloads."""
+        level = self._level()
+        if level == RAW_LEVEL:
+            return [Encoded(CodecId.RAW, content)]
         began = time.perf_counter()
-        encoded = CODECS[CodecId.ZSTD].encode(parts)
-        original_bytes = sum(len(part) for part in parts)
-        encoded_bytes = original_bytes if encoded is None else sum(len(part) for part in encoded)
-        self._trial.note(original_bytes, encoded_bytes, time.perf_counter() - began)
-        return (CodecId.RAW, tuple(parts)) if encoded is None else (CodecId.ZSTD, encoded)
+        encoded = _apart(content, level)
+        size = sum(len(one.payload) for one in encoded)
+        self._note(level, size, len(content), time.perf_counter() - began)
+        return encoded
 
-    def _worth_trying(self) -> bool:
-        return self._count % TRIAL_EVERY == 1 or pays(self._trial, self.link_bytes_per_s)
+    def _level(self) -> int:
+        """What is best, but every so often another one, so that it is known what that does."""
+        self._count += 1
+        if self._wanted == CodecId.RAW:
+            return RAW_LEVEL
+        levels = CODECS[CodecId.ZSTD].levels
+        if self._untried and (self._count == 1 or self._count % TRIAL_EVERY == 0):
+            return self._untried.pop(0)
+        if self._count % TRIAL_EVERY == 0:
+            return levels[self._count // TRIAL_EVERY % len(levels)]
+        if not self.pace.link_s_per_byte:
+            return levels[0]
+        return best(self._trials, self.pace)
+
+    def _note(self, level: int, encoded_bytes: int, original_bytes: int, spent_s: float) -> None:
+        ratio, s_per_byte = encoded_bytes / original_bytes, spent_s / original_bytes
+        trial = self._trials.setdefault(level, Trial(ratio, s_per_byte))
+        trial.note(ratio, s_per_byte)
+
+
+def _apart(content: bytes, level: int) -> list[Encoded]:
+    """Pages that are worth it are encoded, apart from those that are not."""
+    pages = promising(content)
+    if not pages.any():
+        return [Encoded(CodecId.RAW, content)]
+    if pages.all():
+        return [_zstd(content, level, None)]
+    return [
+        _zstd(chosen(content, pages), level, pages),
+        Encoded(CodecId.RAW, chosen(content, ~pages), ~pages),
+    ]
+
+
+def _zstd(content: bytes, level: int, pages: Mask | None) -> Encoded:
+    encoded = CODECS[CodecId.ZSTD].encode((content,), level)
+    if encoded is None:
+        return Encoded(CodecId.RAW, content, pages)
+    return Encoded(CodecId.ZSTD, encoded[0], pages)

@@ -18,6 +18,7 @@ from bmigd.codecs import CODECS
 from bmigd.drivers.base import IncomingMemory
 from bmigd.errors import BadBytes
 from bmigd.transfer.pages import Hashes, PageTable, chunk_digest, page_hashes
+from bmigd.transfer.spent import Spent
 from bmigd.transfer.stretches import pages_of
 
 ZEROES = bytes(MIB)
@@ -30,6 +31,7 @@ class Receiver:
     def __init__(self, memory: IncomingMemory, table: PageTable) -> None:
         self._memory = memory
         self._table = table
+        self.spent = Spent()
 
     def apply(self, chunk: Chunk) -> None:
         """Write one chunk; BadBytes (CHUNK_INVALID) leaves memory as it was."""
@@ -38,10 +40,13 @@ class Receiver:
             self._apply_zeroes(chunk)
             return
         payload = chunk.payload[0] if len(chunk.payload) == 1 else b"".join(chunk.payload)
-        content = CODECS[chunk.codec].decode(payload, chunk.memory_bytes)
-        hashes = page_hashes(content, self._table.seed)
-        _check_digest(chunk, hashes.tobytes())
-        self._write(chunk, memoryview(content), hashes)
+        with self.spent.on("decode"):
+            content = CODECS[chunk.codec].decode(payload, chunk.memory_bytes)
+        with self.spent.on("hash"):
+            hashes = page_hashes(content, self._table.seed)
+            _check_digest(chunk, hashes.tobytes())
+        with self.spent.on("write"):
+            self._write(chunk, memoryview(content), hashes)
 
     def verify(self) -> bool:
         """Read all memory back: whether it hashes to the table."""

@@ -1,47 +1,35 @@
-"""The source's half of memory: dirty pages become chunks, chunks go out and are acknowledged.
+"""The source's half of memory: dirty pages become chunks, and chunks go out on one stream or more.
 
-At most a window of chunks is under way; each stays in memory until acknowledged, so that a broken
-stream is opened again and goes on with the unacknowledged ones. Scanning, hashing and encoding run
-in a thread, a step ahead of the network; a step is several chunks, because going to a thread and
-back costs as much as hashing a chunk.
+Scanning, hashing and encoding run in a thread, a step ahead of the network; a step is several
+chunks, because going to a thread and back costs as much as hashing a chunk. Whichever stream has
+room takes the next chunk. Rule: a pass is over only when every chunk of it is acknowledged, so what
+a later pass sends of the same page is never overtaken by what an earlier one sent.
 """
 
 import asyncio
-import contextlib
-import math
 import time
 from collections.abc import Awaitable, Callable, Generator
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
-from typing import Protocol
 
-from bmigd.chunk import Chunk, CodecId, Extent
-from bmigd.errors import PeerLost
+from bmigd.chunk import PAGE_BYTES, Chunk, CodecId, Extent
 from bmigd.transfer.batch import Batch
-from bmigd.transfer.encoding import Encoder
+from bmigd.transfer.encoding import Encoded, Encoder, Pace
+from bmigd.transfer.lane import CREDIT, SENDING, ChunkStream, Lane, Patience, Silence
 from bmigd.transfer.pacing import Pacer
 from bmigd.transfer.pages import PageTable, chunk_digest
+from bmigd.transfer.spent import Spent
+from bmigd.transfer.stretches import pages_of, runs
 from bmigd.transfer.unbroken import unbroken
 
 Batches = Generator[Batch, None, None]
+Ready = asyncio.Queue[Chunk | None]  # None: there is nothing more
 
-AHEAD = 1  # steps ready before the network wants them
+AHEAD = 4  # chunks ready before the network wants them
 STEP_BYTES = 4 << 20  # of payload
 STEP_SCANNED_BYTES = 64 << 20  # a quiet guest's step ends here, to be cancelled or watched
-BACKOFF_S = (0.05, 0.1, 0.2, 0.5, 1.0)
-
-
-class ChunkStream(Protocol):
-    """A connection that takes chunks and acknowledges them. PeerLost when it breaks."""
-
-    async def send(self, chunk: Chunk) -> None:
-        """Send one chunk."""
-
-    async def acknowledged(self) -> int:
-        """Sequence number of a chunk that was written, as was all that was sent before it."""
-
-    async def close(self) -> None:
-        """End the stream."""
+FINDING, READING, HASHING, ENCODING = "find", "read", "hash", "encode"
+IDLE, PACING = "wait for pages", "wait for bandwidth"
 
 
 @dataclass
@@ -50,27 +38,9 @@ class Totals:
 
     scanned_bytes: int = 0
     sent_bytes: int = 0  # of guest memory, zero pages included
+    read_bytes: int = 0  # of guest memory, whose bytes were encoded
     wire_bytes: int = 0  # of payload, each chunk once
-    resent_bytes: int = 0  # of payload, on streams that were opened again
-    reconnects: int = 0
-
-
-@dataclass(frozen=True)
-class Patience:
-    """How long to bear with a peer, in seconds."""
-
-    silence_s: float  # without an acknowledgement that is due: the stream counts as broken
-    reconnect_s: float  # without any acknowledgement, on however many streams: the peer is lost
-
-
-class Silence(Protocol):
-    """Is told when acknowledgements do not come, and when they come again."""
-
-    def lost(self, waited_for: str, since_s: float) -> None:
-        """The stream is broken, nothing having come since then; told again at every attempt."""
-
-    def heard(self) -> None:
-        """An acknowledgement came again."""
+    spent: Spent = field(default_factory=Spent)
 
 
 @dataclass
@@ -79,59 +49,122 @@ class Sender:
 
     migration_id: str
     epoch: int
-    open_stream: Callable[[], Awaitable[ChunkStream]]
+    open_stream: Callable[[int], Awaitable[ChunkStream]]  # the number of the stream among them
     table: PageTable
     encoder: Encoder
     pacer: Pacer
-    window_chunks: int
+    window_chunks: int  # of all streams together
     patience: Patience
     executor: Executor
     on_progress: Callable[[], None]
     silence: Silence
+    streams: int = 1
     totals: Totals = field(default_factory=Totals)
     _sequence: int = 0
-    _unacknowledged: dict[int, Chunk] = field(default_factory=dict)
-    _stream: ChunkStream | None = None
-    _reader: asyncio.Task[None] | None = None
-    _moved: asyncio.Event = field(default_factory=asyncio.Event)
-    _broken: Exception | None = None
-    _heard_at: float = 0.0  # the latest acknowledgement, or since when one is due
-    _lost_since: float = 0.0  # 0.0: nothing is amiss
+    _lanes: list[Lane] = field(default_factory=list)
+    _told: tuple[float, int, float, int] = (0.0, 0, 0.0, 0)
+    _lost: set[int] = field(default_factory=set)  # streams without acknowledgements that are due
+
+    def __post_init__(self) -> None:
+        window_chunks = max(1, self.window_chunks // self.streams)
+        self._lanes = [
+            Lane(
+                *(number, self.open_stream, window_chunks, self.patience),
+                *(_Shared(self.silence, number, self._lost), self.totals.spent),
+            )
+            for number in range(self.streams)
+        ]
+
+    @property
+    def resent_bytes(self) -> int:
+        """Of payload, on streams that were opened again."""
+        return sum(lane.resent_bytes for lane in self._lanes)
+
+    def be_as_patient_as(self, patience: Patience) -> None:
+        """From now on."""
+        for lane in self._lanes:
+            lane.patience = patience
 
     async def send_pass(self, batches: Batches) -> None:
         """Send everything in the batches; returns when all of it is acknowledged."""
-        ready: asyncio.Queue[list[Chunk] | None] = asyncio.Queue(AHEAD)
+        ready: Ready = asyncio.Queue(AHEAD)
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._produce(batches, ready))
-                while (chunks := await ready.get()) is not None:
-                    for chunk in chunks:
-                        await self._send(chunk)
-                    self.on_progress()
-        except BaseExceptionGroup as errors:  # one of two tasks failed: tell its error as it is
+                for lane in self._lanes:
+                    group.create_task(self._carry(lane, ready))
+        except BaseExceptionGroup as errors:  # one of the tasks failed: tell its error as it is
             raise errors.exceptions[0] from errors
         finally:
             batches.close()  # nothing of the guest's memory is held any more
-        await self._until(lambda: not self._unacknowledged)
         self.on_progress()
 
     async def close(self) -> None:
-        """End the stream; nothing more will be sent."""
-        await self._drop_stream()
-        self._unacknowledged.clear()
+        """End the streams; nothing more will be sent."""
+        for lane in self._lanes:
+            await lane.close()
 
-    async def _produce(self, batches: Batches, ready: "asyncio.Queue[list[Chunk] | None]") -> None:
+    async def _produce(self, batches: Batches, ready: Ready) -> None:
         loop = asyncio.get_running_loop()
-
         is_over = False
         while not is_over:
             step = loop.run_in_executor(self.executor, self._step, batches)
             chunks, is_over = await unbroken(step)  # memory may be unmapped once this has ended
-            await ready.put(chunks)
-        await ready.put(None)
+            self._tell_pace()
+            for chunk in chunks:
+                await ready.put(chunk)
+            self.on_progress()
+        for _ in self._lanes:
+            await ready.put(None)
+
+    async def _carry(self, lane: Lane, ready: Ready) -> None:
+        """Take chunks as long as there are any, then wait for what this stream carried."""
+        totals = self.totals
+        while True:
+            await lane.has_room()  # before a chunk is taken that another stream could carry
+            with totals.spent.on(IDLE):
+                chunk = await ready.get()
+            if chunk is None:
+                break
+            await lane.send(chunk)
+            totals.sent_bytes += chunk.memory_bytes
+            totals.wire_bytes += chunk.wire_bytes
+            await self._pace(lane, chunk.wire_bytes)
+        await lane.settle()
+
+    async def _pace(self, lane: Lane, wire_bytes: int) -> None:
+        now = time.monotonic()
+        if pause_s := self.pacer.wait_s(now, wire_bytes):
+            with self.totals.spent.on(PACING):
+                await lane.pause(now + pause_s)
+
+    def _tell_pace(self) -> None:
+        """What the stages cost of late, so that the next step is encoded as hard as pays."""
+        totals, spent = self.totals, self.totals.spent
+        work_s, link_s = spent.sum(FINDING, READING, HASHING), spent.sum(SENDING, CREDIT)
+        now = (work_s, totals.read_bytes, link_s / self.streams, totals.wire_bytes)
+        work_s, read, link_s, wire = (
+            here - there for here, there in zip(now, self._told, strict=True)
+        )
+        if not read or not wire:
+            return
+        self._told = now
+        link_s_per_byte = link_s / wire
+        if self.pacer.limit_bytes_per_s:
+            link_s_per_byte = max(link_s_per_byte, 1 / self.pacer.limit_bytes_per_s)
+        self.encoder.pace = self.encoder.pace.and_then(Pace(work_s / read, link_s_per_byte))
 
     def _step(self, batches: Batches) -> tuple[list[Chunk], bool]:
         """The next few chunks, and whether they are the last."""
+        spent, began = self.totals.spent, time.perf_counter()
+        others_s = spent.sum(READING, HASHING, ENCODING)
+        try:
+            return self._chunks_of_a_step(batches)
+        finally:
+            others_s = spent.sum(READING, HASHING, ENCODING) - others_s
+            spent.add(FINDING, time.perf_counter() - began - others_s)
+
+    def _chunks_of_a_step(self, batches: Batches) -> tuple[list[Chunk], bool]:
         chunks: list[Chunk] = []
         payload_bytes = scanned_bytes = 0
         for batch in batches:
@@ -144,19 +177,28 @@ class Sender:
         return chunks, True
 
     def _chunks(self, batch: Batch) -> list[Chunk]:
-        self.totals.scanned_bytes += batch.scanned_bytes
-        chunks = []
+        totals, chunks = self.totals, []
+        totals.scanned_bytes += batch.scanned_bytes
+        totals.read_bytes += len(batch.payload)
+        totals.spent.add(READING, batch.read_s)
+        totals.spent.add(HASHING, batch.hash_s)
         if batch.extents:
-            codec, payload = self.encoder.encode((batch.payload,))
-            digest = chunk_digest(batch.hashes.tobytes())
-            extents = tuple(batch.extents)
-            chunks.append(self._chunk(batch.region, codec, extents, digest, payload))
+            with totals.spent.on(ENCODING):
+                encoded = self.encoder.encode(batch.payload)
+            chunks += [self._encoded_chunk(batch, one) for one in encoded]
         if batch.zero_extents:
             extents = tuple(batch.zero_extents)
-            pages = sum(extent.length_bytes for extent in extents) // 4096
+            pages = sum(extent.length_bytes for extent in extents) // PAGE_BYTES
             digest = chunk_digest(self.table.zero_hash_bytes * pages)
             chunks.append(self._chunk(batch.region, CodecId.ZERO, extents, digest, ()))
         return chunks
+
+    def _encoded_chunk(self, batch: Batch, encoded: Encoded) -> Chunk:
+        extents, hashes = batch.extents, batch.hashes
+        if encoded.pages is not None:
+            extents, hashes = runs(pages_of(extents)[encoded.pages]), hashes[encoded.pages]
+        digest, payload = chunk_digest(hashes.tobytes()), (encoded.payload,)
+        return self._chunk(batch.region, encoded.codec, tuple(extents), digest, payload)
 
     def _chunk(
         self,
@@ -172,112 +214,20 @@ class Sender:
             *(extents, digest, payload),
         )
 
-    async def _send(self, chunk: Chunk) -> None:
-        await self._until(lambda: len(self._unacknowledged) < self.window_chunks)
-        if not self._unacknowledged:
-            self._heard_at = time.monotonic()
-        self._unacknowledged[chunk.sequence] = chunk
-        try:
-            if self._stream is None:
-                await self._connect()  # which sends it
-            else:
-                await self._put(self._stream, chunk)
-        except PeerLost as error:
-            await self._reconnect(error)
-        wire_bytes = chunk.wire_bytes
-        self.totals.sent_bytes += chunk.memory_bytes
-        self.totals.wire_bytes += wire_bytes
-        now = time.monotonic()
-        pause_s = self.pacer.wait_s(now, wire_bytes)
-        if pause_s:
-            await self._until(lambda: False, now + pause_s)
 
-    async def _put(self, stream: ChunkStream, chunk: Chunk) -> None:
-        """Send; a peer that takes nothing for as long as it may be silent is lost."""
-        try:
-            async with asyncio.timeout(self.patience.silence_s):
-                await stream.send(chunk)
-        except TimeoutError as error:
-            raise self._silent("took no memory") from error
+@dataclass(frozen=True)
+class _Shared:
+    """What one stream tells of silence: the migration is heard again when all its streams are."""
 
-    async def _until(self, condition: Callable[[], bool], at_most_s: float = math.inf) -> None:
-        """Wait for acknowledgements, until a time at most; silence counts as a broken stream."""
-        while not condition() and time.monotonic() < at_most_s:
-            self._moved.clear()
-            if self._broken:
-                await self._reconnect(self._broken)
-                continue
-            silent_at_s = self._heard_at + self.patience.silence_s
-            if self._unacknowledged and time.monotonic() >= silent_at_s:
-                await self._reconnect(self._silent("sent no acknowledgement"))
-                continue
-            wait_until_s = min(at_most_s, silent_at_s if self._unacknowledged else math.inf)
-            left_s = wait_until_s - time.monotonic()
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(None if left_s == math.inf else max(0.0, left_s)):
-                    await self._moved.wait()
+    silence: Silence
+    number: int
+    lost_ones: set[int]
 
-    def _silent(self, what: str) -> PeerLost:
-        return PeerLost("PEER_LOST", f"the other node {what} for {self.patience.silence_s:g} s")
+    def lost(self, waited_for: str, since_s: float) -> None:
+        self.lost_ones.add(self.number)
+        self.silence.lost(waited_for, since_s)
 
-    async def _reconnect(self, cause: Exception) -> None:
-        """Open a stream again and send what was not acknowledged.
-
-        Only an acknowledgement ends the interruption. PeerLost when none came for too long, however
-        many streams could be opened meanwhile.
-        """
-        if not isinstance(cause, PeerLost):
-            raise cause
-        self._lost_since = self._lost_since or self._heard_at
-        self.silence.lost("acknowledgement of memory", self._lost_since)
-        deadline = self._lost_since + self.patience.reconnect_s
-        for attempt in range(1 << 30):
-            await self._drop_stream()
-            left_s = deadline - time.monotonic()
-            if left_s <= 0:
-                raise cause
-            await asyncio.sleep(min(left_s, BACKOFF_S[min(attempt, len(BACKOFF_S) - 1)]))
-            try:
-                async with asyncio.timeout(left_s):
-                    await self._connect()
-            except (PeerLost, TimeoutError):
-                continue
-            return
-
-    async def _connect(self) -> None:
-        self._broken = None
-        self._heard_at = time.monotonic()
-        self._stream = stream = await self.open_stream()
-        self._reader = asyncio.create_task(self._read_acknowledgements(stream))
-        for chunk in list(self._unacknowledged.values()):
-            if chunk.sequence in self._unacknowledged:
-                is_again = self._lost_since > 0.0
-                await self._put(stream, chunk)
-                self.totals.resent_bytes += chunk.wire_bytes if is_again else 0
-
-    async def _read_acknowledgements(self, stream: ChunkStream) -> None:
-        try:
-            while True:
-                self._forget_until(await stream.acknowledged())
-                self._moved.set()
-        except Exception as error:  # noqa: BLE001 - whatever it is, _until raises it
-            self._broken = error
-            self._moved.set()
-
-    def _forget_until(self, sequence: int) -> None:
-        """Chunks up to this one were written; they stand in the order of their numbers."""
-        while self._unacknowledged and next(iter(self._unacknowledged)) <= sequence:
-            del self._unacknowledged[next(iter(self._unacknowledged))]
-        self._heard_at = time.monotonic()
-        if self._lost_since:
-            self._lost_since = 0.0
-            self.totals.reconnects += 1
+    def heard(self) -> None:
+        self.lost_ones.discard(self.number)
+        if not self.lost_ones:
             self.silence.heard()
-
-    async def _drop_stream(self) -> None:
-        stream, reader = self._stream, self._reader
-        self._stream = self._reader = None
-        if reader:
-            reader.cancel()
-        if stream:
-            await stream.close()

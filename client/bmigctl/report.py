@@ -42,7 +42,11 @@ def full(migration: migration_pb2.Migration, sides: Iterable[tuple[str, str]]) -
             ("options", _options(migration.options)),
         )
     )
-    return [*facts, *_figures(migration), *_rounds(migration.report), *where_now(migration)]
+    report = migration.report
+    return [
+        *(*facts, *_figures(migration), *_rounds(report)),
+        *(*_spent(report), *where_now(migration)),
+    ]
 
 
 def where_now(migration: migration_pb2.Migration) -> list[str]:
@@ -164,6 +168,15 @@ def _rounds(report: migration_pb2.Report) -> list[str]:
     return table(("ROUND", "DIRTY", "ON THE WIRE", "TOOK", "GUEST"), rows) if rows else []
 
 
+def _spent(report: migration_pb2.Report) -> list[str]:
+    """Where the time for memory went; what went on at once counts for each."""
+    rows = [
+        (words.side(part.side), part.name, units.duration_us(part.duration_us))
+        for part in report.spent
+    ]
+    return table(("SIDE", "SPENT ON MEMORY", "TOOK"), rows) if rows else []
+
+
 def _options(options: migration_pb2.MigrationOptions) -> str:
     parts = [
         f"downtime {options.downtime_limit_ms or 300} ms",
@@ -171,6 +184,8 @@ def _options(options: migration_pb2.MigrationOptions) -> str:
         f"codec {words.codec(options.codec)}",
         f"tracker {words.tracker(options.tracker)}",
     ]
+    if options.streams:
+        parts.append(f"streams {options.streams}")
     if options.bandwidth_limit_bytes_per_s:
         parts.append(f"at most {units.rate(options.bandwidth_limit_bytes_per_s)}")
     if options.verify:

@@ -35,7 +35,7 @@ class CodecContract:
 
     def encoded(self, *parts: bytes) -> bytes:
         """The payload in one piece."""
-        payload = self.codec.encode(parts)
+        payload = self.codec.encode(parts, self.codec.levels[0])
         assert payload is not None
         return b"".join(payload)
 
@@ -49,14 +49,15 @@ class CodecContract:
     @INHERITED
     @given(st.lists(st.sampled_from([ZEROES, TEXT, NOISE]), min_size=1, max_size=4))
     def test_parts_come_back_in_their_order_or_are_not_taken(self, parts: list[bytes]) -> None:
-        payload = self.codec.encode(parts)
-        if payload is not None:
-            joined = b"".join(parts)
-            assert bytes(self.codec.decode(b"".join(payload), len(joined))) == joined
+        for level in self.codec.levels:
+            payload = self.codec.encode(parts, level)
+            if payload is not None:
+                joined = b"".join(parts)
+                assert bytes(self.codec.decode(b"".join(payload), len(joined))) == joined
 
     def test_a_view_is_as_good_as_bytes(self) -> None:
         content = self.pays_for
-        payload = self.codec.encode([memoryview(content)])
+        payload = self.codec.encode([memoryview(content)], self.codec.levels[-1])
         assert payload is not None
         view = memoryview(b"".join(payload))
         assert bytes(self.codec.decode(view, len(content))) == content

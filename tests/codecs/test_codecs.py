@@ -19,10 +19,10 @@ class TestZero(CodecContract):
     pays_for = ZEROES
 
     def test_it_takes_nothing_else(self) -> None:
-        assert self.codec.encode([ZEROES, ZEROES[:-1] + b"\1"]) is None
+        assert self.codec.encode([ZEROES, ZEROES[:-1] + b"\1"], 0) is None
 
     def test_it_has_no_payload(self) -> None:
-        assert self.codec.encode([ZEROES, ZEROES]) == ()
+        assert self.codec.encode([ZEROES, ZEROES], 0) == ()
         with pytest.raises(BadBytes, match="payload of 1 bytes"):
             self.codec.decode(b"\0", PAGE_BYTES)
 
@@ -35,7 +35,7 @@ class TestRaw(CodecContract):
 
     def test_parts_are_not_copied(self) -> None:
         parts = [memoryview(TEXT), memoryview(NOISE)]
-        assert self.codec.encode(parts) == tuple(parts)
+        assert self.codec.encode(parts, 0) == tuple(parts)
         assert self.codec.decode(NOISE, len(NOISE)) is NOISE
 
 
@@ -46,7 +46,7 @@ class TestZstd(CodecContract):
     pays_for = TEXT
 
     def test_it_does_not_take_what_it_cannot_shrink(self) -> None:
-        assert self.codec.encode([NOISE]) is None
+        assert self.codec.encode([NOISE], 1) is None
 
     def test_any_zstandard_writer_is_understood(self) -> None:
         for level in (1, 9, 19):

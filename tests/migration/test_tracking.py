@@ -22,8 +22,9 @@ from bmigd.migration.recorder import Recorder
 from bmigd.migration.rounds import Rounds
 from bmigd.migration.tracking import NO_LOG, Tracking, begin, obstacle
 from bmigd.transfer.encoding import Encoder
+from bmigd.transfer.lane import Patience
 from bmigd.transfer.pacing import Pacer
-from bmigd.transfer.sender import Patience, Sender
+from bmigd.transfer.sender import Sender
 from tests.drivers.dirtylog.hypervisor import Hypervisor, hypervisor, require_kernel
 from tests.transfer.memories import layout, table_of
 from tests.transfer.test_sender import PAGES, Peer, Silence

@@ -32,6 +32,7 @@ CHUNKS = st.builds(
     extents=EXTENTS,
     digest=st.binary(max_size=20),
     payload=PAYLOADS,
+    stream=st.integers(0, 2**32 - 1),
 )
 PAYLOAD = bytes([frame.PAYLOAD_TAG])
 
@@ -49,6 +50,7 @@ def generated(chunk: Chunk) -> peer_pb2.StreamMemoryRequest:
             for one in chunk.extents
         ],
         digest=chunk.digest,
+        stream=chunk.stream,
         payload=b"".join(chunk.payload),
     )
 
@@ -64,6 +66,7 @@ def from_generated(message: peer_pb2.StreamMemoryRequest) -> Chunk:
         extents=tuple(Extent(one.offset_bytes, one.length_bytes) for one in message.extents),
         digest=message.digest,
         payload=(message.payload,) if message.payload else (),
+        stream=message.stream,
     )
 
 
@@ -72,7 +75,7 @@ def joined(chunk: Chunk) -> Chunk:
     whole = b"".join(chunk.payload)
     return Chunk(
         *(chunk.migration_id, chunk.epoch, chunk.sequence, chunk.region, chunk.codec),
-        *(chunk.extents, chunk.digest, (whole,) if whole else ()),
+        *(chunk.extents, chunk.digest, (whole,) if whole else (), chunk.stream),
     )
 
 

@@ -28,7 +28,7 @@ def chunks_of(batch: Batch, table: PageTable, codec: CodecId = CodecId.RAW) -> l
     """The chunks of a batch, made by the contract's words and not by the sender's code."""
     chunks = []
     if batch.extents:
-        encoded = CODECS[codec].encode((batch.payload,))
+        encoded = CODECS[codec].encode((batch.payload,), CODECS[codec].levels[0])
         payload = (batch.payload,) if encoded is None else encoded
         digest = chunk_digest(batch.hashes.tobytes())
         used = CodecId.RAW if encoded is None else codec

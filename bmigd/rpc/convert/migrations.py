@@ -5,7 +5,7 @@ from ipaddress import ip_address
 
 from bmig.v1 import migration_pb2
 
-from bmigd.chunk import CodecId
+from bmigd.chunk import MOST_STREAMS, CodecId
 from bmigd.errors import Invalid
 from bmigd.migration.picture import Event, Failure, Options, Part, Picture, Progress, Report
 from bmigd.prechecks.facts import Finding
@@ -35,6 +35,8 @@ def options_from(message: migration_pb2.MigrationOptions) -> Options:
         raise Invalid("OPTIONS_INVALID", f"codec: {message.codec} cannot be chosen")
     if message.tracker not in TRACKERS:
         raise Invalid("OPTIONS_INVALID", f"tracker: {message.tracker} is unknown")
+    if message.streams > MOST_STREAMS:
+        raise Invalid("OPTIONS_INVALID", f"streams: {message.streams}, at most {MOST_STREAMS}")
     return Options(
         downtime_limit_ms=message.downtime_limit_ms or 300,
         timeout_s=message.timeout_s or 3600,
@@ -44,6 +46,7 @@ def options_from(message: migration_pb2.MigrationOptions) -> Options:
         verify=message.verify,
         probe_address=_address(message.probe_address),
         tracker=TRACKERS[message.tracker],
+        streams=message.streams,
     )
 
 
@@ -71,6 +74,7 @@ def options_to(options: Options) -> migration_pb2.MigrationOptions:
         verify=options.verify,
         probe_address=options.probe_address,
         tracker=trackers[options.tracker],
+        streams=options.streams,
     )
 
 
@@ -111,7 +115,9 @@ def parts_to(parts: Iterable[Part]) -> list[migration_pb2.DowntimePart]:
     ]
 
 
-def parts_from(messages: Iterable[migration_pb2.DowntimePart]) -> tuple[Part, ...]:
+def parts_from(
+    messages: Iterable[migration_pb2.DowntimePart | migration_pb2.TimePart],
+) -> tuple[Part, ...]:
     """A peer's parts, bounded."""
     return tuple(
         Part(short(one.name, 64), SIDE_NAMES.get(one.side, "destination"), one.duration_us)
@@ -119,14 +125,23 @@ def parts_from(messages: Iterable[migration_pb2.DowntimePart]) -> tuple[Part, ..
     )
 
 
+def spent_to(parts: Iterable[Part]) -> list[migration_pb2.TimePart]:
+    """Parts of the time for memory."""
+    return [
+        migration_pb2.TimePart(name=part.name, side=SIDES[part.side], duration_us=part.duration_us)
+        for part in parts
+    ]
+
+
 def report_to(report: Report) -> migration_pb2.Report:
     """What it took."""
-    lists = ("rounds", "downtime_parts", "interruptions")
+    lists = ("rounds", "downtime_parts", "interruptions", "spent")
     simple = {key: value for key, value in vars(report).items() if key not in lists}
     return migration_pb2.Report(
         rounds=[migration_pb2.Round(**vars(one)) for one in report.rounds],
         interruptions=[migration_pb2.Interruption(**vars(one)) for one in report.interruptions],
         downtime_parts=parts_to(report.downtime_parts),
+        spent=spent_to(report.spent),
         **simple,
     )
 

@@ -53,6 +53,7 @@ def welcome_from(message: peer_pb2.ReceiveGuestResponse) -> Welcome:
         short(message.journal_incarnation, 64),
         max(message.lease_ms, SHORTEST_LEASE_MS) / 1000,
         min(max(message.window_chunks, 1), MOST_WINDOW_CHUNKS),
+        most_streams=max(message.most_streams, 1),
         has_memory=message.has_memory,
     )
 

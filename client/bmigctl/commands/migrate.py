@@ -91,6 +91,14 @@ _WISHES = (
         help="How memory is encoded on the wire.",
     ),
     click.option(
+        "--streams",
+        type=click.IntRange(0, 8),
+        default=0,
+        metavar="N",
+        help="How many connections carry memory at the same time. Default: by the"
+        " processors of both hosts.",
+    ),
+    click.option(
         "--tracker",
         type=click.Choice(list(_TRACKERS)),
         default="auto",
@@ -130,6 +138,7 @@ def _wish(values: dict[str, Any]) -> migration_pb2.MigrationOptions:
         verify=values["verify"],
         probe_address=values["probe_address"],
         tracker=_TRACKERS[values["tracker"]],
+        streams=values["streams"],
     )
 
 

@@ -82,7 +82,7 @@ VERDICT_WARNING: Verdict
 VERDICT_FAILED: Verdict
 
 class MigrationOptions(_message.Message):
-    __slots__ = ("downtime_limit_ms", "timeout_s", "on_timeout", "bandwidth_limit_bytes_per_s", "codec", "verify", "tracker", "probe_address")
+    __slots__ = ("downtime_limit_ms", "timeout_s", "on_timeout", "bandwidth_limit_bytes_per_s", "codec", "verify", "tracker", "probe_address", "streams")
     DOWNTIME_LIMIT_MS_FIELD_NUMBER: _ClassVar[int]
     TIMEOUT_S_FIELD_NUMBER: _ClassVar[int]
     ON_TIMEOUT_FIELD_NUMBER: _ClassVar[int]
@@ -91,6 +91,7 @@ class MigrationOptions(_message.Message):
     VERIFY_FIELD_NUMBER: _ClassVar[int]
     TRACKER_FIELD_NUMBER: _ClassVar[int]
     PROBE_ADDRESS_FIELD_NUMBER: _ClassVar[int]
+    STREAMS_FIELD_NUMBER: _ClassVar[int]
     downtime_limit_ms: int
     timeout_s: int
     on_timeout: TimeoutAction
@@ -99,7 +100,8 @@ class MigrationOptions(_message.Message):
     verify: bool
     tracker: Tracker
     probe_address: str
-    def __init__(self, downtime_limit_ms: _Optional[int] = ..., timeout_s: _Optional[int] = ..., on_timeout: _Optional[_Union[TimeoutAction, str]] = ..., bandwidth_limit_bytes_per_s: _Optional[int] = ..., codec: _Optional[_Union[Codec, str]] = ..., verify: _Optional[bool] = ..., tracker: _Optional[_Union[Tracker, str]] = ..., probe_address: _Optional[str] = ...) -> None: ...
+    streams: int
+    def __init__(self, downtime_limit_ms: _Optional[int] = ..., timeout_s: _Optional[int] = ..., on_timeout: _Optional[_Union[TimeoutAction, str]] = ..., bandwidth_limit_bytes_per_s: _Optional[int] = ..., codec: _Optional[_Union[Codec, str]] = ..., verify: _Optional[bool] = ..., tracker: _Optional[_Union[Tracker, str]] = ..., probe_address: _Optional[str] = ..., streams: _Optional[int] = ...) -> None: ...
 
 class Migration(_message.Message):
     __slots__ = ("id", "guest", "source", "destination", "side", "phase", "ownership", "epoch", "options", "progress", "failure", "report", "started_at_ms", "ended_at_ms", "requested_by", "in_doubt_since_ms", "waiting_for")
@@ -180,7 +182,7 @@ class Failure(_message.Message):
     def __init__(self, reason: _Optional[str] = ..., message: _Optional[str] = ..., side: _Optional[_Union[Side, str]] = ..., location: _Optional[str] = ..., advice: _Optional[str] = ...) -> None: ...
 
 class Report(_message.Message):
-    __slots__ = ("rounds", "downtime_us", "downtime_parts", "total_us", "sent_bytes", "wire_bytes", "source_memory_root", "destination_memory_root", "tracker", "reconnects", "verified", "interruptions", "resent_bytes", "network_downtime_us")
+    __slots__ = ("rounds", "downtime_us", "downtime_parts", "total_us", "sent_bytes", "wire_bytes", "source_memory_root", "destination_memory_root", "tracker", "reconnects", "verified", "interruptions", "resent_bytes", "network_downtime_us", "spent", "streams")
     ROUNDS_FIELD_NUMBER: _ClassVar[int]
     DOWNTIME_US_FIELD_NUMBER: _ClassVar[int]
     DOWNTIME_PARTS_FIELD_NUMBER: _ClassVar[int]
@@ -195,6 +197,8 @@ class Report(_message.Message):
     INTERRUPTIONS_FIELD_NUMBER: _ClassVar[int]
     RESENT_BYTES_FIELD_NUMBER: _ClassVar[int]
     NETWORK_DOWNTIME_US_FIELD_NUMBER: _ClassVar[int]
+    SPENT_FIELD_NUMBER: _ClassVar[int]
+    STREAMS_FIELD_NUMBER: _ClassVar[int]
     rounds: _containers.RepeatedCompositeFieldContainer[Round]
     downtime_us: int
     downtime_parts: _containers.RepeatedCompositeFieldContainer[DowntimePart]
@@ -209,7 +213,19 @@ class Report(_message.Message):
     interruptions: _containers.RepeatedCompositeFieldContainer[Interruption]
     resent_bytes: int
     network_downtime_us: int
-    def __init__(self, rounds: _Optional[_Iterable[_Union[Round, _Mapping]]] = ..., downtime_us: _Optional[int] = ..., downtime_parts: _Optional[_Iterable[_Union[DowntimePart, _Mapping]]] = ..., total_us: _Optional[int] = ..., sent_bytes: _Optional[int] = ..., wire_bytes: _Optional[int] = ..., source_memory_root: _Optional[str] = ..., destination_memory_root: _Optional[str] = ..., tracker: _Optional[str] = ..., reconnects: _Optional[int] = ..., verified: _Optional[bool] = ..., interruptions: _Optional[_Iterable[_Union[Interruption, _Mapping]]] = ..., resent_bytes: _Optional[int] = ..., network_downtime_us: _Optional[int] = ...) -> None: ...
+    spent: _containers.RepeatedCompositeFieldContainer[TimePart]
+    streams: int
+    def __init__(self, rounds: _Optional[_Iterable[_Union[Round, _Mapping]]] = ..., downtime_us: _Optional[int] = ..., downtime_parts: _Optional[_Iterable[_Union[DowntimePart, _Mapping]]] = ..., total_us: _Optional[int] = ..., sent_bytes: _Optional[int] = ..., wire_bytes: _Optional[int] = ..., source_memory_root: _Optional[str] = ..., destination_memory_root: _Optional[str] = ..., tracker: _Optional[str] = ..., reconnects: _Optional[int] = ..., verified: _Optional[bool] = ..., interruptions: _Optional[_Iterable[_Union[Interruption, _Mapping]]] = ..., resent_bytes: _Optional[int] = ..., network_downtime_us: _Optional[int] = ..., spent: _Optional[_Iterable[_Union[TimePart, _Mapping]]] = ..., streams: _Optional[int] = ...) -> None: ...
+
+class TimePart(_message.Message):
+    __slots__ = ("name", "side", "duration_us")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    SIDE_FIELD_NUMBER: _ClassVar[int]
+    DURATION_US_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    side: Side
+    duration_us: int
+    def __init__(self, name: _Optional[str] = ..., side: _Optional[_Union[Side, str]] = ..., duration_us: _Optional[int] = ...) -> None: ...
 
 class Interruption(_message.Message):
     __slots__ = ("waited_for", "duration_us", "guest_down", "heard_again")

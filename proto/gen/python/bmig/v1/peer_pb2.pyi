@@ -188,16 +188,18 @@ class ReceiveGuestRequest(_message.Message):
     def __init__(self, migration_id: _Optional[str] = ..., epoch: _Optional[int] = ..., definition: _Optional[_Union[_guest_pb2.GuestDefinition, _Mapping]] = ..., regions: _Optional[_Iterable[_Union[MemoryRegion, _Mapping]]] = ..., protocol_version: _Optional[int] = ..., journal_incarnation: _Optional[str] = ..., requested_by: _Optional[str] = ..., hash_seed: _Optional[int] = ..., driver_build: _Optional[str] = ..., asks_for_memory: _Optional[bool] = ...) -> None: ...
 
 class ReceiveGuestResponse(_message.Message):
-    __slots__ = ("journal_incarnation", "lease_ms", "window_chunks", "has_memory")
+    __slots__ = ("journal_incarnation", "lease_ms", "window_chunks", "has_memory", "most_streams")
     JOURNAL_INCARNATION_FIELD_NUMBER: _ClassVar[int]
     LEASE_MS_FIELD_NUMBER: _ClassVar[int]
     WINDOW_CHUNKS_FIELD_NUMBER: _ClassVar[int]
     HAS_MEMORY_FIELD_NUMBER: _ClassVar[int]
+    MOST_STREAMS_FIELD_NUMBER: _ClassVar[int]
     journal_incarnation: str
     lease_ms: int
     window_chunks: int
     has_memory: bool
-    def __init__(self, journal_incarnation: _Optional[str] = ..., lease_ms: _Optional[int] = ..., window_chunks: _Optional[int] = ..., has_memory: _Optional[bool] = ...) -> None: ...
+    most_streams: int
+    def __init__(self, journal_incarnation: _Optional[str] = ..., lease_ms: _Optional[int] = ..., window_chunks: _Optional[int] = ..., has_memory: _Optional[bool] = ..., most_streams: _Optional[int] = ...) -> None: ...
 
 class DescribeMemoryRequest(_message.Message):
     __slots__ = ("migration_id", "epoch")
@@ -226,7 +228,7 @@ class Extent(_message.Message):
     def __init__(self, offset_bytes: _Optional[int] = ..., length_bytes: _Optional[int] = ...) -> None: ...
 
 class StreamMemoryRequest(_message.Message):
-    __slots__ = ("migration_id", "epoch", "sequence", "region", "codec", "extents", "digest", "payload")
+    __slots__ = ("migration_id", "epoch", "sequence", "region", "codec", "extents", "digest", "stream", "payload")
     MIGRATION_ID_FIELD_NUMBER: _ClassVar[int]
     EPOCH_FIELD_NUMBER: _ClassVar[int]
     SEQUENCE_FIELD_NUMBER: _ClassVar[int]
@@ -234,6 +236,7 @@ class StreamMemoryRequest(_message.Message):
     CODEC_FIELD_NUMBER: _ClassVar[int]
     EXTENTS_FIELD_NUMBER: _ClassVar[int]
     DIGEST_FIELD_NUMBER: _ClassVar[int]
+    STREAM_FIELD_NUMBER: _ClassVar[int]
     PAYLOAD_FIELD_NUMBER: _ClassVar[int]
     migration_id: str
     epoch: int
@@ -242,8 +245,9 @@ class StreamMemoryRequest(_message.Message):
     codec: _migration_pb2.Codec
     extents: _containers.RepeatedCompositeFieldContainer[Extent]
     digest: bytes
+    stream: int
     payload: bytes
-    def __init__(self, migration_id: _Optional[str] = ..., epoch: _Optional[int] = ..., sequence: _Optional[int] = ..., region: _Optional[int] = ..., codec: _Optional[_Union[_migration_pb2.Codec, str]] = ..., extents: _Optional[_Iterable[_Union[Extent, _Mapping]]] = ..., digest: _Optional[bytes] = ..., payload: _Optional[bytes] = ...) -> None: ...
+    def __init__(self, migration_id: _Optional[str] = ..., epoch: _Optional[int] = ..., sequence: _Optional[int] = ..., region: _Optional[int] = ..., codec: _Optional[_Union[_migration_pb2.Codec, str]] = ..., extents: _Optional[_Iterable[_Union[Extent, _Mapping]]] = ..., digest: _Optional[bytes] = ..., stream: _Optional[int] = ..., payload: _Optional[bytes] = ...) -> None: ...
 
 class StreamMemoryResponse(_message.Message):
     __slots__ = ("sequence",)
@@ -292,12 +296,14 @@ class StatePart(_message.Message):
     def __init__(self, file: _Optional[int] = ..., data: _Optional[bytes] = ...) -> None: ...
 
 class DeliverStateResponse(_message.Message):
-    __slots__ = ("memory_root", "parts")
+    __slots__ = ("memory_root", "parts", "spent")
     MEMORY_ROOT_FIELD_NUMBER: _ClassVar[int]
     PARTS_FIELD_NUMBER: _ClassVar[int]
+    SPENT_FIELD_NUMBER: _ClassVar[int]
     memory_root: bytes
     parts: _containers.RepeatedCompositeFieldContainer[_migration_pb2.DowntimePart]
-    def __init__(self, memory_root: _Optional[bytes] = ..., parts: _Optional[_Iterable[_Union[_migration_pb2.DowntimePart, _Mapping]]] = ...) -> None: ...
+    spent: _containers.RepeatedCompositeFieldContainer[_migration_pb2.TimePart]
+    def __init__(self, memory_root: _Optional[bytes] = ..., parts: _Optional[_Iterable[_Union[_migration_pb2.DowntimePart, _Mapping]]] = ..., spent: _Optional[_Iterable[_Union[_migration_pb2.TimePart, _Mapping]]] = ...) -> None: ...
 
 class CommitRequest(_message.Message):
     __slots__ = ("migration_id", "epoch", "journal_incarnation")

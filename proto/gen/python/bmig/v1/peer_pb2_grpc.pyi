@@ -58,6 +58,8 @@ class PeerServiceStub:
     """Carries memory chunks, which are written in order of arrival; answers acknowledge them, several
     at once if more have arrived meanwhile.
 
+    Several streams may carry a migration, each with a number; a new one takes the place of an older
+    one of the same number. What two of them carry at the same time must not overlap.
     A chunk may be sent again at any time on a new stream: it is written again.
     Errors: INVALID_ARGUMENT (CHUNK_INVALID: range, size, codec or digest), ABORTED
     (MIGRATION_OVER).
@@ -105,6 +107,8 @@ class PeerServiceAsyncStub(PeerServiceStub):
     """Carries memory chunks, which are written in order of arrival; answers acknowledge them, several
     at once if more have arrived meanwhile.
 
+    Several streams may carry a migration, each with a number; a new one takes the place of an older
+    one of the same number. What two of them carry at the same time must not overlap.
     A chunk may be sent again at any time on a new stream: it is written again.
     Errors: INVALID_ARGUMENT (CHUNK_INVALID: range, size, codec or digest), ABORTED
     (MIGRATION_OVER).
@@ -173,6 +177,8 @@ class PeerServiceServicer(metaclass=_abc_1.ABCMeta):
         """Carries memory chunks, which are written in order of arrival; answers acknowledge them, several
         at once if more have arrived meanwhile.
 
+        Several streams may carry a migration, each with a number; a new one takes the place of an older
+        one of the same number. What two of them carry at the same time must not overlap.
         A chunk may be sent again at any time on a new stream: it is written again.
         Errors: INVALID_ARGUMENT (CHUNK_INVALID: range, size, codec or digest), ABORTED
         (MIGRATION_OVER).
