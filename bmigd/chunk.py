@@ -24,6 +24,7 @@ class CodecId(IntEnum):
     ZERO = 1
     RAW = 2
     ZSTD = 3
+    DELTA = 4
 
 
 class Extent(NamedTuple):

@@ -2,6 +2,7 @@
 
 from bmigd.chunk import CodecId
 from bmigd.codecs.base import Codec
+from bmigd.codecs.delta import Delta
 from bmigd.codecs.raw import Raw
 from bmigd.codecs.zero import Zero
 from bmigd.codecs.zstd import Zstd
@@ -10,4 +11,5 @@ CODECS: dict[int, Codec] = {
     CodecId.ZERO: Zero(),
     CodecId.RAW: Raw(),
     CodecId.ZSTD: Zstd(),
+    CodecId.DELTA: Delta(),
 }

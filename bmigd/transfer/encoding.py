@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from bmigd.chunk import Bytes, CodecId
 from bmigd.codecs import CODECS
 from bmigd.transfer.classes import Mask, chosen, promising
+from bmigd.transfer.deltas import Deltas
+from bmigd.transfer.stretches import Pages
 
 TRIAL_EVERY = 16  # chunks: then one is encoded in another way, to see what that does
 SMOOTHING = 0.3
@@ -74,6 +76,13 @@ class Encoded:
     payload: Bytes
     pages: Mask | None = None  # None: all
 
+    def among(self, others: Mask) -> "Encoded":
+        """Its pages were counted among these of a batch only; now among all of the batch."""
+        pages = others.copy()
+        if self.pages is not None:
+            pages[others] = self.pages
+        return Encoded(self.codec, self.payload, pages)
+
 
 class Encoder:
     """Encodes payloads. Used by one thread at a time; whoever sends tells it the pace."""
@@ -84,9 +93,36 @@ class Encoder:
         self._count = 0
         self._untried = list(CODECS[CodecId.ZSTD].levels) if wanted != CodecId.RAW else []
         self._trials = {RAW_LEVEL: NOT_ENCODED} if wanted != CodecId.ZSTD else {}
+        self._deltas = Deltas() if wanted is None else None
+        self._passes = 0
 
-    def encode(self, content: bytes) -> list[Encoded]:
-        """Whole pages, each in one of the payloads."""
+    def begin_pass(self) -> None:
+        """What is sent from now on was sent before, but for the first time."""
+        self._passes += 1
+
+    def encode(self, region: int, pages: Pages, content: bytes) -> list[Encoded]:
+        """Pages of a region, by number and content, each in one of the payloads."""
+        if not self._deltas or self._passes < 2:
+            return self._encode(content)
+        delta = self._deltas.delta(region, pages, content)
+        if delta is None:
+            return self._encode(content)
+        codec = CODECS[CodecId.DELTA]
+        payload = codec.encode((delta.content,), codec.levels[0])
+        if payload is None:
+            return self._encode(content)
+        first = Encoded(CodecId.DELTA, payload[0], delta.pages)
+        if delta.pages.all():
+            return [first]
+        rest = self._encode(chosen(content, ~delta.pages))
+        return [first, *(one.among(~delta.pages) for one in rest)]
+
+    def become_zero(self, region: int, pages: Pages) -> None:
+        """Zero pages are sent without being encoded."""
+        if self._deltas:
+            self._deltas.forget(region, pages)
+
+    def _encode(self, content: bytes) -> list[Encoded]:
         level = self._level()
         if level == RAW_LEVEL:
             return [Encoded(CodecId.RAW, content)]

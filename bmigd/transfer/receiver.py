@@ -17,6 +17,7 @@ from bmigd.chunk import (
 from bmigd.codecs import CODECS
 from bmigd.drivers.base import IncomingMemory
 from bmigd.errors import BadBytes
+from bmigd.transfer.deltas import xor
 from bmigd.transfer.pages import Hashes, PageTable, chunk_digest, page_hashes
 from bmigd.transfer.spent import Spent
 from bmigd.transfer.stretches import pages_of
@@ -40,8 +41,12 @@ class Receiver:
             self._apply_zeroes(chunk)
             return
         payload = chunk.payload[0] if len(chunk.payload) == 1 else b"".join(chunk.payload)
+        if chunk.codec == CodecId.DELTA and self._is_there(chunk):
+            return  # sent again: what it is the difference to is gone
         with self.spent.on("decode"):
             content = CODECS[chunk.codec].decode(payload, chunk.memory_bytes)
+            if chunk.codec == CodecId.DELTA:
+                content = xor(content, self._read(chunk))
         with self.spent.on("hash"):
             hashes = page_hashes(content, self._table.seed)
             _check_digest(chunk, hashes.tobytes())
@@ -83,6 +88,13 @@ class Receiver:
             if (known != self._table.zero_hash).any():  # else it is zero already: stay sparse
                 self._zero(chunk.region, extent)
                 known[:] = self._table.zero_hash
+
+    def _is_there(self, chunk: Chunk) -> bool:
+        hashes = self._table.regions[chunk.region][pages_of(chunk.extents)]
+        return chunk_digest(hashes.tobytes()) == chunk.digest
+
+    def _read(self, chunk: Chunk) -> bytes:
+        return b"".join([self._memory.read(chunk.region, *one) for one in chunk.extents])
 
     def _zero(self, region: int, extent: Extent) -> None:
         for done in range(0, extent.length_bytes, MIB):

@@ -12,14 +12,14 @@ from collections.abc import Awaitable, Callable, Generator
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 
-from bmigd.chunk import PAGE_BYTES, Chunk, CodecId, Extent
+from bmigd.chunk import Chunk, CodecId, Extent
 from bmigd.transfer.batch import Batch
 from bmigd.transfer.encoding import Encoded, Encoder, Pace
 from bmigd.transfer.lane import CREDIT, SENDING, ChunkStream, Lane, Patience, Silence
 from bmigd.transfer.pacing import Pacer
 from bmigd.transfer.pages import PageTable, chunk_digest
 from bmigd.transfer.spent import Spent
-from bmigd.transfer.stretches import pages_of, runs
+from bmigd.transfer.stretches import Pages, pages_of, runs
 from bmigd.transfer.unbroken import unbroken
 
 Batches = Generator[Batch, None, None]
@@ -87,6 +87,7 @@ class Sender:
 
     async def send_pass(self, batches: Batches) -> None:
         """Send everything in the batches; returns when all of it is acknowledged."""
+        self.encoder.begin_pass()
         ready: Ready = asyncio.Queue(AHEAD)
         try:
             async with asyncio.TaskGroup() as group:
@@ -184,19 +185,20 @@ class Sender:
         totals.spent.add(HASHING, batch.hash_s)
         if batch.extents:
             with totals.spent.on(ENCODING):
-                encoded = self.encoder.encode(batch.payload)
-            chunks += [self._encoded_chunk(batch, one) for one in encoded]
+                pages = pages_of(batch.extents)
+                encoded = self.encoder.encode(batch.region, pages, batch.payload)
+            chunks += [self._encoded_chunk(batch, pages, one) for one in encoded]
         if batch.zero_extents:
-            extents = tuple(batch.zero_extents)
-            pages = sum(extent.length_bytes for extent in extents) // PAGE_BYTES
-            digest = chunk_digest(self.table.zero_hash_bytes * pages)
+            extents, pages = tuple(batch.zero_extents), pages_of(batch.zero_extents)
+            self.encoder.become_zero(batch.region, pages)
+            digest = chunk_digest(self.table.zero_hash_bytes * len(pages))
             chunks.append(self._chunk(batch.region, CodecId.ZERO, extents, digest, ()))
         return chunks
 
-    def _encoded_chunk(self, batch: Batch, encoded: Encoded) -> Chunk:
+    def _encoded_chunk(self, batch: Batch, pages: Pages, encoded: Encoded) -> Chunk:
         extents, hashes = batch.extents, batch.hashes
         if encoded.pages is not None:
-            extents, hashes = runs(pages_of(extents)[encoded.pages]), hashes[encoded.pages]
+            extents, hashes = runs(pages[encoded.pages]), hashes[encoded.pages]
         digest, payload = chunk_digest(hashes.tobytes()), (encoded.payload,)
         return self._chunk(batch.region, encoded.codec, tuple(extents), digest, payload)
 

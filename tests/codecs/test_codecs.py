@@ -86,3 +86,10 @@ def test_codecs_are_numbered_as_in_the_contract() -> None:
     }
     assert contract == {one.name: one.value for one in CodecId}
     assert set(CODECS) == set(CodecId)
+
+
+class TestDelta(CodecContract):
+    """Differences, which are mostly zeroes."""
+
+    codec_id = CodecId.DELTA
+    pays_for = bytes(100) + b"x" + bytes(2 * PAGE_BYTES - 101)

@@ -26,6 +26,7 @@ from bmigd.transfer.encoding import (
 
 NOISE = random.Random(1).randbytes(MIB)  # noqa: S311 - noise
 TEXT = (b"bhyve and its guests, " * (MIB // 22 + 1))[:MIB]
+ALL = np.arange(MIB // PAGE_BYTES)
 FAST, HARD = Trial(0.6, 1 / (500 * MIB)), Trial(0.4, 1 / (100 * MIB))
 TRIALS = {RAW_LEVEL: NOT_ENCODED, -5: FAST, 3: HARD}
 
@@ -89,11 +90,11 @@ def test_noise_is_told_from_what_can_be_made_smaller() -> None:
 
 
 def test_the_operators_codec_is_used_where_it_pays() -> None:
-    assert Encoder(CodecId.RAW).encode(TEXT) == [Encoded(CodecId.RAW, TEXT)]
-    (one,) = Encoder(CodecId.ZSTD).encode(TEXT)
+    assert Encoder(CodecId.RAW).encode(0, ALL, TEXT) == [Encoded(CodecId.RAW, TEXT)]
+    (one,) = Encoder(CodecId.ZSTD).encode(0, ALL, TEXT)
     assert one.codec == CodecId.ZSTD
     assert len(one.payload) < len(TEXT) / 10
-    assert {one.codec for one in Encoder(CodecId.ZSTD).encode(NOISE)} == {CodecId.RAW}
+    assert {one.codec for one in Encoder(CodecId.ZSTD).encode(0, ALL, NOISE)} == {CodecId.RAW}
 
 
 def test_pages_of_noise_travel_apart_from_those_that_are_encoded() -> None:
@@ -101,7 +102,7 @@ def test_pages_of_noise_travel_apart_from_those_that_are_encoded() -> None:
         (NOISE if page % 3 else TEXT)[page * PAGE_BYTES : (page + 1) * PAGE_BYTES]
         for page in range(256)
     )
-    encoded = Encoder(CodecId.ZSTD).encode(mixed)
+    encoded = Encoder(CodecId.ZSTD).encode(0, ALL, mixed)
     assert [one.codec for one in encoded] == [CodecId.ZSTD, CodecId.RAW]
     assert 160 * PAGE_BYTES < len(encoded[1].payload) <= 170 * PAGE_BYTES  # two thirds are noise
     assert back(encoded, MIB) == mixed
@@ -119,7 +120,10 @@ def test_what_was_encoded_comes_back_whatever_was_chosen(
     encoder = Encoder(wanted)
     encoder.pace = Pace(1e-9, 1e-7)
     for content in map(b"".join, batches):
-        assert back(encoder.encode(content), len(content)) == content
+        assert (
+            back(encoder.encode(0, ALL[: len(content) // PAGE_BYTES], content), len(content))
+            == content
+        )
 
 
 def test_on_a_slow_link_all_is_encoded_and_on_a_fast_one_only_trials_are() -> None:
@@ -127,10 +131,10 @@ def test_on_a_slow_link_all_is_encoded_and_on_a_fast_one_only_trials_are() -> No
     slow.pace, fast.pace = Pace(1e-10, 1e-5), Pace(1e-10, 1e-14)
     for encoder in (slow, fast):  # every level is tried before it is judged
         for _ in range(TRIAL_EVERY * 3):
-            encoder.encode(TEXT)
-    used = [fast.encode(TEXT)[0].codec for _ in range(2 * TRIAL_EVERY)]
+            encoder.encode(0, ALL, TEXT)
+    used = [fast.encode(0, ALL, TEXT)[0].codec for _ in range(2 * TRIAL_EVERY)]
     assert used.count(CodecId.ZSTD) == 2
-    assert {slow.encode(TEXT)[0].codec for _ in range(2 * TRIAL_EVERY)} == {CodecId.ZSTD}
+    assert {slow.encode(0, ALL, TEXT)[0].codec for _ in range(2 * TRIAL_EVERY)} == {CodecId.ZSTD}
 
 
 def test_the_pace_follows_what_was_seen_of_late() -> None:

@@ -20,6 +20,7 @@ class Codec(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     CODEC_ZERO: _ClassVar[Codec]
     CODEC_RAW: _ClassVar[Codec]
     CODEC_ZSTD: _ClassVar[Codec]
+    CODEC_DELTA: _ClassVar[Codec]
 
 class Tracker(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -60,6 +61,7 @@ CODEC_UNSPECIFIED: Codec
 CODEC_ZERO: Codec
 CODEC_RAW: Codec
 CODEC_ZSTD: Codec
+CODEC_DELTA: Codec
 TRACKER_UNSPECIFIED: Tracker
 TRACKER_AUTO: Tracker
 TRACKER_CONTENT: Tracker

@@ -1,0 +1,156 @@
+"""Pages that changed a little travel as what changed, and memory is equal all the same."""
+
+import asyncio
+import random
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bmigd.chunk import PAGE_BYTES, Chunk, CodecId, Extent
+from bmigd.errors import BadBytes
+from bmigd.transfer.deltas import GIVES_WAY_EVERY, TRIES_AGAIN, Deltas, xor
+from bmigd.transfer.encoding import Encoder
+from tests.transfer.test_sender import Guest, Peer, Stream
+
+NOISE = random.Random(5).randbytes(64 * PAGE_BYTES)  # noqa: S311 - noise
+PASSES = st.lists(
+    st.lists(st.tuples(st.integers(0, 40), st.integers(0, 4), st.integers(0, 255)), max_size=20),
+    max_size=5,
+)
+
+
+class Listening(Stream):
+    """Remembers what came."""
+
+    heard: list[Chunk]
+
+    async def send(self, chunk: Chunk) -> None:
+        self.heard.append(chunk)
+        await super().send(chunk)
+
+
+class Moving:
+    """A guest whose memory goes over in passes, encoded as is best."""
+
+    def __init__(self, room_pages: int = 64) -> None:
+        self.guest, self.peer, self.heard = Guest(), Peer(), list[Chunk]()
+        self.encoder = Encoder(None)
+        self.encoder._deltas = Deltas(room_pages * PAGE_BYTES)
+
+    async def open(self, _: int) -> Stream:
+        stream = Listening(self.peer, None)
+        stream.heard = self.heard
+        return stream
+
+    def write(self, page: int, kind: int, value: int) -> None:
+        """A byte of a page, all of it, or zeroes."""
+        content, at = self.guest.memory.contents[0], page * PAGE_BYTES
+        if kind < 3:
+            content[at + 100 * kind] = value
+        elif kind == 3:
+            content[at : at + PAGE_BYTES] = NOISE[value : value + PAGE_BYTES]
+        else:
+            content[at : at + PAGE_BYTES] = bytes(PAGE_BYTES)
+
+    async def run(self, passes: list[list[tuple[int, int, int]]]) -> None:
+        async with self.guest.sender(self.peer, open_stream=self.open, streams=2) as sender:
+            sender.encoder = self.encoder
+            for writes in [[], *passes]:
+                for write in writes:
+                    self.write(*write)
+                await sender.send_pass(self.guest.tracker.scan(self.guest.memory))
+                self.guest.assert_arrived(self.peer)
+
+    def codecs(self) -> list[int]:
+        return [chunk.codec for chunk in self.heard]
+
+
+@settings(deadline=None, max_examples=60)
+@given(PASSES, st.integers(1, 50))
+def test_memories_are_equal_after_every_pass(
+    passes: list[list[tuple[int, int, int]]], room_pages: int
+) -> None:
+    asyncio.run(Moving(room_pages).run(passes))
+
+
+async def test_a_page_travels_as_what_changed_from_the_third_time_on() -> None:
+    moving = Moving()
+    await moving.run([[(3, 0, 1)], [(3, 0, 2), (3, 1, 3)], [(3, 0, 4)]])
+    *_, second, third, fourth = moving.heard
+    assert (second.codec, third.codec, fourth.codec) == (
+        *(CodecId.RAW, CodecId.DELTA, CodecId.DELTA),
+    )
+    assert third.wire_bytes < 100
+    assert third.extents == (Extent(3 * PAGE_BYTES, PAGE_BYTES),)
+
+
+async def test_what_changed_little_travels_apart_from_what_changed_much() -> None:
+    moving = Moving()
+    pages = range(0, 40, 2)
+    await moving.run(
+        [[(page, 0, 1) for page in pages], [(page, 3 if page % 4 else 0, 7) for page in pages]]
+    )
+    delta, rest = moving.heard[-2:]
+    assert (delta.codec, rest.codec) == (CodecId.DELTA, CodecId.RAW)
+    assert {one.offset_bytes // PAGE_BYTES % 4 for one in delta.extents} == {0}
+    assert {one.offset_bytes // PAGE_BYTES % 4 for one in rest.extents} == {2}
+
+
+async def test_a_page_that_was_zero_meanwhile_is_no_base() -> None:
+    await Moving().run([[(3, 3, 7)], [(3, 4, 0)], [(3, 3, 7)], [(3, 0, 1)]])
+
+
+@pytest.mark.parametrize("wanted", [CodecId.RAW, CodecId.ZSTD])
+async def test_the_operators_codec_is_no_delta(wanted: CodecId) -> None:
+    moving = Moving()
+    moving.encoder = Encoder(wanted)
+    await moving.run([[(3, 0, value)] for value in range(1, 4)])
+    assert CodecId.DELTA not in moving.codecs()
+
+
+async def test_a_chunk_may_come_again_and_one_without_its_base_is_refused() -> None:
+    moving = Moving()
+    await moving.run([[(3, 0, 1)], [(3, 0, 2)]])
+    delta, receiver = moving.heard[-1], moving.peer.receiver
+    assert delta.codec == CodecId.DELTA
+    receiver.apply(delta)
+    moving.guest.assert_arrived(moving.peer)
+    before = bytes(moving.peer.memory.contents[0])
+    with pytest.raises(BadBytes, match="digest"):
+        receiver.apply(replace(delta, digest=b"x" * 16))
+    with pytest.raises(BadBytes, match="digest"):  # another page is no base
+        receiver.apply(replace(delta, extents=(Extent(5 * PAGE_BYTES, PAGE_BYTES),)))
+    assert moving.peer.memory.contents[0] == before
+
+
+def test_a_page_that_is_found_no_more_is_not_taken_for_another() -> None:
+    deltas, pages = Deltas(4 * PAGE_BYTES), np.arange(64)
+    for _ in range(3):
+        for first in range(0, 64, 8):
+            content = NOISE[first * PAGE_BYTES : (first + 8) * PAGE_BYTES]
+            found = deltas.delta(0, pages[first : first + 8], content)
+            if found:  # what is still there did not change
+                assert found.content == bytes(len(found.content))
+
+
+def test_guests_that_write_pages_anew_are_not_tried_for_ever() -> None:
+    deltas, page, tries = Deltas(), np.array([7]), 0
+    for number in range(4 * TRIES_AGAIN):
+        before = deltas._waits
+        assert deltas.delta(0, page, NOISE[number * 64 : number * 64 + PAGE_BYTES]) is None
+        tries += before == 0
+    assert tries <= 6
+
+
+def test_room_is_shared_among_more_pages_than_fit() -> None:
+    deltas, pages = Deltas(16 * PAGE_BYTES), np.arange(64)
+    found = [deltas.delta(0, pages, NOISE) for _ in range(2 * GIVES_WAY_EVERY)]
+    assert all(one is not None and one.pages.any() for one in found[1:])
+
+
+def test_xor_is_its_own_inverse() -> None:
+    one, other = NOISE[:PAGE_BYTES], NOISE[PAGE_BYTES : 2 * PAGE_BYTES]
+    assert xor(xor(one, other), other) == one
