@@ -12,6 +12,7 @@ from weakref import WeakValueDictionary
 import structlog
 
 from bmigd.chunk import MOST_STREAMS
+from bmigd.codecs import CODECS
 from bmigd.crashpoints import reach
 from bmigd.errors import Busy, NotPossible, PeerLost, Unknown
 from bmigd.guests.definition import Definition, parse_toml, render_toml
@@ -284,6 +285,7 @@ class Destination:
         limits = self._node.config.migration
         return Welcome(
             *(self._ledger.incarnation, limits.lease_s, limits.window_chunks),
+            codecs=frozenset(CODECS),
             most_streams=MOST_STREAMS,
             has_memory=reception.has_memory,
         )

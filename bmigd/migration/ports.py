@@ -48,6 +48,7 @@ class Welcome:
     journal_incarnation: str
     lease_s: float
     window_chunks: int
+    codecs: frozenset[int]  # that it takes
     most_streams: int  # that may carry the memory at the same time
     has_memory: bool  # it still has some of the guest's: ask describe() before anything is sent
 

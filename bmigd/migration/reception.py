@@ -92,7 +92,7 @@ class Reception(Taken):
     def attach(self, stream: Turn, number: int) -> None:
         """Only the newest stream of a number may write: what an older one carries is outdated."""
         if number >= MOST_STREAMS:
-            raise BadBytes("CHUNK_INVALID", f"stream {number}: at most {MOST_STREAMS}, from 0")
+            return  # apply() refuses what it brings
         older = self._streams.get(number)
         if older and older is not stream:
             older.end(_newer_stream())
@@ -102,7 +102,7 @@ class Reception(Taken):
         """Write chunks in order. BadBytes ends the migration; so does a full spool."""
         async with self._lock:
             self._require(DestinationState.RECEIVING)
-            if stream is not self._streams.get(chunks[0].stream):
+            if self._streams.get(chunks[0].stream, stream) is not stream:
                 raise _newer_stream()
             self.touch()
             await unbroken(self._apply(chunks))
@@ -208,6 +208,8 @@ class Reception(Taken):
         async with self._refusing():
             if any((one.migration_id, one.epoch, one.stream) != ours for one in chunks):
                 raise BadBytes("CHUNK_INVALID", "a stream carries one migration, and one number")
+            if chunks[0].stream >= MOST_STREAMS:
+                raise BadBytes("CHUNK_INVALID", f"stream {chunks[0].stream}, of {MOST_STREAMS}")
             await self._intake.apply(chunks)
         self._applied_s = time.monotonic()
         progress = self.recorder.picture.progress

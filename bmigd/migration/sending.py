@@ -49,7 +49,7 @@ def make_sender(
         epoch=record.epoch,
         open_stream=peer.open_stream,
         table=table,
-        encoder=Encoder(CodecId(options.codec) if options.codec else None),
+        encoder=Encoder(CodecId(options.codec) if options.codec else None, welcome.codecs),
         pacer=Pacer(options.bandwidth_limit_bytes_per_s),
         window_chunks=min(welcome.window_chunks, limits.window_chunks),
         patience=Patience(

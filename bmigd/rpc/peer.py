@@ -84,6 +84,7 @@ class PeerServicer(peer_pb2_grpc.PeerServiceServicer):
             window_chunks=welcome.window_chunks,
             has_memory=welcome.has_memory,
             most_streams=welcome.most_streams,
+            codecs=sorted(welcome.codecs),  # type: ignore[arg-type]
         )
 
     async def DescribeMemory(  # noqa: N802

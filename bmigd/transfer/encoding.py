@@ -6,7 +6,7 @@ harder pays where the link is the limit, and not at all where the processor is.
 """
 
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from bmigd.chunk import Bytes, CodecId
@@ -87,13 +87,16 @@ class Encoded:
 class Encoder:
     """Encodes payloads. Used by one thread at a time; whoever sends tells it the pace."""
 
-    def __init__(self, wanted: CodecId | None) -> None:
+    def __init__(self, wanted: CodecId | None, known: Collection[int] = tuple(CODECS)) -> None:
+        """What is wanted, or None to choose, among the codecs that the destination knows."""
+        if CodecId.ZSTD not in known:
+            wanted = CodecId.RAW
         self.pace = Pace()
-        self._wanted = wanted  # None: choose
+        self._wanted = wanted
         self._count = 0
         self._untried = list(CODECS[CodecId.ZSTD].levels) if wanted != CodecId.RAW else []
         self._trials = {RAW_LEVEL: NOT_ENCODED} if wanted != CodecId.ZSTD else {}
-        self._deltas = Deltas() if wanted is None else None
+        self._deltas = Deltas() if wanted is None and CodecId.DELTA in known else None
         self._passes = 0
 
     def begin_pass(self) -> None:

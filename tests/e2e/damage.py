@@ -106,6 +106,23 @@ def lying_zstd_bomb(chunk: Chunk, seed: int) -> None:
     assert zstandard.frame_content_size(chunk.payload) == PAGE
 
 
+def delta_of_something_else(chunk: Chunk, seed: int) -> None:
+    """What it is to be put on is not there."""
+    _say(chunk, seed, bytes(range(256)) * 16, (MIB, PAGE))
+    chunk.codec = migration_pb2.CODEC_DELTA
+    chunk.payload = zstandard.ZstdCompressor().compress(b"x" * PAGE)
+
+
+def delta_bomb(chunk: Chunk, seed: int) -> None:
+    _say(chunk, seed, bytes(range(256)) * 16, (MIB, PAGE))
+    chunk.codec = migration_pb2.CODEC_DELTA
+    chunk.payload = zstandard.ZstdCompressor().compress(bytes(256 * MIB))
+
+
+def stream_of_too_high_a_number(chunk: Chunk, seed: int) -> None:
+    chunk.stream = (1 << 32) - 1
+
+
 FLAWS: dict[Flaw, str] = {
     out_of_range: "the region at",
     far_out_of_range: "the region at",
@@ -123,4 +140,7 @@ FLAWS: dict[Flaw, str] = {
     no_such_region: "region 5",
     honest_zstd_bomb: "states 268435456 bytes",
     lying_zstd_bomb: "zstd",
+    delta_of_something_else: "digest",
+    delta_bomb: "states 268435456 bytes",
+    stream_of_too_high_a_number: "stream",
 }

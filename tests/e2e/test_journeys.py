@@ -53,6 +53,26 @@ def test_downtime_parts_add_up_to_the_downtime(world: Cluster) -> None:
     finish(world, "parts")
 
 
+def test_several_streams_carry_a_guest_and_the_report_says_where_the_time_went(
+    world: Cluster,
+) -> None:
+    world.make_guest("lanes", "host1", "64M", "--rate", "40", "--working-set", "24M")
+    world.beats_on("lanes")
+    moved = world.migrate("lanes", "host2", "--streams", "4", "--verify")
+    report = moved["report"]
+    assert (report["streams"], report["verified"]) == (4, True)
+    spent = {(one["side"], one["name"]): int(one["duration_us"]) for one in report["spent"]}
+    for part in ("find", "read", "hash", "encode", "send", "wait for acknowledgements"):
+        assert ("SIDE_SOURCE", part) in spent
+    for part in ("decode", "hash", "write", "wait for chunks"):
+        assert spent["SIDE_DESTINATION", part] > 0
+    shown = world.ctl("show", moved["id"]).stdout
+    assert "streams 4" in shown
+    assert "SPENT ON MEMORY" in shown
+    world.beats_on("lanes")
+    finish(world, "lanes")
+
+
 def test_three_nodes_pass_a_guest_on(world: Cluster) -> None:
     world.make_guest("chain", "host1")
     for destination in ("host2", "host3", "host1"):

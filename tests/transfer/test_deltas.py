@@ -103,10 +103,15 @@ async def test_a_page_that_was_zero_meanwhile_is_no_base() -> None:
     await Moving().run([[(3, 3, 7)], [(3, 4, 0)], [(3, 3, 7)], [(3, 0, 1)]])
 
 
-@pytest.mark.parametrize("wanted", [CodecId.RAW, CodecId.ZSTD])
-async def test_the_operators_codec_is_no_delta(wanted: CodecId) -> None:
+OLD = (CodecId.ZERO, CodecId.RAW, CodecId.ZSTD)
+
+
+@pytest.mark.parametrize(
+    "encoder", [Encoder(CodecId.RAW), Encoder(CodecId.ZSTD), Encoder(None, OLD)]
+)
+async def test_no_delta_goes_where_none_is_wanted_or_known(encoder: Encoder) -> None:
     moving = Moving()
-    moving.encoder = Encoder(wanted)
+    moving.encoder = encoder
     await moving.run([[(3, 0, value)] for value in range(1, 4)])
     assert CodecId.DELTA not in moving.codecs()
 

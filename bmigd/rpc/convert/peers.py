@@ -5,6 +5,7 @@ from itertools import islice
 
 from bmig.v1 import peer_pb2
 
+from bmigd.chunk import CodecId
 from bmigd.drivers.base import DriverFacts, Region
 from bmigd.host import Cpu
 from bmigd.migration.ports import Welcome
@@ -17,6 +18,7 @@ MAX_REGIONS = 8
 MAX_STATE_FILES = 16
 HASH_BYTES = 32
 SHORTEST_LEASE_MS = 1000  # a shorter one would have us ask without a pause
+FIRST_CODECS = frozenset((CodecId.ZERO, CodecId.RAW, CodecId.ZSTD))  # of nodes that do not say
 MOST_WINDOW_CHUNKS = 256
 MAX_LIST = 4096
 MAX_VERSIONS = 64
@@ -53,6 +55,7 @@ def welcome_from(message: peer_pb2.ReceiveGuestResponse) -> Welcome:
         short(message.journal_incarnation, 64),
         max(message.lease_ms, SHORTEST_LEASE_MS) / 1000,
         min(max(message.window_chunks, 1), MOST_WINDOW_CHUNKS),
+        codecs=frozenset(message.codecs) or FIRST_CODECS,
         most_streams=max(message.most_streams, 1),
         has_memory=message.has_memory,
     )

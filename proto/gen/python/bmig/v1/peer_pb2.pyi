@@ -188,18 +188,20 @@ class ReceiveGuestRequest(_message.Message):
     def __init__(self, migration_id: _Optional[str] = ..., epoch: _Optional[int] = ..., definition: _Optional[_Union[_guest_pb2.GuestDefinition, _Mapping]] = ..., regions: _Optional[_Iterable[_Union[MemoryRegion, _Mapping]]] = ..., protocol_version: _Optional[int] = ..., journal_incarnation: _Optional[str] = ..., requested_by: _Optional[str] = ..., hash_seed: _Optional[int] = ..., driver_build: _Optional[str] = ..., asks_for_memory: _Optional[bool] = ...) -> None: ...
 
 class ReceiveGuestResponse(_message.Message):
-    __slots__ = ("journal_incarnation", "lease_ms", "window_chunks", "has_memory", "most_streams")
+    __slots__ = ("journal_incarnation", "lease_ms", "window_chunks", "has_memory", "most_streams", "codecs")
     JOURNAL_INCARNATION_FIELD_NUMBER: _ClassVar[int]
     LEASE_MS_FIELD_NUMBER: _ClassVar[int]
     WINDOW_CHUNKS_FIELD_NUMBER: _ClassVar[int]
     HAS_MEMORY_FIELD_NUMBER: _ClassVar[int]
     MOST_STREAMS_FIELD_NUMBER: _ClassVar[int]
+    CODECS_FIELD_NUMBER: _ClassVar[int]
     journal_incarnation: str
     lease_ms: int
     window_chunks: int
     has_memory: bool
     most_streams: int
-    def __init__(self, journal_incarnation: _Optional[str] = ..., lease_ms: _Optional[int] = ..., window_chunks: _Optional[int] = ..., has_memory: _Optional[bool] = ..., most_streams: _Optional[int] = ...) -> None: ...
+    codecs: _containers.RepeatedScalarFieldContainer[_migration_pb2.Codec]
+    def __init__(self, journal_incarnation: _Optional[str] = ..., lease_ms: _Optional[int] = ..., window_chunks: _Optional[int] = ..., has_memory: _Optional[bool] = ..., most_streams: _Optional[int] = ..., codecs: _Optional[_Iterable[_Union[_migration_pb2.Codec, str]]] = ...) -> None: ...
 
 class DescribeMemoryRequest(_message.Message):
     __slots__ = ("migration_id", "epoch")
