@@ -144,6 +144,13 @@ class Supervision:
         """Send the hypervisor a signal, such as TERM (the power button) or KILL."""
         return await self._ask(op="signal", name=name)
 
+    async def throttle(self, stopped_percent: int, lease_s: float) -> VmmStatus:
+        """Have the hypervisor stopped for such a part of the time, for so long from now; 0 ends it.
+
+        A signal, a suspend and the hypervisor's end do so too.
+        """
+        return await self._ask(op="throttle", stopped_percent=stopped_percent, lease_s=lease_s)
+
     async def newer(self, status: VmmStatus, timeout_s: float) -> VmmStatus:
         """The status once it changes, or the same after a while."""
         return await self._ask(op="wait", sequence=status.sequence, timeout_s=timeout_s)

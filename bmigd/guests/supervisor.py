@@ -9,6 +9,7 @@ It is the hypervisor's parent, so it alone sees the exit status. It outlives the
 - Exit status 0 while a suspend is expected is never taken for a reboot.
 - Exit status 0 otherwise is a reboot where there is a `restart_argv`: the guest is started again
   here. Without one the hypervisor reboots its guest by itself, and its end is the guest's.
+- Whatever a hypervisor must answer to, a signal or a suspend, ends its slowing before.
 - A suspend that comes true after it was given up is undone from its own files; if they cannot be
   used, the guest is started again, as after a power failure.
 It decides nothing about migrations; it starts what it is told to and says what it saw.
@@ -28,7 +29,10 @@ from pathlib import Path
 from typing import Any
 
 from bmigd.guests.console import Console
+from bmigd.guests.dutycycle import DutyCycle
 from bmigd.guests.signs import close_stdout, has_index, inode, is_socket, last_words, remove
+from bmigd.guests.spawning import spawn
+from bmigd.guests.status import NOTHING_YET
 
 READY_POLL_S = 0.002  # a socket file has no portable notification; only polled while starting
 LOOK_S = 1.0  # between two looks whether the socket is still there
@@ -43,25 +47,14 @@ class Supervisor:
         self._directory = directory
         self._console = Console(directory)
         self._process: subprocess.Popen[bytes] | None = None
+        self._duty = DutyCycle(self._log)
         self._changed = asyncio.Condition()
         self._run: Json = {}
         self._undoing: Json | None = None  # the late suspend that is being restored now
         self._unmarked: Json = {}  # the status before the guest was marked as running
         self._finished = asyncio.Event()
         self._watching: set[asyncio.Task[None]] = set()
-        self.status: Json = {
-            "sequence": 0,
-            "state": "idle",  # idle, starting, running, exited
-            "pid": 0,
-            "exit_status": None,
-            "was_ready": False,  # whether the last hypervisor signalled that its guest runs
-            "expect_suspend": False,
-            "is_suspended": False,  # it ended in a suspend, and its guest has not run since
-            "late_suspend": False,  # a suspend was given up and may still come true
-            "log_mark": 0,  # size of the hypervisor's log when a suspend was last asked for
-            "restarts": 0,
-            "error": "",
-        }
+        self.status: Json = dict(NOTHING_YET)
 
     async def serve(self) -> None:
         """Serve the control socket until told to quit with no hypervisor left."""
@@ -112,6 +105,7 @@ class Supervisor:
             "give_up_suspend": self._give_up_suspend,
             "wait": self._wait,
             "signal": self._signal,
+            "throttle": self._throttle,
             "quit": self._quit,
         }
         try:
@@ -133,14 +127,7 @@ class Supervisor:
         if ready_socket:
             ready_socket.unlink(missing_ok=True)  # a stale one would look ready
         argv = [part.replace("{console}", self._console.tty_path) for part in argv]
-        with (self._directory / "vmm.log").open("wb") as log:
-            self._process = subprocess.Popen(
-                argv,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                env={**os.environ, **self._run.get("env", {})},
-            )
+        self._process = spawn(argv, self._directory / "vmm.log", self._run.get("env", {}))
         self._note(
             state="starting",
             pid=self._process.pid,
@@ -186,6 +173,7 @@ class Supervisor:
 
     async def _watch_exit(self, process: subprocess.Popen[bytes]) -> None:
         status = await asyncio.to_thread(process.wait)
+        self._duty.end()
         if self._ready_socket and is_socket(self._ready_socket):
             # It may have signalled and died between two polls: then it did run.
             self.status["was_ready"] = True
@@ -233,6 +221,7 @@ class Supervisor:
     def _expect_suspend(self, request: Json) -> None:
         if not self._process:
             raise RuntimeError("no hypervisor runs")
+        self._duty.end()
         self._run.pop("late_suspend", None)
         self._undoing = None
         mark = (self._directory / "vmm.log").stat().st_size
@@ -245,7 +234,16 @@ class Supervisor:
 
     def _signal(self, request: Json) -> None:
         if self._process:
-            self._process.send_signal(signal.Signals["SIG" + request["name"]])
+            number = signal.Signals["SIG" + request["name"]]
+            self._duty.end()
+            self._process.send_signal(number)
+
+    def _throttle(self, request: Json) -> None:
+        """Slow the hypervisor down until it is told otherwise or nobody says so any more."""
+        if request["stopped_percent"] and (not self._process or self.status["expect_suspend"]):
+            raise RuntimeError("no hypervisor runs, or its guest is being suspended")
+        if self._process:
+            self._duty.keep(self._process, request["stopped_percent"], request["lease_s"])
 
     def _quit(self, _: Json) -> None:
         if self._process:
