@@ -12,6 +12,8 @@ from typing import Protocol
 from bmigd.chunk import Bytes
 from bmigd.guests.definition import Definition
 
+THROTTLE_S = 3.0  # that a guest stays slowed down if nobody asks for it again
+
 
 @dataclass(frozen=True)
 class Region:
@@ -155,6 +157,14 @@ class OutgoingGuest(Protocol):
         """Return when the guest is no longer the one that open() showed: what happened, in words.
 
         It stopped; or it rebooted, unless memory goes on to be the same mapping.
+        """
+
+    async def throttle(self, stopped_percent: int) -> None:
+        """Slow the guest down: it is stopped for 0 (not at all) to 99 percent of the time, in turns
+        so short that users notice a slow guest and not a dead one.
+
+        For THROTTLE_S, so it is to be asked for again meanwhile: a daemon that dies leaves no slow
+        guest. suspend() ends it. LocalFault when it cannot be.
         """
 
     async def suspend(self) -> Suspended:

@@ -105,6 +105,14 @@ class Node(ABC):
         return beats[-1].n
 
 
+async def speed(node: Node, for_s: float) -> float:
+    """What its guest does by its own count, in operations per second."""
+    before, began_s = await node.beats(), time.monotonic()
+    await asyncio.sleep(for_s)
+    after, took_s = await node.beats(), time.monotonic() - began_s
+    return (after[-1].n - before[-1].n) / took_s
+
+
 class Bed(ABC):
     """Subclass it for a driver."""
 
@@ -240,6 +248,11 @@ class OnABed:
     @pytest.fixture
     def bed(self) -> Iterator[Bed]:
         """The driver's bed, closed afterwards."""
+        raise NotImplementedError
+
+    @pytest.fixture
+    def eager(self) -> Iterator[Node]:
+        """A node of another bed, whose guest works as fast as it can; closed afterwards."""
         raise NotImplementedError
 
     @pytest.fixture

@@ -1,6 +1,7 @@
 """Nodes with the bhyve driver over the micro-VM."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -13,6 +14,7 @@ from tests.drivers.bed import PATIENCE_S, Bed, Fault, Node
 from tests.oracle import params_of
 
 PROGRAM = Program(rate_mib_per_s=4, set_bytes=MIB, heartbeat_ms=20, has_disk=True, disk_sectors=256)
+EAGER = replace(PROGRAM, rate_mib_per_s=4000)  # as fast as it can
 DEVICES: list[dict[str, Any]] = [
     {"slot": "0", "emulation": "hostbridge"},
     {"slot": "4", "emulation": "virtio-blk", "storage": "shared", "image": "web1.raw"},
@@ -80,13 +82,13 @@ class BhyveBed(Bed):
 
     hot = (0, MIB, 64 << 10)  # where the program's data begins
 
-    def __init__(self, **changes: Any) -> None:
+    def __init__(self, program: Program = PROGRAM, **changes: Any) -> None:
         super().__init__()
         self.storage = self.directory / "storage"
         self.storage.mkdir()
         rom = self.directory / "rom"
-        rom.write_bytes(build(PROGRAM))
-        self.image().write_bytes(bytes(PROGRAM.disk_sectors * 512))
+        rom.write_bytes(build(program))
+        self.image().write_bytes(bytes(program.disk_sectors * 512))
         self.params = params_of(rom.read_bytes())
         self.definition = make(
             {

@@ -10,9 +10,18 @@ import signal
 import pytest
 from xxhash import xxh3_128_digest
 
-from bmigd.drivers.base import Memory
+from bmigd.drivers.base import THROTTLE_S, Memory
 from bmigd.errors import LocalFault, StartFailed
-from tests.drivers.bed import Bed, Fault, Node, OnABed, eventually, nothing_left, suspended
+from tests.drivers.bed import (
+    Bed,
+    Fault,
+    Node,
+    OnABed,
+    eventually,
+    nothing_left,
+    speed,
+    suspended,
+)
 
 
 def require_zero_elsewhere(memory: Memory) -> None:
@@ -24,6 +33,16 @@ def require_zero_elsewhere(memory: Memory) -> None:
             assert not any(view[end:begin]), f"{end} to {begin} is not zero"
             end = begin + length
         assert end <= region.size_bytes
+
+
+async def until_as_fast(node: Node, usual: float) -> None:
+    """Wait until the guest is about as fast as it was: the machine may be busy."""
+
+    async def is_so() -> bool:
+        return await speed(node, 0.3) > 0.5 * usual
+
+    await eventually(is_so, "full speed")
+    await node.beats_on()  # and all that it has done is right
 
 
 class LeavingContract(OnABed):
@@ -60,6 +79,38 @@ class LeavingContract(OnABed):
     async def test_a_log_of_writes_is_offered_or_not_at_all(self, node: Node) -> None:
         log = node.driver.outgoing(node.bed.definition).dirty_log()
         assert (log is not None) == node.bed.keeps_log
+
+    async def test_a_guest_that_is_slowed_does_less_until_that_is_ended_or_not_renewed(
+        self, eager: Node
+    ) -> None:
+        await eager.start()
+        guest = eager.driver.outgoing(eager.bed.definition)
+        usual = await speed(eager, 0.5)
+        await guest.throttle(90)
+        assert await speed(eager, 1.0) < 0.35 * usual
+        assert (await eager.driver.power(eager.bed.definition.name)).is_running
+        await guest.throttle(0)
+        await guest.throttle(0)  # again is nothing
+        await until_as_fast(eager, usual)
+        await guest.throttle(90)
+        assert await speed(eager, THROTTLE_S / 3) < 0.35 * usual
+        await guest.throttle(90)
+        assert await speed(eager, THROTTLE_S * 0.8) < 0.35 * usual  # later than without it
+        await until_as_fast(eager, usual)
+
+    async def test_a_guest_is_suspended_however_much_it_is_slowed(self, node: Node) -> None:
+        await node.start()
+        guest = node.driver.outgoing(node.bed.definition)
+        await guest.throttle(99)
+        assert (await node.driver.power(node.bed.definition.name)).is_running
+        down = await guest.suspend()
+        assert not (await node.driver.power(node.bed.definition.name)).is_running
+        down.memory.close()
+        with pytest.raises(LocalFault):
+            await guest.throttle(50)  # it came late
+        await guest.throttle(0)
+        await guest.resume()
+        await node.beats_on(operations=node.bed.sweep)
 
     async def test_a_suspended_guest_is_down_with_all_of_its_memory_and_state(
         self, node: Node

@@ -2,6 +2,7 @@
 
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -18,6 +19,7 @@ from tests.drivers.bed import PATIENCE_S, Bed, Fault, Node, copy_changed, eventu
 from tests.oracle import params_of
 
 PROGRAM = Program(rate_mib_per_s=4, set_bytes=MIB, heartbeat_ms=20, has_disk=True, disk_sectors=256)
+EAGER = replace(PROGRAM, rate_mib_per_s=4000)  # as fast as it can
 DISK: dict[str, Any] = {
     "slot": "4",
     "emulation": "virtio-blk",

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.drivers.bed import Bed
-from tests.drivers.bhyve_bed import BhyveBed
+from tests.drivers.bed import Bed, Node
+from tests.drivers.bhyve_bed import EAGER, BhyveBed
 from tests.drivers.contract import DriverContract
 
 pytestmark = pytest.mark.slow
@@ -18,5 +18,14 @@ class TestBhyve(DriverContract):
         bed = BhyveBed()
         try:
             yield bed
+        finally:
+            bed.close()
+
+    @pytest.fixture
+    def eager(self) -> Iterator[Node]:
+        """One that works as fast as it can."""
+        bed = BhyveBed(EAGER)
+        try:
+            yield bed.node("a")
         finally:
             bed.close()

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 import pytest
 
 from tests import qemu
-from tests.drivers.bed import Bed
+from tests.drivers.bed import Bed, Node
 from tests.drivers.contract import DriverContract
-from tests.drivers.qemu_bed import QemuBed
+from tests.drivers.qemu_bed import EAGER, QemuBed
 
 pytestmark = [pytest.mark.slow, qemu.needed]
 
@@ -19,5 +19,14 @@ class TestQemu(DriverContract):
         bed = QemuBed()
         try:
             yield bed
+        finally:
+            bed.close()
+
+    @pytest.fixture
+    def eager(self) -> Iterator[Node]:
+        """One that works as fast as it can."""
+        bed = QemuBed(EAGER)
+        try:
+            yield bed.node("a")
         finally:
             bed.close()

@@ -11,7 +11,7 @@ import re
 import time
 from pathlib import Path
 
-from bmigd.drivers.base import Memory, StateFile, Suspended
+from bmigd.drivers.base import THROTTLE_S, Memory, StateFile, Suspended
 from bmigd.drivers.bhyve import snapshot
 from bmigd.drivers.bhyve.command import restoring
 from bmigd.drivers.bhyve.memory import live_memory, snapshot_memory
@@ -54,6 +54,10 @@ class BhyveOutgoing:
             if status.restarts > first.restarts or status.pid != first.pid:
                 return "it rebooted"
         raise AssertionError("changes() never ends")
+
+    async def throttle(self, stopped_percent: int) -> None:
+        """Stop bhyve for a part of the time."""
+        await self._site.supervision.throttle(stopped_percent, THROTTLE_S)
 
     async def suspend(self) -> Suspended:
         """Stop the guest with its state in files."""

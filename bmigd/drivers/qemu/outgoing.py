@@ -13,7 +13,7 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bmigd.drivers.base import DirtyLog, Memory, StateFile, Suspended
+from bmigd.drivers.base import THROTTLE_S, DirtyLog, Memory, StateFile, Suspended
 from bmigd.drivers.memory import MappedMemory
 from bmigd.drivers.qemu import saving, vmstate
 from bmigd.drivers.qemu.arriving import load_file
@@ -75,6 +75,10 @@ class QemuOutgoing:
         """Return when the guest stops. QEMU resets a guest by itself, in the same memory."""
         status = await self._site.ended()
         return f"it stopped by itself ({last_words(status)})"
+
+    async def throttle(self, stopped_percent: int) -> None:
+        """Stop QEMU for a part of the time; its monitor answers in between."""
+        await self._site.supervision.throttle(stopped_percent, THROTTLE_S)
 
     async def suspend(self) -> Suspended:
         """Stop the guest with its state in a file."""
