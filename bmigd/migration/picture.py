@@ -45,6 +45,7 @@ class Progress:
     estimated_downtime_ms: int = 0
     estimated_remaining_ms: int = 0
     percent: int = 0
+    throttle_percent: int = 0  # of the time, that the guest is stopped; 0: full speed
 
 
 @dataclass(frozen=True)
@@ -106,6 +107,8 @@ class Report:
     interruptions: list[Interruption] = field(default_factory=list)
     resent_bytes: int = 0
     network_downtime_us: int = 0  # 0: not measured
+    throttle_percent: int = 0  # the highest
+    throttled_us: int = 0
     spent: list[Part] = field(default_factory=list)  # on memory, by both sides; parts overlap
     streams: int = 0
 

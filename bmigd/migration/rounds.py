@@ -7,10 +7,12 @@ import time
 from bmigd.chunk import PAGE_BYTES
 from bmigd.drivers.base import Memory
 from bmigd.errors import LocalFault, NotPossible
-from bmigd.migration.convergence import Decision, Limits, RoundFigures, Step, decide
+from bmigd.migration.convergence import Decision, Limits, RoundFigures, Step
 from bmigd.migration.phases import percent
 from bmigd.migration.picture import SOURCE, Options, Round, spent_parts
 from bmigd.migration.recorder import Recorder
+from bmigd.migration.throttle import Throttle
+from bmigd.migration.throttling import decide_throttled
 from bmigd.transfer.pacing import Pacer
 from bmigd.transfer.sender import Sender
 from bmigd.transfer.tracker import Tracker
@@ -32,11 +34,13 @@ class Rounds:
         recorder: Recorder,
         options: Options,
         fixed_downtime_s: float,
+        throttle: Throttle,
     ) -> None:
         self._sender = sender
         self._tracker = tracker
         self._recorder = recorder
         self._options = options
+        self._throttle = throttle
         memory_bytes = sum(len(hashes) * PAGE_BYTES for hashes in sender.table.regions)
         if options.verify:  # there, and here if the last pass does not do it
             readings = 1 if tracker.reads_all else 2
@@ -56,7 +60,8 @@ class Rounds:
         while True:
             await self._within_timeout(memory)
             elapsed_s = time.monotonic() - self._began
-            decision = decide(self._figures, self._limits, elapsed_s)
+            strength = self._throttle.strength
+            decision = decide_throttled(self._figures, self._limits, elapsed_s, strength)
             self._recorder.picture.progress.estimated_downtime_ms = round(
                 decision.estimated_downtime_s * 1000
             )
@@ -67,7 +72,9 @@ class Rounds:
                 if self._options.on_timeout == "switch-over":
                     self._recorder.event("decision", "switching over as asked for")
                     return
-                raise self._not_converged(decision)
+                is_throttling = self._options.on_timeout == "throttle"
+                if not (is_throttling and await self._throttle.tighten(self._figures)):
+                    raise self._not_converged(decision)
 
     async def last_pass(self, memory: Memory) -> None:
         """Everything that is still different, the guest being down, without a limit of bandwidth.
@@ -166,9 +173,11 @@ class Rounds:
         progress.percent = percent(picture.phase, done, progress.percent)
 
     def _not_converged(self, decision: Decision) -> NotPossible:
+        is_throttling = self._options.on_timeout == "throttle"
+        slow = "" if is_throttling else " have the guest slowed down (--on-timeout throttle),"
         return NotPossible(
             decision.reason,
             decision.why,
-            "allow a longer downtime (--downtime-limit), switch over all the same (--on-timeout"
-            " switch-over), or try when the guest is quieter",
+            f"allow a longer downtime (--downtime-limit),{slow} switch over all the same"
+            " (--on-timeout switch-over), or try when the guest is quieter",
         )

@@ -5,7 +5,8 @@ One silence at a time: what is noticed while one goes on belongs to it.
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -115,8 +116,19 @@ async def _until_silent(ask: Callable[[], Awaitable[object]], limit_s: float) ->
         await asyncio.gather(asking, return_exceptions=True)
 
 
-async def keep_lease(ask: Callable[[], Awaitable[object]], every_s: float) -> None:
-    """Give signs of life until cancelled; whoever sends memory notices that there is no answer."""
+@asynccontextmanager
+async def keeping_lease(
+    ask: Callable[[], Awaitable[object]], every_s: float
+) -> AsyncIterator[None]:
+    """Give signs of life; whoever sends memory meanwhile notices that there is no answer."""
+    giving = asyncio.create_task(_give_signs(ask, every_s))
+    try:
+        yield
+    finally:
+        giving.cancel()
+
+
+async def _give_signs(ask: Callable[[], Awaitable[object]], every_s: float) -> None:
     while True:
         await asyncio.sleep(every_s)
         try:

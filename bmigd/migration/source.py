@@ -37,7 +37,8 @@ from bmigd.migration.recorder import Recorder, us_since
 from bmigd.migration.retreat import Retreat
 from bmigd.migration.rounds import Rounds
 from bmigd.migration.sending import make_sender
-from bmigd.migration.silence import Silences, again_while_lost, keep_lease, unless_silent
+from bmigd.migration.silence import Silences, again_while_lost, keeping_lease, unless_silent
+from bmigd.migration.throttle import Throttle
 from bmigd.migration.tracking import Tracking, begin
 from bmigd.transfer.lane import Patience
 from bmigd.transfer.pages import PageTable
@@ -83,6 +84,7 @@ class SourceMigration:
     def __post_init__(self) -> None:
         definition = self.plan.definition
         self._outgoing: OutgoingGuest = self.node.driver(definition).outgoing(definition)
+        self._throttle = Throttle(self._outgoing, self.recorder)
         self._record = self.plan.record
         self._seed = secrets.randbits(64)
         self._silences = Silences(self.recorder)
@@ -151,15 +153,11 @@ class SourceMigration:
         tracker = self._tracking.tracker
         self.recorder.event("decision", f"tracker {tracker.name}: {self._tracking.why}")
         fixed_downtime_s = driver.fixed_downtime_s(self.plan.definition.memory_bytes)
-        rounds = Rounds(sender, tracker, self.recorder, options, fixed_downtime_s)
-        self._rounds = rounds
-        name = self.plan.definition.name
+        rounds = Rounds(sender, tracker, self.recorder, options, fixed_downtime_s, self._throttle)
+        self._rounds, name = rounds, self.plan.definition.name
         every_s = min(self._lease_s / 4, self._limits.peer_timeout_s)
-        leasing = asyncio.create_task(keep_lease(self._ask, every_s))
-        try:
+        async with keeping_lease(self._ask, every_s):
             await unless_it_stops(self._outgoing, name, rounds.precopy(self._memory))
-        finally:
-            leasing.cancel()
 
     async def _switch_over(self, sender: Sender) -> None:
         """The guest goes down, and up again here if the other node is silent meanwhile."""
@@ -186,6 +184,7 @@ class SourceMigration:
     async def _black_out(self, sender: Sender) -> None:
         """Last pass, device state, and the other node's READY."""
         self._waiting_for = "a sign of life during the suspend"
+        await self._throttle.end()  # not before: it would dirty more than was estimated
         reach("source.suspend")
         suspended = self._suspended = await self._outgoing.suspend()
         reach("source.suspended")
@@ -222,6 +221,7 @@ class SourceMigration:
     async def _retreat(self, error: BaseException) -> None:
         """The guest runs here again, then everybody is told."""
         self._silences.given_up()
+        await self._throttle.end()
         await self._unmap()
         retreat = Retreat(
             *(self.plan.definition, self.node, self.peer, self.ledger, self.recorder),

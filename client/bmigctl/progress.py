@@ -68,6 +68,8 @@ class Shown:
             units.rate(progress.rate_bytes_per_s),
             f"dirty {units.rate(progress.dirty_rate_bytes_per_s)}",
         ]
+        if progress.throttle_percent:
+            parts.append(f"guest slowed to {100 - progress.throttle_percent} %")
         if progress.estimated_downtime_ms:
             parts.append(f"downtime ~{progress.estimated_downtime_ms} of {self.limit_ms} ms")
         if progress.estimated_remaining_ms:

@@ -103,6 +103,12 @@ def _figures(migration: migration_pb2.Migration) -> list[str]:
         tracker = f", tracker {report.tracker}" if report.tracker else ""
         total = units.duration_us(report.total_us)
         lines.append(f"  total     {total}, {_round_count(report)}{tracker}")
+    if now_percent := migration.progress.throttle_percent:
+        lines.append(f"  slowed    the guest, to {100 - now_percent} % of its speed just now")
+    elif report.throttle_percent:
+        least = f"down to {100 - report.throttle_percent} % of its speed"
+        lasted = f"for {units.duration_us(report.throttled_us)}, " if report.throttled_us else ""
+        lines.append(f"  slowed    the guest, {lasted}{least}")
     if report.sent_bytes:
         sent, wire = units.size(report.sent_bytes), units.size(report.wire_bytes)
         lines.append(f"  sent      {sent} of guest memory, {wire} on the wire")

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from bmig.v1 import guest_pb2, migration_pb2
+from bmigctl import report
 
 from tests.bmigctl.conftest import Operator, finish
 from tests.bmigctl.nodes import MIB, FakeNode, Refusal, event, guest, last
@@ -97,6 +98,26 @@ async def test_how_long_the_guest_was_silent_is_told_with_from_where(
     assert "  network   10.9.0.5 was silent for 231 ms, seen from host1\n" in ended.out
     [request] = host1.seen(START)
     assert request.options.probe_address == "10.9.0.5"
+
+
+@pytest.mark.usefixtures("vm1")
+async def test_how_much_the_guest_was_slowed_is_told_with_for_how_long(
+    alice: Operator, host1: FakeNode
+) -> None:
+    moved = completed()
+    moved.report.throttle_percent, moved.report.throttled_us = 75, 3_200_000
+    host1.streams = [[last(moved)]]
+    ended = await alice.run("migrate", "vm1", "host2", "--on-timeout", "throttle")
+    assert "  slowed    the guest, for 3.2 s, down to 25 % of its speed\n" in ended.out
+    [request] = host1.seen(START)
+    assert request.options.on_timeout == migration_pb2.TIMEOUT_ACTION_THROTTLE
+
+
+def test_how_much_a_guest_is_slowed_just_now_is_told_meanwhile() -> None:
+    going = migration(
+        migration_pb2.PHASE_PRECOPY, progress=migration_pb2.Progress(throttle_percent=75)
+    )
+    assert "  slowed    the guest, to 25 % of its speed just now" in report.summary(going)
 
 
 @pytest.mark.usefixtures("vm1")

@@ -65,6 +65,14 @@ def test_every_figure_has_its_unit() -> None:
     assert line[8:].startswith("  precopy    57 %")
 
 
+def test_a_guest_that_is_slowed_is_told_with_the_speed_that_is_left() -> None:
+    shown = Shown(0)
+    shown.take(event(0, "progress", throttle_percent=75).event)
+    assert "guest slowed to 25 %" in shown.figures()
+    shown.take(event(0, "progress", throttle_percent=0).event)
+    assert "slowed" not in " ".join(shown.figures())
+
+
 def test_breaks_and_doubts_are_told_in_words() -> None:
     lost = progress.notice(StreamLost("host1", "connection refused", 0.5))
     assert lost == "lost host1: connection refused; trying again in 0.5 s"

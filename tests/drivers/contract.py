@@ -26,6 +26,7 @@ class DriverContract(LeavingContract, ComingContract):
         facts = await node.driver.facts()
         assert facts.name == node.driver.name == node.bed.definition.driver
         assert (facts.can_snapshot, facts.problem) == (True, "")
+        assert facts.can_throttle
         assert facts.build
         assert facts.build == (await other.driver.facts()).build  # the same programs
 

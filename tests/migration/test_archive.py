@@ -104,6 +104,17 @@ async def test_events_go_on_with_the_next_number_after_a_restart(tmp_path: Path)
         assert await told(archive, "aaaa-1") == [(1, "before"), (2, "after"), (3, "over")]
 
 
+async def test_a_guest_that_was_slowed_is_not_after_a_restart(tmp_path: Path) -> None:
+    slowed = picture()
+    slowed.progress.throttle_percent = slowed.report.throttle_percent = 75
+    with opened(tmp_path / "history") as before:
+        before.record(slowed)
+    record = Record("aaaa-1", "source", "vm1", "host2", 7, "MIGRATING")
+    with opened(tmp_path / "history") as archive:
+        found = (await archive.recall(record, Phase.ABORTING)).picture
+        assert (found.progress.throttle_percent, found.report.throttle_percent) == (0, 75)
+
+
 async def test_without_history_the_journal_alone_tells(archive: Archive) -> None:
     record = Record("aaaa-1", "destination", "vm1", "host0", 7, "TAKEN", began_at=3.5)
     recorder = await archive.recall(record, Phase.HANDOFF)

@@ -20,6 +20,7 @@ from bmigd.errors import LocalFault
 from bmigd.migration.picture import Event, Options, Picture
 from bmigd.migration.recorder import Recorder
 from bmigd.migration.rounds import Rounds
+from bmigd.migration.throttle import Throttle
 from bmigd.migration.tracking import NO_LOG, Tracking, begin, obstacle
 from bmigd.transfer.encoding import Encoder
 from bmigd.transfer.lane import Patience
@@ -163,7 +164,8 @@ class Migrating:
             )
             recorder = Recorder(self.picture, Unkept(), [])
             try:
-                yield Rounds(sender, tracking.tracker, recorder, self.options, FIXED_S)
+                throttle = Throttle(leaving(None), recorder)
+                yield Rounds(sender, tracking.tracker, recorder, self.options, FIXED_S, throttle)
             finally:
                 await tracking.end()
                 await sender.close()
@@ -258,6 +260,9 @@ async def test_the_estimate_has_every_reading_of_all_memory_that_rounds_do_not_d
             *("m1", 1, Peer().open, table, Encoder(CodecId.RAW), Pacer(0), 4),
             *(Patience(5.0, 5.0), executor, lambda: None, Silence()),
         )
-        rounds = Rounds(sender, tracking.tracker, recorder, Options(verify=verify), FIXED_S)
+        rounds = Rounds(
+            *(sender, tracking.tracker, recorder, Options(verify=verify), FIXED_S),
+            Throttle(log, recorder),
+        )
     await tracking.end()
     assert rounds._limits.fixed_downtime_s == pytest.approx(FIXED_S + readings / 32)

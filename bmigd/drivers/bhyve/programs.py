@@ -87,6 +87,7 @@ class Programs:
             can_snapshot=not problem,
             problem=problem,
             devices=SAVEABLE,
+            can_throttle=True,
         )
 
     def _build(self) -> str:

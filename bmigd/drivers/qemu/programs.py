@@ -47,7 +47,12 @@ def probe(config: Qemu) -> Probe:
         accel = "kvm" if is_kvm_fast(config.qemu) else "tcg"
     elif accel == "kvm" and not os.access(KVM, os.R_OK | os.W_OK):
         return Probe(_useless(f"qemu.accel is kvm, and {KVM} cannot be opened"), "kvm")
-    facts = DriverFacts("qemu", f"{version}, {accel}", can_snapshot=True, devices=tuple(MODELS))
+    facts = DriverFacts(
+        *("qemu", f"{version}, {accel}"),
+        can_snapshot=True,
+        devices=tuple(MODELS),
+        can_throttle=True,
+    )
     return Probe(facts, accel)
 
 

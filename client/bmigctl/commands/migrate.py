@@ -74,7 +74,7 @@ _WISHES = (
         default="abort",
         show_default=True,
         help="What to do when the rounds do not converge in time: leave the guest"
-        " where it is, switch over however long it is down, or slow it down.",
+        " where it is, switch over however long it is down, or slow it down until they do.",
     ),
     click.option(
         "--bandwidth",

@@ -71,3 +71,16 @@ def test_a_machine_that_the_hypervisor_does_not_have_is_told_in_its_words(world:
         make_guest(world, "future", "host1", Machine(machine="pc-q35-99.9"))
     world.ctl("guest", "undefine", "future")
     world.require_clean("host1")
+
+
+def test_a_guest_faster_than_the_link_is_slowed_until_it_converges(world: Cluster) -> None:
+    """Its monitor is stopped with it, in turns, and is asked all the same."""
+    program = replace(QUIET, rate_mib_per_s=4000, set_bytes=4 * MIB, zero_percent=0, text_percent=0)
+    make_guest(world, "slowed", "host1", program=program)
+    wish = ("--on-timeout", "throttle", "--bandwidth", "40M", "--downtime-limit", "100")
+    moved = world.migrate("slowed", "host2", *wish)
+    assert moved["phase"] == "PHASE_COMPLETED"
+    assert moved["report"]["throttle_percent"] >= 50
+    assert world.where("slowed") == {"host2": "GUEST_STATE_RUNNING"}
+    world.beats_on("slowed")
+    finish(world, "slowed")

@@ -144,7 +144,7 @@ class Migration(_message.Message):
     def __init__(self, id: _Optional[str] = ..., guest: _Optional[str] = ..., source: _Optional[str] = ..., destination: _Optional[str] = ..., side: _Optional[_Union[Side, str]] = ..., phase: _Optional[_Union[Phase, str]] = ..., ownership: _Optional[str] = ..., epoch: _Optional[int] = ..., options: _Optional[_Union[MigrationOptions, _Mapping]] = ..., progress: _Optional[_Union[Progress, _Mapping]] = ..., failure: _Optional[_Union[Failure, _Mapping]] = ..., report: _Optional[_Union[Report, _Mapping]] = ..., started_at_ms: _Optional[int] = ..., ended_at_ms: _Optional[int] = ..., requested_by: _Optional[str] = ..., in_doubt_since_ms: _Optional[int] = ..., waiting_for: _Optional[str] = ...) -> None: ...
 
 class Progress(_message.Message):
-    __slots__ = ("phase", "round", "memory_bytes", "round_scanned_bytes", "sent_bytes", "wire_bytes", "rate_bytes_per_s", "dirty_rate_bytes_per_s", "estimated_downtime_ms", "estimated_remaining_ms", "percent")
+    __slots__ = ("phase", "round", "memory_bytes", "round_scanned_bytes", "sent_bytes", "wire_bytes", "rate_bytes_per_s", "dirty_rate_bytes_per_s", "estimated_downtime_ms", "estimated_remaining_ms", "percent", "throttle_percent")
     PHASE_FIELD_NUMBER: _ClassVar[int]
     ROUND_FIELD_NUMBER: _ClassVar[int]
     MEMORY_BYTES_FIELD_NUMBER: _ClassVar[int]
@@ -156,6 +156,7 @@ class Progress(_message.Message):
     ESTIMATED_DOWNTIME_MS_FIELD_NUMBER: _ClassVar[int]
     ESTIMATED_REMAINING_MS_FIELD_NUMBER: _ClassVar[int]
     PERCENT_FIELD_NUMBER: _ClassVar[int]
+    THROTTLE_PERCENT_FIELD_NUMBER: _ClassVar[int]
     phase: Phase
     round: int
     memory_bytes: int
@@ -167,7 +168,8 @@ class Progress(_message.Message):
     estimated_downtime_ms: int
     estimated_remaining_ms: int
     percent: int
-    def __init__(self, phase: _Optional[_Union[Phase, str]] = ..., round: _Optional[int] = ..., memory_bytes: _Optional[int] = ..., round_scanned_bytes: _Optional[int] = ..., sent_bytes: _Optional[int] = ..., wire_bytes: _Optional[int] = ..., rate_bytes_per_s: _Optional[int] = ..., dirty_rate_bytes_per_s: _Optional[int] = ..., estimated_downtime_ms: _Optional[int] = ..., estimated_remaining_ms: _Optional[int] = ..., percent: _Optional[int] = ...) -> None: ...
+    throttle_percent: int
+    def __init__(self, phase: _Optional[_Union[Phase, str]] = ..., round: _Optional[int] = ..., memory_bytes: _Optional[int] = ..., round_scanned_bytes: _Optional[int] = ..., sent_bytes: _Optional[int] = ..., wire_bytes: _Optional[int] = ..., rate_bytes_per_s: _Optional[int] = ..., dirty_rate_bytes_per_s: _Optional[int] = ..., estimated_downtime_ms: _Optional[int] = ..., estimated_remaining_ms: _Optional[int] = ..., percent: _Optional[int] = ..., throttle_percent: _Optional[int] = ...) -> None: ...
 
 class Failure(_message.Message):
     __slots__ = ("reason", "message", "side", "location", "advice")
@@ -184,7 +186,7 @@ class Failure(_message.Message):
     def __init__(self, reason: _Optional[str] = ..., message: _Optional[str] = ..., side: _Optional[_Union[Side, str]] = ..., location: _Optional[str] = ..., advice: _Optional[str] = ...) -> None: ...
 
 class Report(_message.Message):
-    __slots__ = ("rounds", "downtime_us", "downtime_parts", "total_us", "sent_bytes", "wire_bytes", "source_memory_root", "destination_memory_root", "tracker", "reconnects", "verified", "interruptions", "resent_bytes", "network_downtime_us", "spent", "streams")
+    __slots__ = ("rounds", "downtime_us", "downtime_parts", "total_us", "sent_bytes", "wire_bytes", "source_memory_root", "destination_memory_root", "tracker", "reconnects", "verified", "interruptions", "resent_bytes", "network_downtime_us", "throttle_percent", "throttled_us", "spent", "streams")
     ROUNDS_FIELD_NUMBER: _ClassVar[int]
     DOWNTIME_US_FIELD_NUMBER: _ClassVar[int]
     DOWNTIME_PARTS_FIELD_NUMBER: _ClassVar[int]
@@ -199,6 +201,8 @@ class Report(_message.Message):
     INTERRUPTIONS_FIELD_NUMBER: _ClassVar[int]
     RESENT_BYTES_FIELD_NUMBER: _ClassVar[int]
     NETWORK_DOWNTIME_US_FIELD_NUMBER: _ClassVar[int]
+    THROTTLE_PERCENT_FIELD_NUMBER: _ClassVar[int]
+    THROTTLED_US_FIELD_NUMBER: _ClassVar[int]
     SPENT_FIELD_NUMBER: _ClassVar[int]
     STREAMS_FIELD_NUMBER: _ClassVar[int]
     rounds: _containers.RepeatedCompositeFieldContainer[Round]
@@ -215,9 +219,11 @@ class Report(_message.Message):
     interruptions: _containers.RepeatedCompositeFieldContainer[Interruption]
     resent_bytes: int
     network_downtime_us: int
+    throttle_percent: int
+    throttled_us: int
     spent: _containers.RepeatedCompositeFieldContainer[TimePart]
     streams: int
-    def __init__(self, rounds: _Optional[_Iterable[_Union[Round, _Mapping]]] = ..., downtime_us: _Optional[int] = ..., downtime_parts: _Optional[_Iterable[_Union[DowntimePart, _Mapping]]] = ..., total_us: _Optional[int] = ..., sent_bytes: _Optional[int] = ..., wire_bytes: _Optional[int] = ..., source_memory_root: _Optional[str] = ..., destination_memory_root: _Optional[str] = ..., tracker: _Optional[str] = ..., reconnects: _Optional[int] = ..., verified: _Optional[bool] = ..., interruptions: _Optional[_Iterable[_Union[Interruption, _Mapping]]] = ..., resent_bytes: _Optional[int] = ..., network_downtime_us: _Optional[int] = ..., spent: _Optional[_Iterable[_Union[TimePart, _Mapping]]] = ..., streams: _Optional[int] = ...) -> None: ...
+    def __init__(self, rounds: _Optional[_Iterable[_Union[Round, _Mapping]]] = ..., downtime_us: _Optional[int] = ..., downtime_parts: _Optional[_Iterable[_Union[DowntimePart, _Mapping]]] = ..., total_us: _Optional[int] = ..., sent_bytes: _Optional[int] = ..., wire_bytes: _Optional[int] = ..., source_memory_root: _Optional[str] = ..., destination_memory_root: _Optional[str] = ..., tracker: _Optional[str] = ..., reconnects: _Optional[int] = ..., verified: _Optional[bool] = ..., interruptions: _Optional[_Iterable[_Union[Interruption, _Mapping]]] = ..., resent_bytes: _Optional[int] = ..., network_downtime_us: _Optional[int] = ..., throttle_percent: _Optional[int] = ..., throttled_us: _Optional[int] = ..., spent: _Optional[_Iterable[_Union[TimePart, _Mapping]]] = ..., streams: _Optional[int] = ...) -> None: ...
 
 class TimePart(_message.Message):
     __slots__ = ("name", "side", "duration_us")
