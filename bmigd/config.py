@@ -166,6 +166,12 @@ class Migration(Section):
         gt=0,
         description="seconds for a destination that does answer to take over memory and state",
     )
+    bandwidth_mib_per_s: int = Field(
+        default=0,
+        ge=0,
+        description="MiB/s for memory that leaves this node while guests run, shared among its"
+        " migrations; 0: no limit",
+    )
     keep_memory_mib: int = Field(
         default=0,
         ge=0,

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 
 from bmigd import prechecks
 from bmigd.drivers.base import OutgoingGuest
-from bmigd.errors import NotPossible, Violation
+from bmigd.errors import BmigError, Denied, NotPossible, Violation
 from bmigd.guests.definition import Definition
 from bmigd.migration import tracking
 from bmigd.migration.node import Node
-from bmigd.migration.picture import Options
+from bmigd.migration.picture import DESTINATION, Options
 from bmigd.migration.ports import PROTOCOL_VERSIONS, Inquiry, Peer
 from bmigd.prechecks.facts import Case, Facts, Finding
 from bmigd.prechecks.protocol import newest_common
@@ -81,6 +81,20 @@ def require_allowed(checked: Checked, definition: Definition) -> None:
             Violation(finding.reason, finding.message, finding.advice) for finding in failures
         ),
     )
+
+
+async def explained(error: BmigError, peer: Peer, guest: str, here: str) -> BmigError:
+    """Why a peer could not be asked, or would not answer."""
+    if error.reason == "PEER_LOST":
+        error.message += f": {await peer.explain(error)}"
+    if isinstance(error, Denied):
+        error = Denied(
+            "DENIED_BY_PEER",
+            f"{peer.name} does not allow it: {error.message}",
+            f"change [[peers]] in the configuration of {peer.name}",
+            side=DESTINATION,
+        )
+    return error.about(guest=guest, location=f"on {here}, unchanged")
 
 
 async def _obstacle(outgoing: OutgoingGuest, wish: str) -> str:

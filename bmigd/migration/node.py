@@ -17,6 +17,7 @@ from bmigd.files import beginning_of, sha256_of, size_of
 from bmigd.guests import places
 from bmigd.guests.definition import Definition
 from bmigd.guests.store import GuestStore
+from bmigd.migration.bandwidth import Bandwidth
 from bmigd.migration.claims import Claims
 from bmigd.migration.ports import PROTOCOL_VERSIONS
 from bmigd.migration.room import Room
@@ -45,6 +46,10 @@ class Node:
     announcer: Announcer
     # Of their own: what hangs in a storage takes no thread from anything else.
     looking: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(2, "looking"))
+    bandwidth: Bandwidth = field(init=False)  # of all memory that leaves
+
+    def __post_init__(self) -> None:
+        self.bandwidth = Bandwidth(self.config.migration.bandwidth_mib_per_s << 20)
 
     @property
     def name(self) -> str:

@@ -13,7 +13,6 @@ from bmigd.migration.picture import SOURCE, Options, Round, spent_parts
 from bmigd.migration.recorder import Recorder
 from bmigd.migration.throttle import Throttle
 from bmigd.migration.throttling import decide_throttled
-from bmigd.transfer.pacing import Pacer
 from bmigd.transfer.sender import Sender
 from bmigd.transfer.tracker import Tracker
 from bmigd.transfer.unbroken import unbroken
@@ -77,11 +76,10 @@ class Rounds:
                     raise self._not_converged(decision)
 
     async def last_pass(self, memory: Memory) -> None:
-        """Everything that is still different, the guest being down, without a limit of bandwidth.
+        """Everything that is still different, the guest being down.
 
         LocalFault (MEMORY_DIFFERS) if that is to be verified, and something was written unseen.
         """
-        self._sender.pacer = Pacer(0)  # whatever it spares others, a guest that is down costs more
         await self._one(memory, guest_down=True)
         if self._options.verify and not self._tracker.reads_all:
             await self._require_all_sent(memory)

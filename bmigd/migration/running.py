@@ -11,11 +11,12 @@ from concurrent.futures import Executor
 import structlog
 
 from bmigd.crashpoints import reach
-from bmigd.errors import BmigError, Denied, Invalid, NotPossible, Taken, Unknown
+from bmigd.errors import BmigError, Invalid, NotPossible, Taken, Unknown
 from bmigd.guests.definition import Definition, parse_toml, render_toml
 from bmigd.journal import Record
 from bmigd.migration.archive import Archive
-from bmigd.migration.check import Checked, check, require_allowed
+from bmigd.migration.bandwidth import limit
+from bmigd.migration.check import Checked, check, explained, require_allowed
 from bmigd.migration.handoff import SourceState
 from bmigd.migration.launched import launched
 from bmigd.migration.ledger import Ledger
@@ -59,7 +60,7 @@ class Migrations:
         try:
             return await check(self._node, peer, definition, options, requested_by)
         except BmigError as error:
-            raise await self._explained(error, peer, guest) from error
+            raise await explained(error, peer, guest, self._node.name) from error
         finally:
             await peer.close()
 
@@ -102,6 +103,23 @@ class Migrations:
                 location=f"on {picture.destination}" if picture.has_ended else "being handed over",
             )
         await self._end_task(picture.id)
+        return picture
+
+    async def limit_bandwidth(self, migration_id: str, bytes_per_s: int, operator: str) -> Picture:
+        """Change how fast it may send; NotPossible (TOO_LATE) once there is nothing to send."""
+        picture = await self._archive.find(migration_id)
+        self._require_source(picture)
+        migration = self._running.get(picture.id)
+        if migration is None or picture.phase >= Phase.SWITCHOVER:
+            raise NotPossible(
+                "TOO_LATE",
+                f"migration {picture.id} of guest {picture.guest} is {picture.phase.name.lower()}:"
+                " it sends nothing that a limit holds for",
+                f"see `bmigctl show {picture.id}`",
+                guest=picture.guest,
+                side=SOURCE,
+            )
+        limit(migration.recorder, migration.share, bytes_per_s, operator)
         return picture
 
     async def resolve(self, migration_id: str, confirm_guest: str, operator: str) -> Picture:
@@ -273,15 +291,3 @@ class Migrations:
         location = places.get(SourceState(record.state), f"on {self._node.name}")
         unwritten = Unwritten(recorder, self._node.name, again, location)
         return settlement, definition, unwritten
-
-    async def _explained(self, error: BmigError, peer: Peer, guest: str) -> BmigError:
-        if error.reason == "PEER_LOST":
-            error.message += f": {await peer.explain(error)}"
-        if isinstance(error, Denied):
-            error = Denied(
-                "DENIED_BY_PEER",
-                f"{peer.name} does not allow it: {error.message}",
-                f"change [[peers]] in the configuration of {peer.name}",
-                side=DESTINATION,
-            )
-        return error.about(guest=guest, location=f"on {self._node.name}, unchanged")

@@ -50,7 +50,7 @@ def make_sender(
         open_stream=peer.open_stream,
         table=table,
         encoder=Encoder(CodecId(options.codec) if options.codec else None, welcome.codecs),
-        pacer=Pacer(options.bandwidth_limit_bytes_per_s),
+        pacer=Pacer(0),  # whoever shares the node's bandwidth says more
         window_chunks=min(welcome.window_chunks, limits.window_chunks),
         patience=Patience(
             limits.peer_timeout_s, min(limits.reconnect_s, LEASE_SHARE * welcome.lease_s)

@@ -21,6 +21,7 @@ from bmigd.drivers.base import Memory, OutgoingGuest, Suspended
 from bmigd.errors import LocalFault, PeerLost
 from bmigd.guests.definition import Definition
 from bmigd.journal import Record
+from bmigd.migration.bandwidth import Share
 from bmigd.migration.blackout import Blackout
 from bmigd.migration.check import Checked
 from bmigd.migration.handoff import may_let_go
@@ -71,6 +72,7 @@ class SourceMigration:
     recorder: Recorder
     executor: Executor
     has_let_go: bool = False
+    share: Share | None = None  # of the node's bandwidth, while the guest runs
     _parts: list[Part] = field(default_factory=list)
     _memory: Memory | None = None
     _suspended: Suspended | None = None
@@ -155,6 +157,7 @@ class SourceMigration:
         fixed_downtime_s = driver.fixed_downtime_s(self.plan.definition.memory_bytes)
         rounds = Rounds(sender, tracker, self.recorder, options, fixed_downtime_s, self._throttle)
         self._rounds, name = rounds, self.plan.definition.name
+        self.share = self.node.bandwidth.join(self.recorder, sender.limit)
         every_s = min(self._lease_s / 4, self._limits.peer_timeout_s)
         async with keeping_lease(self._ask, every_s):
             await unless_it_stops(self._outgoing, name, rounds.precopy(self._memory))
@@ -193,6 +196,8 @@ class SourceMigration:
         assert self._rounds
         self._waiting_for = "acknowledgement of memory"
         began = time.monotonic()
+        assert self.share
+        self.share.leave()
         await self._rounds.last_pass(suspended.memory)
         reach("source.copied")
         assert self._tracking
@@ -288,6 +293,8 @@ class SourceMigration:
         self._outage.close()
         if self._tracking:
             await self._tracking.end()
+        if self.share:
+            self.share.leave()
         if self._sender:
             await self._sender.close()
         await self._unmap()

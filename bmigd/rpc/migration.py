@@ -101,6 +101,17 @@ class MigrationServicer(migration_pb2_grpc.MigrationServiceServicer):
             picture = await self._migrations.cancel(picture.id)
         return migration_pb2.CancelMigrationResponse(migration=migrations.picture_to(picture))
 
+    async def LimitBandwidth(  # noqa: N802
+        self, request: migration_pb2.LimitBandwidthRequest, context: Context
+    ) -> migration_pb2.LimitBandwidthResponse:
+        """How fast it may send from now on."""
+        picture = await self._get(request.id, Action.MIGRATE)
+        operator = self._access.operator(Action.MIGRATE, picture.guest)
+        picture = await self._migrations.limit_bandwidth(
+            picture.id, request.bandwidth_limit_bytes_per_s, str(operator)
+        )
+        return migration_pb2.LimitBandwidthResponse(migration=migrations.picture_to(picture))
+
     async def ResolveMigration(  # noqa: N802
         self, request: migration_pb2.ResolveMigrationRequest, context: Context
     ) -> migration_pb2.ResolveMigrationResponse:

@@ -95,9 +95,13 @@ class Lane:
         with self.spent.on(CREDIT):
             await self._until(lambda: not self._unacknowledged)
 
-    async def pause(self, until_s: float) -> None:
-        """Until a time of the monotonic clock."""
-        await self._until(lambda: False, until_s)
+    async def pause(self, until_s: float, is_over: Callable[[], bool]) -> None:
+        """Until a time of the monotonic clock, or until it is over, which wake() has looked at."""
+        await self._until(is_over, until_s)
+
+    def wake(self) -> None:
+        """Look again at what is waited for."""
+        self._moved.set()
 
     async def close(self) -> None:
         """End the stream; nothing more will be sent."""

@@ -1,5 +1,6 @@
 """How fast to send. Pure: takes the time as an argument, never reads a clock."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 BURST_S = 0.05  # a limited link gets no more than this at once
@@ -19,3 +20,13 @@ class Pacer:
         self.free_at_s = max(self.free_at_s, now_s - BURST_S)
         self.free_at_s += sent_bytes / self.limit_bytes_per_s
         return max(0.0, self.free_at_s - now_s)
+
+
+def shares(total: float, caps: Sequence[float]) -> list[float]:
+    """What each gets of a total: as much as any other, unless its cap is less (max-min fair)."""
+    parts, left = [0.0] * len(caps), total
+    for done, one in enumerate(sorted(range(len(caps)), key=caps.__getitem__)):
+        parts[one] = min(caps[one], left / (len(caps) - done))
+        if left < float("inf"):
+            left -= parts[one]
+    return parts

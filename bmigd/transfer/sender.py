@@ -85,6 +85,13 @@ class Sender:
         for lane in self._lanes:
             lane.patience = patience
 
+    def limit(self, bytes_per_s: int) -> None:
+        """Send no faster than that from now on; 0 for as fast as it goes."""
+        if bytes_per_s != self.pacer.limit_bytes_per_s:
+            self.pacer = Pacer(bytes_per_s)
+            for lane in self._lanes:
+                lane.wake()  # from a pause that the old limit asked for
+
     async def send_pass(self, batches: Batches) -> None:
         """Send everything in the batches; returns when all of it is acknowledged."""
         self.encoder.begin_pass()
@@ -134,10 +141,10 @@ class Sender:
         await lane.settle()
 
     async def _pace(self, lane: Lane, wire_bytes: int) -> None:
-        now = time.monotonic()
-        if pause_s := self.pacer.wait_s(now, wire_bytes):
+        now, pacer = time.monotonic(), self.pacer
+        if pause_s := pacer.wait_s(now, wire_bytes):
             with self.totals.spent.on(PACING):
-                await lane.pause(now + pause_s)
+                await lane.pause(now + pause_s, lambda: self.pacer is not pacer)
 
     def _tell_pace(self) -> None:
         """What the stages cost of late, so that the next step is encoded as hard as pays."""

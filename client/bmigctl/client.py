@@ -101,6 +101,18 @@ class Client(Guests):
         except BmigctlError as error:
             raise error.about(guest=found.migration.guest) from error
 
+    async def limit_bandwidth(self, migration_id: str, bytes_per_s: int) -> migration_pb2.Migration:
+        """Changes how fast a migration may send while its guest runs; 0 for no limit."""
+        found = await self.find_migration(migration_id)
+        request = migration_pb2.LimitBandwidthRequest(
+            id=found.migration.id, bandwidth_limit_bytes_per_s=bytes_per_s
+        )
+        call = found.node.migrations.LimitBandwidth(request, timeout=POWER_S)
+        try:
+            return (await found.node.answer(call)).migration
+        except BmigctlError as error:
+            raise error.about(guest=found.migration.guest) from error
+
     async def resolve(self, found: FoundMigration, confirm_guest: str) -> migration_pb2.Migration:
         """Settles a migration in doubt with the guest on the source."""
         request = migration_pb2.ResolveMigrationRequest(

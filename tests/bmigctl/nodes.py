@@ -251,6 +251,9 @@ class _Migrations(migration_pb2_grpc.MigrationServiceServicer):
     async def CancelMigration(self, request: Any, context: Any) -> Any:
         return await self._node.answer("CancelMigration", request, context, None)
 
+    async def LimitBandwidth(self, request: Any, context: Any) -> Any:
+        return await self._node.answer("LimitBandwidth", request, context, None)
+
     async def ResolveMigration(self, request: Any, context: Any) -> Any:
         return await self._node.answer("ResolveMigration", request, context, None)
 

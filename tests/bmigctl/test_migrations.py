@@ -189,6 +189,29 @@ async def test_a_cancellation_that_comes_too_late_is_refused(
     assert "guest:    vm1" in ended.err
 
 
+@pytest.mark.parametrize(
+    ("rate", "sent", "words"),
+    [("100M", 100 << 20, "at most 100 MiB/s"), ("none", 0, "as fast as it goes")],
+)
+async def test_bandwidth_changes_the_limit(
+    alice: Operator, host1: FakeNode, rate: str, sent: int, words: str
+) -> None:
+    going_on = migration(migration_pb2.PHASE_PRECOPY)
+    host1.migrations[ID] = going_on
+    host1.answers["LimitBandwidth"] = migration_pb2.LimitBandwidthResponse(migration=going_on)
+    ended = await alice.run("bandwidth", "7f3a", rate)
+    assert (ended.code, ended.out) == (0, f"guest vm1 is copied {words}\n")
+    [request] = host1.seen(migration_pb2.LimitBandwidthRequest)
+    assert (request.id, request.bandwidth_limit_bytes_per_s) == (ID, sent)
+
+
+async def test_bandwidth_of_no_rate_asks_nobody(alice: Operator, host1: FakeNode) -> None:
+    ended = await alice.run("bandwidth", "7f3a", "fast")
+    assert ended.code == 2
+    assert "not a rate such as 100M (MiB/s) or 1G (GiB/s), or none" in ended.err
+    assert not host1.seen(migration_pb2.LimitBandwidthRequest)
+
+
 async def test_resolve_sends_the_confirmed_name(alice: Operator, host1: FakeNode) -> None:
     host1.migrations[ID] = in_doubt()
     settled = migration(migration_pb2.PHASE_ABORTED)

@@ -274,6 +274,19 @@ async def test_silence_is_noticed_on_a_limited_link_however_long_its_pauses_are(
                 await sender.send_pass(guest.tracker.scan(guest.memory))
 
 
+async def test_a_new_limit_ends_a_pause_that_the_old_one_asked_for() -> None:
+    guest, peer = Guest(), Peer()
+    async with guest.sender(peer, streams=2) as sender, asyncio.timeout(10):
+        sender.limit(MIB // 64)  # a chunk takes more than a minute
+        passing = asyncio.create_task(sender.send_pass(guest.tracker.scan(guest.memory)))
+        await peer.arrived.wait()
+        ended, _ = await asyncio.wait({passing}, timeout=0.2)
+        assert not ended
+        sender.limit(0)
+        await passing
+    guest.assert_arrived(peer)
+
+
 @pytest.mark.slow
 async def test_what_is_sent_again_is_counted_and_is_no_more_than_a_window() -> None:
     guest, peer = Guest(), Peer(3)

@@ -1,10 +1,10 @@
-"""`bmigctl list|show|watch|cancel|resolve`: migrations that were started before."""
+"""`bmigctl list|show|watch|cancel|bandwidth|resolve`: migrations that were started before."""
 
 import re
 
 import click
 
-from bmigctl import exits, jsonlines, render, report
+from bmigctl import exits, jsonlines, render, report, units
 from bmigctl.client import Client, exit_code
 from bmigctl.errors import Refused, UsageFault
 from bmigctl.following import Patience, follow, patience_options
@@ -19,6 +19,15 @@ def _id(context: click.Context, parameter: click.Parameter, value: str) -> str:
             f'"{value}" is not the beginning of an id (at least 4 hexadecimal digits)'
         )
     return value.lower()
+
+
+def _limit(context: click.Context, parameter: click.Parameter, value: str) -> int:
+    if value.lower() in ("none", "0"):
+        return 0
+    try:
+        return units.parse_rate(value)
+    except ValueError as error:
+        raise click.BadParameter(f"{error}, or none") from None
 
 
 id_argument = click.argument("migration_id", metavar="ID", callback=_id)
@@ -141,6 +150,36 @@ def cancel(session: Session, migration_id: str) -> int:
 
 @click.command()
 @id_argument
+@click.argument("rate", callback=_limit)
+@node_option
+@json_option
+@click.pass_obj
+def bandwidth(session: Session, migration_id: str, rate: int) -> int:
+    """Change how fast a migration may send, at once.
+
+    RATE is for example 100M (MiB/s), or "none". It holds while the guest
+    runs; too late once the guest is down: then the exit code is 3.
+
+    \b
+    Example:
+      bmigctl bandwidth 7f3a 100M
+      bmigctl bandwidth 7f3a none
+    """
+
+    async def action(client: Client) -> int:
+        migration = await client.limit_bandwidth(migration_id, rate)
+        if session.json:
+            click.echo(jsonlines.line("result", migration=jsonlines.plain(migration)))
+        else:
+            limit = f"at most {units.rate(rate)}" if rate else "as fast as it goes"
+            click.echo(f"guest {migration.guest} is copied {limit}")
+        return exits.DONE
+
+    return session.run(action)
+
+
+@click.command()
+@id_argument
 @click.option("--run-here", is_flag=True, help="Give the guest back to the source.")
 @click.option("--confirm", metavar="NAME", help="The guest's name, instead of asking for it.")
 @node_option
@@ -200,4 +239,4 @@ def _ask(session: Session, destination: str) -> str:
     return answer
 
 
-VERBS = (list_migrations, show, watch, cancel, resolve)
+VERBS = (list_migrations, show, watch, cancel, bandwidth, resolve)

@@ -393,6 +393,20 @@ class CancelMigrationResponse(_message.Message):
     migration: Migration
     def __init__(self, migration: _Optional[_Union[Migration, _Mapping]] = ...) -> None: ...
 
+class LimitBandwidthRequest(_message.Message):
+    __slots__ = ("id", "bandwidth_limit_bytes_per_s")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    BANDWIDTH_LIMIT_BYTES_PER_S_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    bandwidth_limit_bytes_per_s: int
+    def __init__(self, id: _Optional[str] = ..., bandwidth_limit_bytes_per_s: _Optional[int] = ...) -> None: ...
+
+class LimitBandwidthResponse(_message.Message):
+    __slots__ = ("migration",)
+    MIGRATION_FIELD_NUMBER: _ClassVar[int]
+    migration: Migration
+    def __init__(self, migration: _Optional[_Union[Migration, _Mapping]] = ...) -> None: ...
+
 class ResolveMigrationRequest(_message.Message):
     __slots__ = ("id", "confirm_guest")
     ID_FIELD_NUMBER: _ClassVar[int]

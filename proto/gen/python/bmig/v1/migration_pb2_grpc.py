@@ -71,6 +71,11 @@ class MigrationServiceStub:
                 request_serializer=bmig_dot_v1_dot_migration__pb2.CancelMigrationRequest.SerializeToString,
                 response_deserializer=bmig_dot_v1_dot_migration__pb2.CancelMigrationResponse.FromString,
                 _registered_method=True)
+        self.LimitBandwidth = channel.unary_unary(
+                '/bmig.v1.MigrationService/LimitBandwidth',
+                request_serializer=bmig_dot_v1_dot_migration__pb2.LimitBandwidthRequest.SerializeToString,
+                response_deserializer=bmig_dot_v1_dot_migration__pb2.LimitBandwidthResponse.FromString,
+                _registered_method=True)
         self.ResolveMigration = channel.unary_unary(
                 '/bmig.v1.MigrationService/ResolveMigration',
                 request_serializer=bmig_dot_v1_dot_migration__pb2.ResolveMigrationRequest.SerializeToString,
@@ -149,6 +154,16 @@ class MigrationServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def LimitBandwidth(self, request, context):
+        """Changes how fast a migration may send while its guest runs, at once. For the migration's source.
+
+        Idempotent. Errors: NOT_FOUND (MIGRATION_UNKNOWN), FAILED_PRECONDITION (NOT_THE_SOURCE, TOO_LATE:
+        the guest is down, or the migration has ended).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ResolveMigration(self, request, context):
         """Settles a migration in doubt whose other host is gone for good, by an operator's word.
         For the migration's source.
@@ -193,6 +208,11 @@ def add_MigrationServiceServicer_to_server(servicer, server):
                     servicer.CancelMigration,
                     request_deserializer=bmig_dot_v1_dot_migration__pb2.CancelMigrationRequest.FromString,
                     response_serializer=bmig_dot_v1_dot_migration__pb2.CancelMigrationResponse.SerializeToString,
+            ),
+            'LimitBandwidth': grpc.unary_unary_rpc_method_handler(
+                    servicer.LimitBandwidth,
+                    request_deserializer=bmig_dot_v1_dot_migration__pb2.LimitBandwidthRequest.FromString,
+                    response_serializer=bmig_dot_v1_dot_migration__pb2.LimitBandwidthResponse.SerializeToString,
             ),
             'ResolveMigration': grpc.unary_unary_rpc_method_handler(
                     servicer.ResolveMigration,
@@ -369,6 +389,33 @@ class MigrationService:
             '/bmig.v1.MigrationService/CancelMigration',
             bmig_dot_v1_dot_migration__pb2.CancelMigrationRequest.SerializeToString,
             bmig_dot_v1_dot_migration__pb2.CancelMigrationResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def LimitBandwidth(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/bmig.v1.MigrationService/LimitBandwidth',
+            bmig_dot_v1_dot_migration__pb2.LimitBandwidthRequest.SerializeToString,
+            bmig_dot_v1_dot_migration__pb2.LimitBandwidthResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -76,6 +76,12 @@ class MigrationServiceStub:
     Idempotent. Errors: NOT_FOUND (MIGRATION_UNKNOWN), FAILED_PRECONDITION (TOO_LATE: the
     guest was let go already, or taken).
     """
+    LimitBandwidth: _grpc.UnaryUnaryMultiCallable[_migration_pb2.LimitBandwidthRequest, _migration_pb2.LimitBandwidthResponse]
+    """Changes how fast a migration may send while its guest runs, at once. For the migration's source.
+
+    Idempotent. Errors: NOT_FOUND (MIGRATION_UNKNOWN), FAILED_PRECONDITION (NOT_THE_SOURCE, TOO_LATE:
+    the guest is down, or the migration has ended).
+    """
     ResolveMigration: _grpc.UnaryUnaryMultiCallable[_migration_pb2.ResolveMigrationRequest, _migration_pb2.ResolveMigrationResponse]
     """Settles a migration in doubt whose other host is gone for good, by an operator's word.
     For the migration's source.
@@ -132,6 +138,12 @@ class MigrationServiceAsyncStub(MigrationServiceStub):
 
     Idempotent. Errors: NOT_FOUND (MIGRATION_UNKNOWN), FAILED_PRECONDITION (TOO_LATE: the
     guest was let go already, or taken).
+    """
+    LimitBandwidth: _aio.UnaryUnaryMultiCallable[_migration_pb2.LimitBandwidthRequest, _migration_pb2.LimitBandwidthResponse]  # type: ignore[assignment]
+    """Changes how fast a migration may send while its guest runs, at once. For the migration's source.
+
+    Idempotent. Errors: NOT_FOUND (MIGRATION_UNKNOWN), FAILED_PRECONDITION (NOT_THE_SOURCE, TOO_LATE:
+    the guest is down, or the migration has ended).
     """
     ResolveMigration: _aio.UnaryUnaryMultiCallable[_migration_pb2.ResolveMigrationRequest, _migration_pb2.ResolveMigrationResponse]  # type: ignore[assignment]
     """Settles a migration in doubt whose other host is gone for good, by an operator's word.
@@ -222,6 +234,18 @@ class MigrationServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Idempotent. Errors: NOT_FOUND (MIGRATION_UNKNOWN), FAILED_PRECONDITION (TOO_LATE: the
         guest was let go already, or taken).
+        """
+
+    @_abc_1.abstractmethod
+    def LimitBandwidth(
+        self,
+        request: _migration_pb2.LimitBandwidthRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_migration_pb2.LimitBandwidthResponse, _abc.Awaitable[_migration_pb2.LimitBandwidthResponse]]:
+        """Changes how fast a migration may send while its guest runs, at once. For the migration's source.
+
+        Idempotent. Errors: NOT_FOUND (MIGRATION_UNKNOWN), FAILED_PRECONDITION (NOT_THE_SOURCE, TOO_LATE:
+        the guest is down, or the migration has ended).
         """
 
     @_abc_1.abstractmethod
