@@ -5,6 +5,7 @@ A driver knows nothing of migrations, peers or journals: it starts, stops, shows
 restores. Who may run a guest when is decided above.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -167,8 +168,12 @@ class OutgoingGuest(Protocol):
         guest. suspend() ends it. LocalFault when it cannot be.
         """
 
-    async def suspend(self) -> Suspended:
-        """Stop the guest, its state kept in files. After an error call resume()."""
+    async def suspend(self, still: Callable[[], None] = lambda: None) -> Suspended:
+        """Stop the guest, its state kept in files. After an error call resume().
+
+        `still` is called, once or never, when nothing will change the memory of open() any more
+        unless the suspend fails, which may be long before this is over.
+        """
 
     async def resume(self) -> None:
         """Make the guest run here, whatever suspend() came to. Idempotent.

@@ -39,6 +39,7 @@ from bmigd.migration.retreat import Retreat
 from bmigd.migration.rounds import Rounds
 from bmigd.migration.sending import make_sender
 from bmigd.migration.silence import Silences, again_while_lost, keeping_lease, unless_silent
+from bmigd.migration.standstill import Standstill
 from bmigd.migration.throttle import Throttle
 from bmigd.migration.tracking import Tracking, begin
 from bmigd.transfer.lane import Patience
@@ -75,7 +76,7 @@ class SourceMigration:
     share: Share | None = None  # of the node's bandwidth, while the guest runs
     _parts: list[Part] = field(default_factory=list)
     _memory: Memory | None = None
-    _suspended: Suspended | None = None
+    _standstill: Standstill | None = None
     _sender: Sender | None = None
     _down_since: float = 0.0
     _rounds: Rounds | None = None
@@ -150,17 +151,16 @@ class SourceMigration:
         """Rounds while the guest runs, until switching over is worth it."""
         assert self._memory
         self.recorder.enter(Phase.PRECOPY, "memory is copied while the guest runs")
-        driver, options = self.node.driver(self.plan.definition), self.plan.options
+        definition, options = self.plan.definition, self.plan.options
         self._tracking = await begin(self._outgoing, options.tracker, sender.table)
         tracker = self._tracking.tracker
         self.recorder.event("decision", f"tracker {tracker.name}: {self._tracking.why}")
-        fixed_downtime_s = driver.fixed_downtime_s(self.plan.definition.memory_bytes)
-        rounds = Rounds(sender, tracker, self.recorder, options, fixed_downtime_s, self._throttle)
-        self._rounds, name = rounds, self.plan.definition.name
+        limits = (options, self.node.driver(definition).fixed_downtime_s(definition.memory_bytes))
+        rounds = self._rounds = Rounds(sender, tracker, self.recorder, *limits, self._throttle)
         self.share = self.node.bandwidth.join(self.recorder, sender.limit)
         every_s = min(self._lease_s / 4, self._limits.peer_timeout_s)
         async with keeping_lease(self._ask, every_s):
-            await unless_it_stops(self._outgoing, name, rounds.precopy(self._memory))
+            await unless_it_stops(self._outgoing, definition.name, rounds.precopy(self._memory))
 
     async def _switch_over(self, sender: Sender) -> None:
         """The guest goes down, and up again here if the other node is silent meanwhile."""
@@ -188,21 +188,14 @@ class SourceMigration:
         """Last pass, device state, and the other node's READY."""
         self._waiting_for = "a sign of life during the suspend"
         await self._throttle.end()  # not before: it would dirty more than was estimated
-        reach("source.suspend")
-        suspended = self._suspended = await self._outgoing.suspend()
-        reach("source.suspended")
-        self._down_since += suspended.ran_on_us / 1e6
-        self._note_parts(suspended.parts_us)
-        assert self._rounds
-        self._waiting_for = "acknowledgement of memory"
-        began = time.monotonic()
-        assert self.share
-        self.share.leave()
-        await self._rounds.last_pass(suspended.memory)
-        reach("source.copied")
+        assert self._memory
+        standstill = self._standstill = Standstill(self._outgoing, self._memory, self._copy_last)
+        suspended = await standstill.run()
         assert self._tracking
         self._unmapping = asyncio.create_task(self._tracking.unmap())  # not for the guest to wait
-        self._note_parts({"last pass": us_since(began)})
+        self._down_since += suspended.ran_on_us / 1e6
+        last_pass_us = us_since(standstill.suspended_at_s)  # what the suspend did not hide of it
+        self._note_parts({**suspended.parts_us, "last pass": last_pass_us})
         began = time.monotonic()
         root = await asyncio.get_running_loop().run_in_executor(self.executor, sender.table.root)
         receipt = await self._deliver(root, suspended)
@@ -215,6 +208,13 @@ class SourceMigration:
         report.spent += receipt.spent
         if not may_let_go(root, receipt.memory_root):
             raise LocalFault("MEMORY_DIFFERS", f"{self.peer.name} has other memory than was sent")
+
+    async def _copy_last(self, memory: Memory) -> None:
+        assert self._rounds
+        assert self.share
+        self._waiting_for = "acknowledgement of memory"
+        self.share.leave()
+        await self._rounds.last_pass(memory)
 
     def _handover(self) -> Handover:
         return Handover(
@@ -282,7 +282,7 @@ class SourceMigration:
     async def _unmap(self) -> None:
         if self._tracking:
             await (self._unmapping or self._tracking.unmap())
-        last = self._suspended.memory if self._suspended else None
+        last = self._standstill.memory if self._standstill else None
         for memory in filter(None, (last, self._memory)):
             try:
                 memory.close()
@@ -291,10 +291,10 @@ class SourceMigration:
 
     async def _close(self) -> None:
         self._outage.close()
-        if self._tracking:
-            await self._tracking.end()
         if self.share:
             self.share.leave()
+        if self._tracking:
+            await self._tracking.end()
         if self._sender:
             await self._sender.close()
         await self._unmap()

@@ -118,6 +118,7 @@ class Bed(ABC):
 
     definition: Definition
     params: Params
+    tells_stillness: bool  # whether suspend() says that memory stands still before it is over
     hot: tuple[int, int, int]  # region, offset, length of memory that the guest uses all the time
     keeps_log = False  # whether its driver keeps a log of what the guest writes
 

@@ -80,6 +80,7 @@ class BhyveNode(Node):
 class BhyveBed(Bed):
     """Any number of nodes that share a storage."""
 
+    tells_stillness = True
     hot = (0, MIB, 64 << 10)  # where the program's data begins
 
     def __init__(self, program: Program = PROGRAM, **changes: Any) -> None:

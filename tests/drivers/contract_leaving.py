@@ -24,6 +24,11 @@ from tests.drivers.bed import (
 )
 
 
+def digests(memory: Memory) -> list[bytes]:
+    """Of each region's content."""
+    return [xxh3_128_digest(memory.view(number)) for number in range(len(memory.regions))]
+
+
 def require_zero_elsewhere(memory: Memory) -> None:
     """What is not said to be populated is zero."""
     for number, region in enumerate(memory.regions):
@@ -57,6 +62,17 @@ class LeavingContract(OnABed):
         down = await guest.suspend()
         require_zero_elsewhere(down.memory)
         down.memory.close()
+
+    async def test_memory_that_stands_still_is_what_will_be_restored(self, node: Node) -> None:
+        await node.start()
+        guest = node.driver.outgoing(node.bed.definition)
+        live = await guest.open()
+        seen: list[list[bytes]] = []
+        down = await guest.suspend(lambda: seen.append(digests(live)))
+        assert digests(down.memory) in (seen or [digests(down.memory)])
+        assert len(seen) == node.bed.tells_stillness
+        for memory in {live, down.memory}:
+            memory.close()
 
     async def test_live_memory_changes_under_the_reader_and_cannot_be_written(
         self, node: Node

@@ -82,6 +82,7 @@ class QemuBed(Bed):
     """Any number of nodes that share a storage."""
 
     keeps_log = True
+    tells_stillness = False
     hot = (0, MIB, 64 << 10)  # where the program's data begins
 
     def __init__(self, program: Program = PROGRAM, **changes: Any) -> None:

@@ -9,6 +9,7 @@ A second request is not made while the first may still come true: bhyve would se
 import asyncio
 import re
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from bmigd.drivers.base import THROTTLE_S, Memory, StateFile, Suspended
@@ -17,6 +18,7 @@ from bmigd.drivers.bhyve.command import restoring
 from bmigd.drivers.bhyve.memory import live_memory, snapshot_memory
 from bmigd.drivers.bhyve.site import Site
 from bmigd.errors import LocalFault, StartFailed
+from bmigd.files import size_of
 from bmigd.guests.supervision import VmmStatus
 
 # bhyve's only word on a failed checkpoint is a line on its standard error.
@@ -26,6 +28,7 @@ FAILURE = re.compile(
     re.IGNORECASE,
 )
 LOG_POLL_S = 0.02
+WRITE_POLL_S = 0.005  # the guest is down meanwhile
 POWERED_OFF = (1, 2)  # bhyve's exit status for power-off and halt
 
 
@@ -59,8 +62,11 @@ class BhyveOutgoing:
         """Stop bhyve for a part of the time."""
         await self._site.supervision.throttle(stopped_percent, THROTTLE_S)
 
-    async def suspend(self) -> Suspended:
-        """Stop the guest with its state in files."""
+    async def suspend(self, still: Callable[[], None] = lambda: None) -> Suspended:
+        """Stop the guest with its state in files.
+
+        bhyve creates the file of memory, pauses vCPUs and devices, and only then begins to write.
+        """
         began = time.monotonic()
         site = self._site
         await self._require_none_pending()
@@ -70,6 +76,7 @@ class BhyveOutgoing:
         await self._request()
         try:
             async with asyncio.timeout(site.programs.config.suspend_timeout_s):
+                status = await self._being_written(status, still)
                 status = await self._suspended_or_refused(status)
         except TimeoutError as error:
             raise LocalFault(
@@ -171,6 +178,15 @@ class BhyveOutgoing:
         except TimeoutError:
             status = await self._site.supervision.status() or _gone(self._site.name)
         return await self._give_up() if status.is_alive else status
+
+    async def _being_written(self, status: VmmStatus, still: Callable[[], None]) -> VmmStatus:
+        """Until bhyve writes the guest's memory, or has ended, or refused."""
+        while status.is_alive and not self._was_refused(status):
+            if size_of(self._file):
+                still()
+                break
+            status = await self._site.supervision.newer(status, WRITE_POLL_S)
+        return status
 
     async def _suspended_or_refused(self, status: VmmStatus) -> VmmStatus:
         while status.is_alive and not self._was_refused(status):

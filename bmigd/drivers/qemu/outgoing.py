@@ -10,6 +10,7 @@ resume() is `cont`, also for a daemon that was restarted. Rules that must not br
 
 import asyncio
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -80,8 +81,8 @@ class QemuOutgoing:
         """Stop QEMU for a part of the time; its monitor answers in between."""
         await self._site.supervision.throttle(stopped_percent, THROTTLE_S)
 
-    async def suspend(self) -> Suspended:
-        """Stop the guest with its state in a file."""
+    async def suspend(self, still: Callable[[], None] = lambda: None) -> Suspended:
+        """Stop the guest with its state in a file; too soon over for `still` to matter."""
         site, timeout_s = self._site, self._site.config.suspend_timeout_s
         asked_at = time.monotonic()
         if self._waking.is_under_way(site.name):
