@@ -4,14 +4,18 @@
 """
 
 import asyncio
+import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import grpc
 from grpc import aio
+
+from tests.cluster import free_port
 
 METHOD = "/bench.Bare/Stream"
 OPTIONS = [("grpc.max_receive_message_length", 4 << 20)]
@@ -46,6 +50,22 @@ async def serve(certs: Path, port: int) -> None:
     sys.stdout.write("ready\n")
     sys.stdout.flush()
     await server.wait_for_termination()
+
+
+@contextmanager
+def serving(certs: Path) -> Iterator[int]:
+    """A process that acknowledges; its port."""
+    port = free_port()
+    server = subprocess.Popen(
+        [sys.executable, "-m", "bench.bare", "serve", certs, str(port)], stdout=subprocess.PIPE
+    )
+    try:
+        assert server.stdout
+        assert server.stdout.readline() == b"ready\n"
+        yield port
+    finally:
+        server.kill()
+        server.wait()
 
 
 async def send(certs: Path, port: int, chunk: bytes, count: int) -> float:

@@ -54,6 +54,13 @@ def write(name: str, content: dict[str, Any]) -> Path:
     return path
 
 
+def told(whence: dict[str, Any]) -> str:
+    """An origin in a line."""
+    told_load = f"load {whence['load_average']} when it ended" if "load_average" in whence else ""
+    parts = (whence.get("machine"), f"commit {whence.get('commit', 'unknown')}", told_load)
+    return "; ".join(part for part in parts if part)
+
+
 def _said(*command: str) -> str:
     try:
         done = subprocess.run(

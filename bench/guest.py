@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from bench.lag import Lag
 from microvm.guest.rom import Program
 from tests.linuxguest.settings import Settings
 
@@ -9,6 +10,21 @@ MIB = 1 << 20
 MEMORY_MIB, FILLED_MIB = 1024, 700
 PATIENCE_S = 30  # then the guest goes down for as long as it takes
 WORK_BEATS = 4  # signs of life that are waited for: it runs, and has worked for a moment
+
+
+@dataclass(frozen=True)
+class Lap:
+    """One round."""
+
+    dirty_bytes: int
+    wire_bytes: int
+    duration_ms: float
+    guest_down: bool
+
+    @property
+    def mib_per_s(self) -> float:
+        """Of guest memory."""
+        return self.dirty_bytes / MIB / (self.duration_ms / 1e3)
 
 
 @dataclass(frozen=True)
@@ -22,6 +38,9 @@ class Moved:
     destination_cpu_s: float
     health: str  # of the guest over there; "well" if nothing is wrong
     parts_ms: dict[str, float] = field(default_factory=dict)  # of the downtime, where told
+    estimated_downtime_ms: float | None = None  # of the last decision, where told
+    rounds: list[Lap] = field(default_factory=list)  # where told
+    lag: Lag = field(default_factory=dict)  # if it was watched, which costs time
 
 
 def settings(rate_mib_per_s: float) -> Settings:

@@ -1,4 +1,7 @@
-"""A plot of medians and ranges as plain SVG text: panels of grouped bars, one axis each."""
+"""A plot of medians and ranges as plain SVG text: panels of grouped bars, one axis each.
+
+A dashed line is a target.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,12 +19,13 @@ class Panel:
 
     title: str
     groups: Mapping[str, Mapping[str, Spread]]
+    target: float | None = None  # a line across
 
 
-def svg(title: str, series: Sequence[str], panels: Sequence[Panel]) -> str:
-    """The text of an SVG file."""
+def svg(title: str, series: Sequence[str], panels: Sequence[Panel], note: str = "") -> str:
+    """The text of an SVG file; the note comes last, small."""
     legend = LEGEND_ROW * -(-len(series) // 2) + 10
-    height = TOP + legend + len(panels) * (PANEL + GAP)
+    height = TOP + legend + len(panels) * (PANEL + GAP) + (LEGEND_ROW if note else 0)
     lines = [
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{height}"'
         ' font-family="sans-serif" font-size="12">',
@@ -34,11 +38,13 @@ def svg(title: str, series: Sequence[str], panels: Sequence[Panel]) -> str:
         lines.append(_text(x + 18, y + 11, name, "start"))
     for number, panel in enumerate(panels):
         lines += _panel(panel, series, TOP + legend + number * (PANEL + GAP) + 22)
+    lines += [_text(LEFT, height - 8, note, "start")] if note else []
     return "\n".join([*lines, "</svg>", ""])
 
 
 def _panel(panel: Panel, series: Sequence[str], top: int) -> list[str]:
-    most = max(bar.most for bars in panel.groups.values() for bar in bars.values()) or 1.0
+    drawn = [bar.most for bars in panel.groups.values() for bar in bars.values()]
+    most = max([*drawn, panel.target or 0.0]) or 1.0
     bottom = top + PANEL - 20
     scale = (bottom - top) / most
     lines = [_text(LEFT, top - 8, panel.title, "start", "bold")]
@@ -46,6 +52,9 @@ def _panel(panel: Panel, series: Sequence[str], top: int) -> list[str]:
         y = bottom - share * most * scale
         lines.append(f'<path d="M{LEFT} {y:.1f}H{WIDTH - 20}" stroke="#ccc"/>')
         lines.append(_text(LEFT - 6, y + 4, f"{share * most:.3g}", "end"))
+    if panel.target is not None:
+        y = bottom - panel.target * scale
+        lines.append(f'<path d="M{LEFT} {y:.1f}H{WIDTH - 20}" stroke="#b00" stroke-dasharray="6"/>')
     step = (WIDTH - 20 - LEFT) / len(panel.groups)
     for place, (group, bars) in enumerate(panel.groups.items()):
         begins = LEFT + place * step

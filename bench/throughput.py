@@ -1,135 +1,98 @@
 """End-to-end throughput: guest memory of a 1 GiB guest, 700 MiB of it not zero, beside the same
 bytes through a bare grpc.aio stream over mutual TLS, in turn in one run.
 
-`python -m bench.throughput [RUNS]` prints a table and writes bench/results/throughput.json.
+`python -m bench.throughput [--runs N] [--quick]` prints medians and ranges, and writes
+bench/results/throughput.json and .svg.
 """
 
 import asyncio
-import json
 import os
-import platform
-import statistics
-import subprocess
-import sys
-import threading
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-import grpc
+from bench.bare import send, serving
+from bench.figures import RESULTS, origin, spread, told, write
+from bench.guest import MIB
+from bench.micro import HOSTS, Shuttle, Trip, program
+from bench.plot import Panel, svg
+from bench.running import Asked, asked, say
+from tests.cluster import Cluster, cluster
 
-from bench.bare import send
-from tests.cluster import Cluster, cluster, eventually, free_port
-
-MIB = 1 << 20
-FILL_MIB, SET_MIB = 684, 16
-ROM = (
-    *("--rate", "1", "--working-set", f"{SET_MIB}M", "--fill", f"{FILL_MIB}M"),
-    *("--text", "30", "--zero", "0", "--heartbeat-ms", "200"),
-)
-RESULTS = Path(__file__).parent / "results"
+NAME = "throughput"
+FILL_MIB, QUICK_FILL_MIB, SET_MIB = 700, 200, 16
+TARGET = 0.7
+BARE, OURS = "bare grpc.aio stream", "first round"
+Row = dict[str, float]
 
 
-def main() -> None:
+def main(words: Sequence[str] | None = None) -> None:
     """Run and report."""
-    runs = int(sys.argv[1]) if len(sys.argv) > 1 else 5
-    with cluster(["host1", "host2"]) as world:
-        port = free_port()
-        bare = subprocess.Popen(
-            [sys.executable, "-m", "bench.bare", "serve", world.certs, str(port)],
-            stdout=subprocess.PIPE,
-        )
-        try:
-            assert bare.stdout
-            assert bare.stdout.readline() == b"ready\n"
-            rows = measure(world, port, runs)
-        finally:
-            bare.kill()
-            bare.wait()
+    wanted = asked(NAME, words, quick_runs=1)
+    with cluster([*HOSTS]) as world, serving(world.certs) as port:
+        rows = measure(world, port, wanted)
     report(rows)
+    if not wanted.is_quick:
+        keep(rows)
 
 
-def measure(world: Cluster, port: int, runs: int) -> list[dict[str, float]]:
+def measure(world: Cluster, port: int, wanted: Asked) -> list[Row]:
     """One row a run: the bare stream, then a migration."""
-    world.make_guest("vm1", "host1", "1G", *ROM)
-    eventually(
-        lambda: "HB " in world.ctl("guest", "console", "--history", "vm1").stdout,
-        120,
-        "a heartbeat",
-    )
-    rows = []
-    chunk = os.urandom(MIB)
-    for number in range(runs):
-        there = ("host2", "host1")[number % 2]
-        here = world.nodes["host1" if there == "host2" else "host2"]
-        assert here.process
-        bare_s = asyncio.run(send(world.certs, port, chunk, FILL_MIB + SET_MIB))
-        growth = Growth(here.process.pid)
-        moved = world.migrate("vm1", there, "--codec", "raw")
-        rows.append(_row(moved, bare_s, growth.stop()))
-    world.beats_on("vm1")
+    fill_mib = QUICK_FILL_MIB if wanted.is_quick else FILL_MIB
+    guest = Shuttle(world, "vm1", "1G", program(1, SET_MIB, fill_mib))
+    chunk, rows = os.urandom(MIB), list[Row]()
+    for number in range(wanted.runs):
+        bare_s = asyncio.run(send(world.certs, port, chunk, fill_mib))
+        rows.append(_row(guest.move("--codec", "raw"), fill_mib / bare_s))
+        say(
+            f"run {number + 1} of {wanted.runs}: bare"
+            f" {rows[-1]['bare_mib_per_s']:.0f} MiB/s, first round"
+            f" {rows[-1]['round1_mib_per_s']:.0f} MiB/s"
+        )
+    guest.require_right()
     return rows
 
 
-def _row(moved: dict[str, Any], bare_s: float, growth_bytes: int) -> dict[str, float]:
-    first = moved["report"]["rounds"][0]
+def _row(trip: Trip, bare_mib_per_s: float) -> Row:
+    first = trip.rounds[0]
     return {
-        "bare_s": bare_s,
-        "bare_mib_per_s": (FILL_MIB + SET_MIB) / bare_s,
-        "round1_s": first["duration_us"] / 1e6,
-        "round1_mib_per_s": first["dirty_bytes"] / MIB / (first["duration_us"] / 1e6),
-        "ratio": first["dirty_bytes"] / MIB / (first["duration_us"] / 1e6)
-        / ((FILL_MIB + SET_MIB) / bare_s),
-        "total_s": moved["report"]["total_us"] / 1e6,
-        "downtime_ms": moved["report"]["downtime_us"] / 1e3,
-        "source_growth_mib": growth_bytes / MIB,
-    }  # fmt: skip
-
-
-class Growth(threading.Thread):
-    """Samples a process's own memory; mapped files are the guest's and do not count."""
-
-    def __init__(self, pid: int) -> None:
-        super().__init__(daemon=True)
-        self._status = Path(f"/proc/{pid}/status")
-        self._over = threading.Event()
-        self._before = self._now()
-        self.bytes = 0
-        self.start()
-
-    def run(self) -> None:
-        """Until stopped."""
-        while not self._over.wait(0.01):
-            self.bytes = max(self.bytes, self._now() - self._before)
-
-    def stop(self) -> int:
-        """The largest growth."""
-        self._over.set()
-        self.join()
-        return self.bytes
-
-    def _now(self) -> int:
-        for line in self._status.read_text().splitlines():
-            if line.startswith("RssAnon:"):
-                return int(line.split()[1]) * 1024
-        raise AssertionError("no RssAnon")
-
-
-def report(rows: list[dict[str, float]]) -> None:
-    """A table of medians and ranges, and the file."""
-    for key in rows[0]:
-        values = [row[key] for row in rows]
-        sys.stdout.write(
-            f"{key:20} median {statistics.median(values):9.2f}"
-            f"   {min(values):9.2f} to {max(values):9.2f}\n"
-        )
-    RESULTS.mkdir(exist_ok=True)
-    content = {
-        "machine": f"{platform.machine()}, {os.cpu_count()} processors, {platform.release()}",
-        "python": platform.python_version(),
-        "grpcio": grpc.__version__,
-        "rows": rows,
+        "bare_mib_per_s": bare_mib_per_s,
+        "round1_s": first.duration_ms / 1e3,
+        "round1_mib_per_s": first.mib_per_s,
+        "ratio": first.mib_per_s / bare_mib_per_s,
+        "total_s": trip.total_ms / 1e3,
+        "downtime_ms": trip.downtime_ms,
+        "source_growth_mib": trip.source_growth_mib,
+        "destination_growth_mib": trip.destination_growth_mib,
     }
-    (RESULTS / "throughput.json").write_text(json.dumps(content, indent=2) + "\n")
+
+
+def report(rows: Sequence[Row]) -> None:
+    """Medians and ranges."""
+    for key in rows[0]:
+        say(f"  {key:24} {spread([row[key] for row in rows])}")
+    say(f"  target: ratio at least {TARGET}")
+
+
+def keep(rows: Sequence[Row]) -> None:
+    """The files."""
+    content: dict[str, Any] = {**origin(), "rows": rows}
+    write(NAME, content)
+    (RESULTS / f"{NAME}.svg").write_text(plotted(rows, told(content)))
+
+
+def plotted(rows: Sequence[Mapping[str, float]], note: str) -> str:
+    """The figures as a plot."""
+
+    def of(key: str) -> Any:
+        return spread([row[key] for row in rows])
+
+    speeds = {BARE: of("bare_mib_per_s"), OURS: of("round1_mib_per_s")}
+    panels = [
+        Panel("MiB/s", {"700 MiB": speeds}),
+        Panel("first round / bare stream", {"run by run": {OURS: of("ratio")}}, TARGET),
+    ]
+    title = "700 MiB of guest memory, 30 % text, codec raw: medians, and ranges as lines"
+    return svg(title, (BARE, OURS), panels, note)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,34 @@
+"""How every bench is asked, and how it speaks while it runs."""
+
+import argparse
+import signal
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+RUNS = 5
+
+
+@dataclass(frozen=True)
+class Asked:
+    """How much is to be measured."""
+
+    runs: int
+    is_quick: bool  # less of everything, and no files are written
+
+
+def asked(name: str, words: Sequence[str] | None, quick_runs: int = 1) -> Asked:
+    """From a command line; whoever ends us with SIGTERM has all processes ended that we started."""
+    parser = argparse.ArgumentParser(prog=f"python -m bench.{name}")
+    parser.add_argument("--runs", type=int, default=0, help=f"of each; {RUNS} if not said")
+    parser.add_argument("--quick", action="store_true", help="less, and nothing is kept")
+    options = parser.parse_args(words)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    runs = options.runs or (quick_runs if options.quick else RUNS)
+    return Asked(max(1, runs), options.quick)
+
+
+def say(line: str) -> None:
+    """A line of what is going on."""
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
