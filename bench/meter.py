@@ -13,10 +13,10 @@ import psutil
 SAMPLE_S = 0.05
 
 
-def interface_bytes(pid: int) -> int:
-    """What has come in through the loopback of a process's network namespace."""
-    lines = Path(f"/proc/{pid}/net/dev").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.strip().startswith("lo:"))
+def interface_bytes(pid: int, interface: str = "lo") -> int:
+    """What has come in through an interface of a process's network namespace."""
+    lines = [line.split() for line in Path(f"/proc/{pid}/net/dev").read_text().splitlines()]
+    return next(int(words[1]) for words in lines if words[0] == f"{interface}:")
 
 
 def processes_of(directory: Path) -> list[psutil.Process]:
