@@ -1,15 +1,16 @@
 """Our migrations of the bench's guest: real daemons, mutual TLS, and a way back."""
 
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
 from bench.guest import MEMORY_MIB, PATIENCE_S, Moved
+from bench.lag import Lag, asking, by_side
 from bench.meter import Meter, interface_bytes, processes_of
+from bench.micro import HOSTS, figures_of, require_equal
 from tests.linuxguest.machine import ask
 from tests.linuxguest.moving import LinuxGuest
 
-HOSTS = ("host1", "host2")
 CHANGES: dict[str, Any] = {"migration": {"keep_memory_mib": 2 * MEMORY_MIB}}
 
 
@@ -30,28 +31,31 @@ class Ours:
         self._guest.goes_on()
         self._guest.goes_on()
 
-    def move(self, tracker: str, downtime_limit_ms: int) -> Moved:
+    def move(self, tracker: str, downtime_limit_ms: int, *, is_watched: bool = False) -> Moved:
         """To host2, which has nothing of the guest."""
         self._forget()
-        return self._move(tracker, downtime_limit_ms)
+        return self._move(tracker, downtime_limit_ms, is_watched=is_watched)
 
-    def move_back(self, tracker: str, downtime_limit_ms: int) -> Moved:
+    def move_back(self, tracker: str, downtime_limit_ms: int, *, is_watched: bool = False) -> Moved:
         """To where it came from, which kept its memory."""
-        return self._move(tracker, downtime_limit_ms)
+        return self._move(tracker, downtime_limit_ms, is_watched=is_watched)
 
     def require_right(self) -> None:
         """Everything that the guest ever printed is right."""
         self._guest.verdict()
 
-    def _move(self, tracker: str, downtime_limit_ms: int) -> Moved:
+    def _move(self, tracker: str, downtime_limit_ms: int, *, is_watched: bool) -> Moved:
         here, there = self._here, self._there
         meters = [Meter(processes_of(self._directory(one))) for one in (here, there)]
         guest_threads = self._threads(here)
         before = self._interface_bytes()
-        report = self._guest.move(
-            *(there, "--tracker", tracker, "--on-timeout", "switch-over"),
-            *("--downtime-limit", str(downtime_limit_ms), "--timeout", str(PATIENCE_S)),
-        )
+        with asking(self._guest.world) if is_watched else nullcontext(Lag()) as seen:
+            migration = self._guest.world.migrate(
+                *("vm1", there, "--tracker", tracker, "--on-timeout", "switch-over"),
+                *("--downtime-limit", str(downtime_limit_ms), "--timeout", str(PATIENCE_S)),
+            )
+        require_equal(migration["report"])
+        told = figures_of(migration)
         wire_bytes = self._interface_bytes() - before
         guest_threads += self._threads(there)
         source_s, destination_s = (
@@ -61,13 +65,16 @@ class Ours:
         self._here, self._there = there, here
         self._guest.goes_on()
         return Moved(
-            total_ms=report["total_us"] / 1e3,
-            downtime_ms=report["downtime_us"] / 1e3,
+            total_ms=told["total_ms"],
+            downtime_ms=told["downtime_ms"],
             wire_bytes=wire_bytes,
             source_cpu_s=source_s,
             destination_cpu_s=destination_s,
             health="well",
-            parts_ms={one["name"]: one["duration_us"] / 1e3 for one in report["downtime_parts"]},
+            parts_ms=told["parts_ms"],
+            estimated_downtime_ms=told["estimated_downtime_ms"],
+            rounds=told["rounds"],
+            lag=by_side(seen, here, there),
         )
 
     def _forget(self) -> None:

@@ -12,25 +12,34 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
+from statistics import median
 from typing import Any
 
-from bench.figures import RESULTS, origin, spread, write
+from bench.figures import RESULTS, origin, spread, told, write
 from bench.guest import FILLED_MIB, MEMORY_MIB, MIB, Moved, settings
+from bench.judging import Tally, tally
+from bench.lag import told_lag
+from bench.micro import HOSTS, IDLE
 from bench.native import Native, Setup, native
-from bench.ours import CHANGES, HOSTS, Ours
+from bench.ours import CHANGES, Ours
 from bench.plot import Panel, svg
+from bench.running import say
 from tests import needs
 from tests.cluster import cluster
 from tests.linuxguest.moving import Build, LinuxGuest, changes, logs
 from tests.linuxguest.transcript import transcript
 from tests.netlab import Place, place
 
-RATES, QUICK_RATES = (0, 20, 80), (80,)
-RUNS, QUICK_RUNS = 5, 2
+RATES, QUICK_RATES = (0, 20, 80), (20,)
+RUNS, QUICK_RUNS = 5, 1
 DOWNTIME_LIMIT_MS = 300  # QEMU's default, for everybody
 PAGEMAP, CONTENT = "bmig, pagemap", "bmig, content"
 PAGEMAP_BACK, CONTENT_BACK = "bmig, pagemap, way back", "bmig, content, way back"
 TLS, MULTIFD = "QEMU, tls", "QEMU, multifd 2 + tls"
+QEMU = (TLS, MULTIFD)
+SHORT = ((TLS, "tls"), (MULTIFD, "multifd"))
+CHANNELS = ((TLS, 0), (MULTIFD, 2))
+TRACKERS = (("pagemap", PAGEMAP, PAGEMAP_BACK), ("content", CONTENT, CONTENT_BACK))
 WAYS = (PAGEMAP, PAGEMAP_BACK, CONTENT, CONTENT_BACK, TLS, MULTIFD)
 FIGURES: Mapping[str, Callable[[Moved], float]] = {
     "total, ms": lambda moved: moved.total_ms,
@@ -38,35 +47,39 @@ FIGURES: Mapping[str, Callable[[Moved], float]] = {
     "on the wire, MiB": lambda moved: moved.wire_bytes / MIB,
     "processor time, both sides, s": lambda moved: moved.source_cpu_s + moved.destination_cpu_s,
 }
-Rows = dict[int, dict[str, list[Moved]]]  # by rate, by way
+ByWay = dict[str, list[Moved]]
+Rows = dict[int, ByWay]  # by rate
 
 
 def main() -> int:
     """Run and report; the exit status."""
     asked = argparse.ArgumentParser(prog="python -m bench.peers")
     asked.add_argument("--runs", type=int, default=0, help=f"of each, in turns; {RUNS} if not said")
-    asked.add_argument("--quick", action="store_true", help="less: two runs, 80 MiB/s alone")
+    asked.add_argument("--quick", action="store_true", help="less, and nothing is kept")
     asked.add_argument("--rates", type=int, nargs="+", help="MiB/s to dirty; all if not said")
     options = asked.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # what was started is ended
     runs = options.runs or (QUICK_RUNS if options.quick else RUNS)
-    rows: Rows = {}
+    rows, watched = Rows(), Rows()
     try:
         with ExitStack() as open_ones:
             is_root = os.geteuid() == 0
             where = open_ones.enter_context(place("bench", "127.0.0.1")) if is_root else None
             for rate in options.rates or (QUICK_RATES if options.quick else RATES):
-                rows[rate] = measure(rate, runs, where)
+                rows[rate], watched[rate] = measure(rate, runs, where, is_quick=options.quick)
     except needs.MISSING as reason:
         sys.stdout.write(f"cannot run here: {reason}\n")
         return 1
-    report(rows, is_alone=is_root, keeps=not options.quick)
+    report(rows)
+    if not options.quick:
+        keep(rows, watched, is_alone=is_root)
     return 0
 
 
-def measure(rate: int, runs: int, where: Place | None) -> dict[str, list[Moved]]:
-    """All ways in turns, of guests that dirty memory at one rate."""
-    rows: dict[str, list[Moved]] = {way: [] for way in WAYS}
+def measure(rate: int, runs: int, where: Place | None, *, is_quick: bool) -> tuple[ByWay, ByWay]:
+    """All ways in turns, of guests that dirty memory at one rate; and ours, watched."""
+    rows: ByWay = {way: [] for way in WAYS}
+    watched: ByWay = {}
 
     def note(way: str, moved: Moved) -> None:
         rows[way].append(moved)
@@ -77,27 +90,39 @@ def measure(rate: int, runs: int, where: Place | None) -> dict[str, list[Moved]]
     with both_guests(rate, where) as (ours, peers):
         for number in range(runs):
             sys.stdout.write(f"{_group(rate)}, run {number + 1} of {runs}\n")
-            for tracker, there, back in (
-                ("pagemap", PAGEMAP, PAGEMAP_BACK),
-                ("content", CONTENT, CONTENT_BACK),
-            ):
+            for tracker, there, back in TRACKERS[: 1 if is_quick else None]:
                 ours.let_go_on()
                 note(there, ours.move(tracker, DOWNTIME_LIMIT_MS))
                 note(back, ours.move_back(tracker, DOWNTIME_LIMIT_MS))
                 ours.hold()
-            for way, channels in ((TLS, 0), (MULTIFD, 2)):
+            for way, channels in CHANNELS[: 1 if is_quick else None]:
                 peers.let_go_on()
                 note(way, peers.move(channels, DOWNTIME_LIMIT_MS))
+        if not is_quick:
+            watched = watch(ours)
         ours.require_right()
-    return rows
+    return {way: moved for way, moved in rows.items() if moved}, watched
+
+
+def watch(ours: Ours) -> ByWay:
+    """Our migrations once more, the daemons being asked all the time."""
+    found: ByWay = {}
+    ours.let_go_on()
+    for tracker, there, back in TRACKERS:
+        for way, move in ((there, ours.move), (back, ours.move_back)):
+            found[way] = [move(tracker, DOWNTIME_LIMIT_MS, is_watched=True)]
+            say(f"  {way}, watched: {told_lag(found[way][0].lag)}")
+    ours.hold()
+    return found
 
 
 @contextmanager
 def both_guests(rate: int, where: Place | None) -> Iterator[tuple[Ours, Native]]:
     """Equal guests, ours and QEMU's, both held."""
-    places = dict.fromkeys((*HOSTS, "operator"), where) if where else None
+    names = [*HOSTS, IDLE]
+    places = dict.fromkeys((*names, "operator"), where) if where else None
     with ExitStack() as open_ones:
-        world = open_ones.enter_context(cluster([*HOSTS], places, **changes(None), **CHANGES))
+        world = open_ones.enter_context(cluster(names, places, **changes(None), **CHANGES))
         read = open_ones.enter_context(transcript(logs(world)))
         build = Build(settings(rate), memory=f"{MEMORY_MIB}M")
         guest = LinuxGuest(world, build, read)
@@ -113,8 +138,8 @@ def both_guests(rate: int, where: Place | None) -> Iterator[tuple[Ours, Native]]
         yield ours, peers
 
 
-def report(rows: Rows, *, is_alone: bool, keeps: bool) -> None:
-    """Tables for people, and the files."""
+def report(rows: Rows) -> None:
+    """Tables for people."""
     for rate, by_way in rows.items():
         sys.stdout.write(f"\n{_group(rate)}, medians (and ranges)\n")
         for figure, value in FIGURES.items():
@@ -126,21 +151,35 @@ def report(rows: Rows, *, is_alone: bool, keeps: bool) -> None:
                 )
         for way, moved in by_way.items():
             sys.stdout.write(f"  guest after {way}: {_healths(moved)}\n")
-        for way in (PAGEMAP, CONTENT):
+        for way in [one for one in (PAGEMAP, CONTENT) if one in by_way]:
             sys.stdout.write(f"  downtime of {way}: {_parts(by_way[way])}\n")
-    if not keeps:
-        return
+        sys.stdout.write(f"  estimates of downtime: {estimates(by_way)}\n")
+
+
+def estimates(by_way: ByWay) -> Tally:
+    """How good ours were."""
+    return tally(
+        (one.estimated_downtime_ms, one.downtime_ms)
+        for moved in by_way.values()
+        for one in moved
+        if one.estimated_downtime_ms is not None
+    )
+
+
+def keep(rows: Rows, watched: Rows, *, is_alone: bool) -> None:
+    """The files."""
     content = {**origin(), "guest": {"memory_mib": MEMORY_MIB, "filled_mib": FILLED_MIB}}
     content["interface"] = "loopback of a namespace" if is_alone else "loopback, shared"
-    content["rows"] = {
-        rate: {way: [asdict(one) for one in moved] for way, moved in by_way.items()}
-        for rate, by_way in rows.items()
-    }
+    for name, what in (("rows", rows), ("watched", watched)):
+        content[name] = {
+            rate: {way: [asdict(one) for one in moved] for way, moved in by_way.items()}
+            for rate, by_way in what.items()
+        }
     write("peers", content)
-    (RESULTS / "peers.svg").write_text(plotted(rows))
+    (RESULTS / "peers.svg").write_text(plotted(rows, told(content)))
 
 
-def plotted(rows: Rows) -> str:
+def plotted(rows: Rows, note: str) -> str:
     """The figures as a plot."""
     panels = [
         Panel(
@@ -155,17 +194,16 @@ def plotted(rows: Rows) -> str:
         for figure, value in FIGURES.items()
     ]
     title = "A Linux guest of 1 GiB moves: medians, and ranges as lines"
-    return svg(title, WAYS, panels)
+    return svg(title, WAYS, panels, note)
 
 
 def _ratio(by_way: Mapping[str, Sequence[Moved]], way: str, value: Callable[[Moved], float]) -> str:
     """Of our medians to QEMU's."""
-    if way in (TLS, MULTIFD):
+    if way in QEMU:
         return ""
-    ours, tls, multifd = (
-        spread([value(one) for one in by_way[name]]).median for name in (way, TLS, MULTIFD)
-    )
-    return f"{ours / max(tls, 0.001):.2f} of tls, {ours / max(multifd, 0.001):.2f} of multifd"
+    middle = {name: median(value(one) for one in moved) for name, moved in by_way.items()}
+    ratios = {name: middle[way] / max(middle[one], 0.001) for one, name in SHORT if one in middle}
+    return ", ".join(f"{ratio:.2f} of {name}" for name, ratio in ratios.items())
 
 
 def _healths(moved: Sequence[Moved]) -> str:
