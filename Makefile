@@ -78,13 +78,13 @@ demo-qemu: $(READY) ## a booted Linux guest moves between two hosts with its dis
 guest: $(READY) ## the Linux guest for QEMU, from Debian's packages, in .guest
 	$(BIN)/python -m tests.linuxguest
 
-bench: $(READY) ## throughput beside a bare stream, migrations beside QEMU's own; see bench/
-	$(BIN)/python -m bench.throughput
-	$(BIN)/python -m bench.peers
+BENCHES := throughput ceiling bhyve_path scaling peers
+bench: $(READY) ## everything beside what else there is, with plots and targets, in half an hour; see bench/
+	for one in $(BENCHES); do $(BIN)/python -m bench.$$one || exit; done
+	$(BIN)/python -m bench.targets
 
-bench-quick: $(READY) ## the same in two minutes, nothing kept of the second
-	$(BIN)/python -m bench.throughput 2
-	$(BIN)/python -m bench.peers --quick
+bench-quick: $(READY) ## a little of the same in two minutes; nothing is kept
+	for one in $(BENCHES); do $(BIN)/python -m bench.$$one --quick || exit; done
 
 docs: $(READY) ## redraw what the documents take from the code
 	$(BIN)/python -m docs.diagrams

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from bench.by_file import ByFile, file_guest
-from bench.figures import RESULTS, Spread, origin, spread, told, write
+from bench.figures import RESULTS, Spread, spread, told, write
 from bench.judging import tally
 from bench.micro import HOSTS, Shuttle, Trip, program
 from bench.plot import Panel, svg
@@ -45,7 +45,7 @@ def main(words: Sequence[str] | None = None) -> None:
     rows = {size: measure(size, wanted) for size in (QUICK_SIZES if wanted.is_quick else SIZES)}
     report(rows)
     if not wanted.is_quick:
-        keep(rows)
+        keep(rows, wanted)
 
 
 def measure(size: Size, wanted: Asked) -> tuple[list[Trip], list[ByFile]]:
@@ -88,9 +88,9 @@ def report(rows: Rows) -> None:
         say(f"  estimates of downtime: {tally(pairs)}")
 
 
-def keep(rows: Rows) -> None:
+def keep(rows: Rows, wanted: Asked) -> None:
     """The files."""
-    content: dict[str, Any] = {**origin(), "rate_mib_per_s": RATE_MIB_PER_S}
+    content: dict[str, Any] = {**wanted.whence, "rate_mib_per_s": RATE_MIB_PER_S}
     content["rows"] = {
         size.memory_mib: {
             "filled_mib": size.filled_mib,

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bench import bare, tls
-from bench.figures import RESULTS, origin, spread, told, write
+from bench.figures import RESULTS, spread, told, write
 from bench.guest import MIB
 from bench.micro import HOSTS, Shuttle, program
 from bench.plot import Panel, svg
@@ -33,7 +33,7 @@ def main(words: Sequence[str] | None = None) -> None:
     rows = measure(wanted)
     report(rows)
     if not wanted.is_quick:
-        keep(rows)
+        keep(rows, wanted)
 
 
 def measure(wanted: Asked) -> list[Row]:
@@ -73,9 +73,9 @@ def report(rows: Sequence[Row]) -> None:
     say(f"  target: at least {TARGET} of the bare grpc.aio stream")
 
 
-def keep(rows: Sequence[Row]) -> None:
+def keep(rows: Sequence[Row], wanted: Asked) -> None:
     """The files."""
-    content: dict[str, Any] = {**origin(), "filled_mib": FILL_MIB, "rows": rows}
+    content: dict[str, Any] = {**wanted.whence, "filled_mib": FILL_MIB, "rows": rows}
     write(NAME, content)
     (RESULTS / f"{NAME}.svg").write_text(plotted(rows, told(content)))
 

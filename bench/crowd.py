@@ -13,13 +13,13 @@ from uuid import uuid4
 
 from bmig.v1 import migration_pb2, migration_pb2_grpc
 
-from bench.figures import RESULTS, origin, spread, told, write
+from bench.figures import RESULTS, spread, told, write
 from bench.guest import MIB
 from bench.judging import jain
 from bench.lag import as_operator
 from bench.micro import HOSTS, Shuttle, program
 from bench.plot import Panel, svg
-from bench.running import asked, say
+from bench.running import Asked, asked, say
 from tests.cluster import Cluster, cluster, eventually
 
 NAME = "crowd"
@@ -67,7 +67,7 @@ def main(words: Sequence[str] | None = None) -> None:
             guest.require_right()
     report(rows)
     if not wanted.is_quick:
-        keep(rows)
+        keep(rows, wanted)
 
 
 def together(world: Cluster, count: int, here: str, there: str) -> Crowd:
@@ -132,9 +132,9 @@ def report(rows: Rows) -> None:
             say(f"  {figure:38} {spread([value(one) for one in crowds])}")
 
 
-def keep(rows: Rows) -> None:
+def keep(rows: Rows, wanted: Asked) -> None:
     """The files."""
-    content: dict[str, Any] = {**origin(), "filled_mib": SET_MIB}
+    content: dict[str, Any] = {**wanted.whence, "filled_mib": SET_MIB}
     content["rows"] = {count: [asdict(one) for one in crowds] for count, crowds in rows.items()}
     write(NAME, content)
     (RESULTS / f"{NAME}.svg").write_text(plotted(rows, told(content)))

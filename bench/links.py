@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from bench.figures import RESULTS, origin, spread, told, write
+from bench.figures import RESULTS, spread, told, write
 from bench.guest import MIB
 from bench.meter import interface_bytes
 from bench.micro import HOSTS, Shuttle, Trip, program
@@ -55,7 +55,7 @@ def main(words: Sequence[str] | None = None) -> None:
         return
     report(rows)
     if not wanted.is_quick:
-        keep(rows)
+        keep(rows, wanted)
 
 
 def measure(links: Sequence[str], wanted: Asked) -> Rows:
@@ -112,9 +112,9 @@ def report(rows: Rows) -> None:
                 say(f"  {figure:18} {codec:5} {spread([value(one) for one in moved])}")
 
 
-def keep(rows: Rows) -> None:
+def keep(rows: Rows, wanted: Asked) -> None:
     """The files."""
-    content: dict[str, Any] = {**origin(), "filled_mib": FILL_MIB}
+    content: dict[str, Any] = {**wanted.whence, "filled_mib": FILL_MIB}
     content["rows"] = {
         link: {codec: [asdict(one) for one in moved] for codec, moved in by_codec.items()}
         for link, by_codec in rows.items()

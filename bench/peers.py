@@ -32,6 +32,7 @@ from tests.netlab import Place, place
 
 RATES, QUICK_RATES = (0, 20, 80), (20,)
 RUNS, QUICK_RUNS = 5, 1
+OF_NAMESPACE, SHARED = "loopback of a namespace", "loopback, shared"
 DOWNTIME_LIMIT_MS = 300  # QEMU's default, for everybody
 PAGEMAP, CONTENT = "bmig, pagemap", "bmig, content"
 PAGEMAP_BACK, CONTENT_BACK = "bmig, pagemap, way back", "bmig, content, way back"
@@ -59,6 +60,7 @@ def main() -> int:
     asked.add_argument("--rates", type=int, nargs="+", help="MiB/s to dirty; all if not said")
     options = asked.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # what was started is ended
+    whence = {} if options.quick else origin()
     runs = options.runs or (QUICK_RUNS if options.quick else RUNS)
     rows, watched = Rows(), Rows()
     try:
@@ -72,7 +74,7 @@ def main() -> int:
         return 1
     report(rows)
     if not options.quick:
-        keep(rows, watched, is_alone=is_root)
+        keep(rows, watched, {**whence, "interface": OF_NAMESPACE if is_root else SHARED})
     return 0
 
 
@@ -166,10 +168,9 @@ def estimates(by_way: ByWay) -> Tally:
     )
 
 
-def keep(rows: Rows, watched: Rows, *, is_alone: bool) -> None:
+def keep(rows: Rows, watched: Rows, whence: dict[str, Any]) -> None:
     """The files."""
-    content = {**origin(), "guest": {"memory_mib": MEMORY_MIB, "filled_mib": FILLED_MIB}}
-    content["interface"] = "loopback of a namespace" if is_alone else "loopback, shared"
+    content = {**whence, "guest": {"memory_mib": MEMORY_MIB, "filled_mib": FILLED_MIB}}
     for name, what in (("rows", rows), ("watched", watched)):
         content[name] = {
             rate: {way: [asdict(one) for one in moved] for way, moved in by_way.items()}

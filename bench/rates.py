@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from bench.figures import RESULTS, origin, spread, told, write
+from bench.figures import RESULTS, spread, told, write
 from bench.judging import tally
 from bench.micro import HOSTS, Shuttle, Trip, program
 from bench.plot import Panel, svg
@@ -37,7 +37,7 @@ def main(words: Sequence[str] | None = None) -> None:
     rows = measure(QUICK_RATES if wanted.is_quick else RATES, wanted)
     report(rows)
     if not wanted.is_quick:
-        keep(rows)
+        keep(rows, wanted)
 
 
 def measure(rates: Sequence[int], wanted: Asked) -> Rows:
@@ -69,9 +69,13 @@ def report(rows: Rows) -> None:
         say(f"  estimates of downtime: {tally(pairs)}")
 
 
-def keep(rows: Rows) -> None:
+def keep(rows: Rows, wanted: Asked) -> None:
     """The files."""
-    content: dict[str, Any] = {**origin(), "link_mib_per_s": LINK_MIB_PER_S, "set_mib": SET_MIB}
+    content: dict[str, Any] = {
+        **wanted.whence,
+        "link_mib_per_s": LINK_MIB_PER_S,
+        "set_mib": SET_MIB,
+    }
     content["rows"] = {rate: [asdict(one) for one in trips] for rate, trips in rows.items()}
     write(NAME, content)
     (RESULTS / f"{NAME}.svg").write_text(plotted(rows, told(content)))

@@ -5,6 +5,9 @@ import signal
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
+
+from bench.figures import origin
 
 RUNS = 5
 
@@ -15,6 +18,7 @@ class Asked:
 
     runs: int
     is_quick: bool  # less of everything, and no files are written
+    whence: dict[str, Any]  # where the figures of the files are from
 
 
 def asked(name: str, words: Sequence[str] | None, quick_runs: int = 1) -> Asked:
@@ -25,7 +29,7 @@ def asked(name: str, words: Sequence[str] | None, quick_runs: int = 1) -> Asked:
     options = parser.parse_args(words)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     runs = options.runs or (quick_runs if options.quick else RUNS)
-    return Asked(max(1, runs), options.quick)
+    return Asked(max(1, runs), options.quick, {} if options.quick else origin())
 
 
 def say(line: str) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bench.bare import send, serving
-from bench.figures import RESULTS, origin, spread, told, write
+from bench.figures import RESULTS, spread, told, write
 from bench.guest import MIB
 from bench.micro import HOSTS, Shuttle, Trip, program
 from bench.plot import Panel, svg
@@ -32,7 +32,7 @@ def main(words: Sequence[str] | None = None) -> None:
         rows = measure(world, port, wanted)
     report(rows)
     if not wanted.is_quick:
-        keep(rows)
+        keep(rows, wanted)
 
 
 def measure(world: Cluster, port: int, wanted: Asked) -> list[Row]:
@@ -73,9 +73,9 @@ def report(rows: Sequence[Row]) -> None:
     say(f"  target: ratio at least {TARGET}")
 
 
-def keep(rows: Sequence[Row]) -> None:
+def keep(rows: Sequence[Row], wanted: Asked) -> None:
     """The files."""
-    content: dict[str, Any] = {**origin(), "rows": rows}
+    content: dict[str, Any] = {**wanted.whence, "rows": rows}
     write(NAME, content)
     (RESULTS / f"{NAME}.svg").write_text(plotted(rows, told(content)))
 

@@ -40,6 +40,10 @@ def test_a_plot_of_nothing_but_zeros_is_one() -> None:
             "x; commit c; load 0.5 when it ended",
         ),
         ({"machine": "x"}, "x; commit unknown"),
+        (
+            {"commit": "c", "busy_before_percent": 3.4},
+            "commit c; processors 3 % busy before it began",
+        ),
     ],
 )
 def test_a_plot_says_where_its_figures_are_from(whence: dict[str, object], words: str) -> None:

@@ -1,0 +1,148 @@
+"""The table of targets says what the files of figures say, and no more."""
+
+from typing import Any
+
+import pytest
+
+from bench import targets
+from bench.bhyve_path import BY_FILE, OURS
+from bench.ceiling import AUTO, GRPC, RAW, SOCKET
+from bench.measured import growth, lag_of_sizes
+from bench.peers import CONTENT, PAGEMAP, PAGEMAP_BACK, QEMU
+
+WHENCE = {"machine": "a machine", "load_average": 0.1, "commit": "abc"}
+
+
+def lag(source_ms: float, idle_ms: float) -> dict[str, Any]:
+    """Of one migration."""
+    others = {"destination": 1.0, "idle": idle_ms, "source": source_ms}
+    return {name: {"longest_ms": ms, "p99_ms": ms / 2} for name, ms in others.items()}
+
+
+def trip(downtime_ms: float = 100, **more: Any) -> dict[str, Any]:
+    """One migration of ours."""
+    told = {"downtime_ms": downtime_ms, "estimated_downtime_ms": 100, "total_ms": 500}
+    growths = {"source_growth_mib": 10, "destination_growth_mib": 20}
+    return {**told, **growths, "wire_bytes": 1000, **more}
+
+
+def laps(*durations_ms: float) -> list[dict[str, Any]]:
+    """Rounds; the last one with the guest down."""
+    down = [False] * (len(durations_ms) - 1) + [True]
+    return [
+        {"duration_ms": ms, "guest_down": is_down}
+        for ms, is_down in zip(durations_ms, down, strict=True)
+    ]
+
+
+@pytest.fixture
+def results() -> dict[str, Any]:
+    """A file of each kind, with everything met."""
+    ours = {way: [trip(rounds=laps(900, 30, 5))] for way in (PAGEMAP, PAGEMAP_BACK, CONTENT)}
+    ours[PAGEMAP_BACK] = [trip(wire_bytes=10, rounds=laps(30, 5))]
+    by_way = {**ours, **{way: [trip(300, total_ms=2000, wire_bytes=2000)] for way in QEMU}}
+    for way in QEMU:
+        del by_way[way][0]["estimated_downtime_ms"]
+    return {
+        "throughput": {**WHENCE, "rows": [{"ratio": 0.8}]},
+        "ceiling": {**WHENCE, "rows": [{GRPC: 100, SOCKET: 120, AUTO: 95, RAW: 96}]},
+        "bhyve_path": {**WHENCE, "rows": {"1024": {OURS: [trip()], BY_FILE: [trip(1000)]}}},
+        "sizes": {
+            **WHENCE,
+            "rows": {"256": {"trips": [trip()], "watched": [trip(lag=lag(5, 3))]}},
+            "quiet": {"trips": [{"quiet_ms": 60}]},
+        },
+        "peers": {
+            **WHENCE,
+            "rows": {"0": by_way, "20": by_way, "80": by_way},
+            "watched": {"0": {PAGEMAP: [trip(lag=lag(6, 3))]}},
+        },
+    }
+
+
+def verdicts(results: dict[str, Any]) -> dict[str, str]:
+    """The last cell of each row, by the first one."""
+    cells = [target.row(results).split("|") for target in targets.TARGETS]
+    return {one[1].strip(): one[4].strip() for one in cells}
+
+
+def test_without_files_nothing_was_measured() -> None:
+    rows = [target.row({}) for target in targets.TARGETS]
+    assert all("| not measured | |" in row for row in rows)
+    assert targets.tabled({}).count("not measured") == len(rows) + len(targets.FILES)
+
+
+def test_figures_that_reach_every_target_meet_them_all(results: dict[str, Any]) -> None:
+    assert set(verdicts(results).values()) == {"met"}
+
+
+@pytest.mark.parametrize(
+    ("file", "change", "missed"),
+    [
+        ("throughput", {"rows": [{"ratio": 0.69}]}, "700 MiB, 30 % text, codec raw"),
+        ("sizes", {"quiet": {"trips": [{"quiet_ms": 121}]}}, "quiet round, 1 GiB, micro-VM"),
+        (
+            "bhyve_path",
+            {"rows": {"1024": {OURS: [trip()], BY_FILE: [trip(200)]}}},
+            "downtime, bhyve path",
+        ),
+        (
+            "ceiling",
+            {"rows": [{GRPC: 100, SOCKET: 90, AUTO: 89, RAW: 96}]},
+            "incompressible memory, codec auto",
+        ),
+    ],
+)
+def test_a_figure_beyond_its_target_misses_it_alone(
+    results: dict[str, Any], file: str, change: dict[str, Any], missed: str
+) -> None:
+    results[file].update(change)
+    found = [what for what, verdict in verdicts(results).items() if verdict != "met"]
+    assert len(found) == 1
+    assert found[0].startswith(missed)
+
+
+def test_the_middle_run_counts_and_each_is_held_against_its_neighbour(
+    results: dict[str, Any],
+) -> None:
+    results["bhyve_path"]["rows"]["1024"] = {
+        OURS: [trip(30), trip(300), trip(900)],
+        BY_FILE: [trip(100), trip(1000), trip(1000)],
+    }
+    assert verdicts(results)["downtime, bhyve path, 1 GiB, 20 MiB/s, to that by file"] == "met"
+
+
+def test_the_worst_growth_of_any_side_and_size_counts(results: dict[str, Any]) -> None:
+    results["sizes"]["rows"]["8192"] = {"trips": [trip(destination_growth_mib=100)], "watched": []}
+    found = growth(results)
+    assert found.value == pytest.approx(100 / (64 + 0.004 * 8192))
+    assert "at 8192 MiB: 100 of 97 MiB" in str(found)
+
+
+def test_the_longest_answer_is_told_beside_an_idle_daemons(results: dict[str, Any]) -> None:
+    results["sizes"]["rows"]["256"]["watched"].append(trip(lag=lag(45, 9)))
+    assert str(lag_of_sizes(results)) == "45 (99 %: 22; an idle daemon meanwhile: 9)"
+
+
+def test_figures_from_before_something_was_measured_say_so(results: dict[str, Any]) -> None:
+    del results["peers"]["watched"]
+    for by_way in results["peers"]["rows"].values():
+        for moved in by_way.values():
+            for one in moved:
+                one.pop("estimated_downtime_ms", None)
+                one.pop("rounds", None)
+    found = [what for what, verdict in verdicts(results).items() if verdict == ""]
+    assert len(found) == 4
+    assert all("Linux" in what for what in found)
+
+
+def test_the_table_replaces_the_one_before() -> None:
+    text = f"above\n{targets.BEGIN}\nold\n{targets.END}\nbelow\n"
+    once = targets.with_table(text, "new")
+    assert once == f"above\n{targets.BEGIN}\nnew\n{targets.END}\nbelow\n"
+    assert targets.with_table(once, "new") == once
+
+
+def test_the_readme_has_a_place_for_the_table() -> None:
+    text = targets.README.read_text(encoding="utf-8")
+    assert targets.with_table(text, targets.tabled(targets.read()))
