@@ -11,7 +11,7 @@ from typing import NamedTuple
 MIB = 1 << 20
 PAGE_BYTES = 4096
 CHUNK_BYTES = MIB  # guest bytes in one chunk, at most
-MOST_STREAMS = 8  # that carry one migration
+MOST_STREAMS = 4  # that carry one migration
 ZERO_CHUNK_BYTES = 1 << 30  # guest bytes named by one zero chunk, at most
 DIGEST_BYTES = 16
 

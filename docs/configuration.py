@@ -14,7 +14,7 @@ from pydantic.fields import FieldInfo
 from bmigd import config
 
 PAGE = Path(__file__).parent / "CONFIGURATION.md"
-UNITS = {"_s": "seconds", "_mib": "MiB", "_chunks": "chunks of 1 MiB"}
+UNITS = {"_mib_per_s": "MiB/s", "_s": "seconds", "_mib": "MiB", "_chunks": "chunks of 1 MiB"}
 # How the table of a field is written in the file, where it is not its name alone.
 HEADINGS = {"operators": "[[operators]]", "peers": "[[peers]]"}
 PREFACE = """\

@@ -228,8 +228,14 @@ class Driver(Protocol):
     def objections(self, definition: Definition) -> list[str]:
         """Why it could not run or not move this guest, in words; empty when it can."""
 
-    def fixed_downtime_s(self, memory_bytes: int) -> float:
-        """Estimate of what a switchover costs beside memory transfer, in seconds."""
+    def fixed_downtime_s(self, memory_bytes: int, filled_bytes: int) -> float:
+        """Estimate of what a switchover costs beside memory transfer, in seconds.
+
+        Of the memory, that many bytes are not zero.
+        """
+
+    def hidden_s(self, memory_bytes: int) -> float:
+        """The part of it beside which the last pass runs, in seconds."""
 
     def room(self, definition: Definition) -> tuple[int, int]:
         """Bytes of host memory and of spool that the guest needs on its way in."""

@@ -116,8 +116,16 @@ class SpoolMemory:
 
     def read(self, region: int, offset_bytes: int, length_bytes: int) -> bytes:
         """Read bytes within a region."""
-        position = self._position(region, offset_bytes, length_bytes)
-        return os.pread(self._descriptor, length_bytes, position)
+        position, parts = self._position(region, offset_bytes, length_bytes), list[bytes]()
+        try:
+            while length_bytes and (part := os.pread(self._descriptor, length_bytes, position)):
+                position, length_bytes = position + len(part), length_bytes - len(part)
+                parts.append(part)
+        except OSError as error:
+            raise LocalFault("MEMORY_UNREADABLE", f"cannot read guest memory: {error}") from error
+        if length_bytes:
+            raise LocalFault("MEMORY_UNREADABLE", "the file of guest memory became shorter")
+        return b"".join(parts)
 
     def close(self) -> None:
         """Let the file go."""

@@ -54,10 +54,11 @@ class DutyCycle:
             return
         if stopped_percent != self._stopped_percent:
             self._log(f"stopped for {stopped_percent} % of the time")
+        if process is not self._process:
+            process.send_signal(signal.SIGCONT)  # who may not is told so, and nothing was begun
         self._process, self._stopped_percent = process, stopped_percent
         self._until_s = time.monotonic() + lease_s
         if not self._turning or self._turning.done():
-            process.send_signal(signal.SIGCONT)  # who may not is told so
             self._turning = asyncio.create_task(self._turn(process))
 
     def end(self) -> None:

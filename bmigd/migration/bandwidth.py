@@ -23,7 +23,8 @@ class Share:
     recorder: Recorder
     apply: Apply
     others: "Bandwidth"
-    _told: int = 0
+    _told: int = -1
+    _is_told_less: bool = False  # than what is wanted
 
     @property
     def wanted(self) -> int:
@@ -33,10 +34,13 @@ class Share:
     def set(self, bytes_per_s: int) -> None:
         """It may send so fast from now on; told when that is other than what is wanted."""
         self.apply(bytes_per_s)
-        if bytes_per_s not in (self._told, self.wanted):
-            node = f"its share of the {mib(self.others.limit_bytes_per_s)} of this node"
-            self.recorder.event("bandwidth", f"at most {mib(bytes_per_s)}, {node}")
-        self._told = bytes_per_s
+        if bytes_per_s == self._told:
+            return
+        node = f", its share of the {mib(self.others.limit_bytes_per_s)} of this node"
+        is_less = bytes_per_s != self.wanted
+        if is_less or self._is_told_less:
+            self.recorder.event("bandwidth", f"{_at_most(bytes_per_s)}{node if is_less else ''}")
+        self._told, self._is_told_less = bytes_per_s, is_less
 
     def leave(self) -> None:
         """Without a limit, and out of the others' way. Idempotent."""
@@ -84,6 +88,10 @@ def limit(recorder: Recorder, share: Share | None, bytes_per_s: int, operator: s
     recorder.keep()
     if share:
         share.others.divide()
+
+
+def _at_most(bytes_per_s: int) -> str:
+    return f"at most {mib(bytes_per_s)}" if bytes_per_s else mib(0)
 
 
 def mib(bytes_per_s: int) -> str:

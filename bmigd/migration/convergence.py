@@ -16,6 +16,12 @@ class RoundFigures:
     sent_bytes: int
     wire_bytes: int
     duration_s: float
+    paced_s: float = 0.0  # of it, waited for nothing but the operator's bandwidth
+
+    @property
+    def unpaced_s(self) -> float:
+        """How long it would have taken with the guest down, when no bandwidth is spared."""
+        return max(0.0, self.duration_s - self.paced_s)
 
 
 @dataclass(frozen=True)
@@ -25,6 +31,7 @@ class Limits:
     downtime_s: float
     timeout_s: float
     fixed_downtime_s: float
+    hidden_s: float = 0.0  # the part of it beside which the last pass runs
 
 
 class Step(Enum):
@@ -45,18 +52,18 @@ class Decision:
     reason: str = ""  # for TAKE_ACTION: NOT_CONVERGING or TIMEOUT
 
 
-def estimate_s(last: RoundFigures, fixed_downtime_s: float) -> float:
+def estimate_s(last: RoundFigures, limits: Limits) -> float:
     """Downtime if the guest were switched over now.
 
     What the guest dirtied during a round is what the next one sends; the last round's volume is
-    the best guess of it, sent at the last round's rate.
+    the best guess of it, sent at the last round's rate, were that not limited.
     """
-    return fixed_downtime_s + last.duration_s
+    return limits.fixed_downtime_s + max(0.0, last.unpaced_s - limits.hidden_s)
 
 
 def decide(rounds: list[RoundFigures], limits: Limits, elapsed_s: float) -> Decision:
     """What to do after the newest round."""
-    estimates = [estimate_s(one, limits.fixed_downtime_s) for one in rounds]
+    estimates = [estimate_s(one, limits) for one in rounds]
     now, limit_s = estimates[-1], limits.downtime_s
     has_time = elapsed_s + 2 * rounds[-1].duration_s < limits.timeout_s
     if now <= limit_s and has_time and _is_shrinking(rounds):
@@ -105,14 +112,14 @@ def decide(rounds: list[RoundFigures], limits: Limits, elapsed_s: float) -> Deci
 
 def _is_shrinking(rounds: list[RoundFigures]) -> bool:
     """Whether one more round costs little, being shorter than the limit, and saves something."""
-    if len(rounds) < 2 or rounds[-1].duration_s <= WORTH_S:
+    if len(rounds) < 2 or rounds[-1].unpaced_s <= WORTH_S:
         return False
-    return rounds[-1].duration_s < SHRINKS_BELOW * rounds[-2].duration_s
+    return rounds[-1].unpaced_s < SHRINKS_BELOW * rounds[-2].unpaced_s
 
 
 def _is_small(rounds: list[RoundFigures], limits: Limits) -> bool:
     """Whether what is left to send no longer matters beside the driver's own cost."""
-    return rounds[-1].duration_s <= max(limits.fixed_downtime_s, limits.downtime_s)
+    return rounds[-1].unpaced_s <= max(limits.fixed_downtime_s, limits.downtime_s)
 
 
 def _rounds_without_help(estimates: list[float]) -> int:

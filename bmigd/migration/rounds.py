@@ -5,7 +5,7 @@ import contextlib
 import time
 
 from bmigd.chunk import PAGE_BYTES
-from bmigd.drivers.base import Memory
+from bmigd.drivers.base import Driver, Memory
 from bmigd.errors import LocalFault, NotPossible
 from bmigd.migration.convergence import Decision, Limits, RoundFigures, Step
 from bmigd.migration.phases import percent
@@ -13,7 +13,7 @@ from bmigd.migration.picture import SOURCE, Options, Round, spent_parts
 from bmigd.migration.recorder import Recorder
 from bmigd.migration.throttle import Throttle
 from bmigd.migration.throttling import decide_throttled
-from bmigd.transfer.sender import Sender
+from bmigd.transfer.sender import PACING, Sender
 from bmigd.transfer.tracker import Tracker
 from bmigd.transfer.unbroken import unbroken
 from bmigd.transfer.verification import differing_pages
@@ -32,7 +32,7 @@ class Rounds:
         tracker: Tracker,
         recorder: Recorder,
         options: Options,
-        fixed_downtime_s: float,
+        driver: Driver,
         throttle: Throttle,
     ) -> None:
         self._sender = sender
@@ -40,17 +40,13 @@ class Rounds:
         self._recorder = recorder
         self._options = options
         self._throttle = throttle
-        memory_bytes = sum(len(hashes) * PAGE_BYTES for hashes in sender.table.regions)
-        if options.verify:  # there, and here if the last pass does not do it
-            readings = 1 if tracker.reads_all else 2
-            fixed_downtime_s += readings * memory_bytes / VERIFIED_BYTES_PER_S
-        self._limits = Limits(options.downtime_limit_ms / 1000, options.timeout_s, fixed_downtime_s)
+        self._driver = driver
         self._figures: list[RoundFigures] = []
         self._sampled_at = 0.0
         self._began = time.monotonic()
         self._round_began = (0.0, 0, 0, 0)
         progress = recorder.picture.progress
-        progress.memory_bytes = memory_bytes
+        progress.memory_bytes = sum(len(one) * PAGE_BYTES for one in sender.table.regions)
         recorder.picture.report.tracker = tracker.name
         recorder.picture.report.streams = sender.streams
 
@@ -60,7 +56,7 @@ class Rounds:
             await self._within_timeout(memory)
             elapsed_s = time.monotonic() - self._began
             strength = self._throttle.strength
-            decision = decide_throttled(self._figures, self._limits, elapsed_s, strength)
+            decision = decide_throttled(self._figures, self._limits(), elapsed_s, strength)
             self._recorder.picture.progress.estimated_downtime_ms = round(
                 decision.estimated_downtime_s * 1000
             )
@@ -76,13 +72,27 @@ class Rounds:
                     raise self._not_converged(decision)
 
     async def last_pass(self, memory: Memory) -> None:
-        """Everything that is still different, the guest being down.
-
-        LocalFault (MEMORY_DIFFERS) if that is to be verified, and something was written unseen.
-        """
+        """Everything that is still different, the guest being down."""
         await self._one(memory, guest_down=True)
-        if self._options.verify and not self._tracker.reads_all:
+
+    async def verify(self, memory: Memory, *, is_another: bool) -> None:
+        """LocalFault (MEMORY_DIFFERS) if something was written unseen, or this, which will be
+        restored, is other memory than the last pass read. Only where that was asked for.
+        """
+        if self._options.verify and (is_another or not self._tracker.reads_all):
             await self._require_all_sent(memory)
+
+    def _limits(self) -> Limits:
+        """As far as is known now: what is filled of the guest's memory is seen by sending it."""
+        options, table = self._options, self._sender.table
+        memory_bytes = self._recorder.picture.progress.memory_bytes
+        filled = sum(int((one != table.zero_hash).sum()) for one in table.regions)
+        fixed_s = self._driver.fixed_downtime_s(memory_bytes, filled * PAGE_BYTES)
+        hidden_s = self._driver.hidden_s(memory_bytes)
+        if options.verify:  # there, and here if the last pass does not do it
+            readings = 1 if self._tracker.reads_all and not hidden_s else 2
+            fixed_s += readings * memory_bytes / VERIFIED_BYTES_PER_S
+        return Limits(options.downtime_limit_ms / 1000, options.timeout_s, fixed_s, hidden_s)
 
     def sample(self) -> None:
         """Bring progress up to date; tell watchers now and then."""
@@ -113,14 +123,14 @@ class Rounds:
         if self._options.on_timeout != "abort":
             await self._one(memory, guest_down=False)
             return
-        left_s = self._limits.timeout_s - (time.monotonic() - self._began)
+        left_s = self._options.timeout_s - (time.monotonic() - self._began)
         try:
             async with asyncio.timeout(max(0.0, left_s)) as limit:
                 await self._one(memory, guest_down=False)
         except TimeoutError:
             if not limit.expired():
                 raise
-            why = f"round {len(self._figures) + 1} was not done after {self._limits.timeout_s:g} s"
+            why = f"round {len(self._figures) + 1} was not done after {self._options.timeout_s:g} s"
             raise self._not_converged(Decision(Step.TAKE_ACTION, why, 0.0, "TIMEOUT")) from None
 
     async def _one(self, memory: Memory, *, guest_down: bool) -> None:
@@ -129,10 +139,12 @@ class Rounds:
         began = time.monotonic()
         self._round_began = (began, totals.scanned_bytes, totals.sent_bytes, totals.wire_bytes)
         _, _, sent_before, wire_before = self._round_began
+        paced_s = totals.spent.sum(PACING)
         await self._sender.send_pass(self._tracker.scan(memory))
         duration_s = time.monotonic() - began
         sent, wire = totals.sent_bytes - sent_before, totals.wire_bytes - wire_before
-        self._figures.append(RoundFigures(sent, wire, duration_s))
+        paced_s = (totals.spent.sum(PACING) - paced_s) / self._sender.streams
+        self._figures.append(RoundFigures(sent, wire, duration_s, paced_s))
         if number > 1 and not guest_down:
             # What this round sent is what the guest dirtied since the round before began.
             since_s = self._figures[-2].duration_s

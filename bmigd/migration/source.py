@@ -155,8 +155,8 @@ class SourceMigration:
         self._tracking = await begin(self._outgoing, options.tracker, sender.table)
         tracker = self._tracking.tracker
         self.recorder.event("decision", f"tracker {tracker.name}: {self._tracking.why}")
-        limits = (options, self.node.driver(definition).fixed_downtime_s(definition.memory_bytes))
-        rounds = self._rounds = Rounds(sender, tracker, self.recorder, *limits, self._throttle)
+        how = (options, self.node.driver(definition), self._throttle)
+        rounds = self._rounds = Rounds(sender, tracker, self.recorder, *how)
         self.share = self.node.bandwidth.join(self.recorder, sender.limit)
         every_s = min(self._lease_s / 4, self._limits.peer_timeout_s)
         async with keeping_lease(self._ask, every_s):
@@ -166,6 +166,7 @@ class SourceMigration:
         """The guest goes down, and up again here if the other node is silent meanwhile."""
         await self._outage.begin()
         self.recorder.enter(Phase.SWITCHOVER, "the guest goes down")
+        await self._throttle.end()  # not before: it would dirty more than was estimated
         self._down_since = time.monotonic()
         self._silences.guest_down = True
         silence_s = self._limits.blackout_silence_s
@@ -187,9 +188,10 @@ class SourceMigration:
     async def _black_out(self, sender: Sender) -> None:
         """Last pass, device state, and the other node's READY."""
         self._waiting_for = "a sign of life during the suspend"
-        await self._throttle.end()  # not before: it would dirty more than was estimated
         assert self._memory
-        standstill = self._standstill = Standstill(self._outgoing, self._memory, self._copy_last)
+        assert self._rounds
+        what = (self._outgoing, self._memory, self._rounds)
+        standstill = self._standstill = Standstill(*what, self._before_copy)
         suspended = await standstill.run()
         assert self._tracking
         self._unmapping = asyncio.create_task(self._tracking.unmap())  # not for the guest to wait
@@ -209,12 +211,10 @@ class SourceMigration:
         if not may_let_go(root, receipt.memory_root):
             raise LocalFault("MEMORY_DIFFERS", f"{self.peer.name} has other memory than was sent")
 
-    async def _copy_last(self, memory: Memory) -> None:
-        assert self._rounds
+    def _before_copy(self) -> None:
         assert self.share
-        self._waiting_for = "acknowledgement of memory"
         self.share.leave()
-        await self._rounds.last_pass(memory)
+        self._waiting_for = "acknowledgement of memory"
 
     def _handover(self) -> Handover:
         return Handover(
@@ -280,19 +280,19 @@ class SourceMigration:
         self._parts += [Part(name, SOURCE, spent) for name, spent in parts_us.items()]
 
     async def _unmap(self) -> None:
+        if self.share:
+            self.share.leave()
         if self._tracking:
             await (self._unmapping or self._tracking.unmap())
         last = self._standstill.memory if self._standstill else None
         for memory in filter(None, (last, self._memory)):
             try:
-                memory.close()
+                await asyncio.to_thread(memory.close)  # a file that is gone is freed by that
             except BufferError as error:  # somebody reads it still: that costs room, not the guest
                 log.error("memory is still mapped", migration=self._record.id, error=str(error))
 
     async def _close(self) -> None:
         self._outage.close()
-        if self.share:
-            self.share.leave()
         if self._tracking:
             await self._tracking.end()
         if self._sender:

@@ -6,11 +6,12 @@ Rule: what the pass sent counts only if the suspend came true; when either fails
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from bmigd.crashpoints import reach
 from bmigd.drivers.base import Memory, OutgoingGuest, Suspended
+from bmigd.migration.rounds import Rounds
 
 
 @dataclass
@@ -19,7 +20,8 @@ class Standstill:
 
     outgoing: OutgoingGuest
     live: Memory  # as open() gave it
-    copy: Callable[[Memory], Awaitable[None]]
+    rounds: Rounds
+    before_copy: Callable[[], None]
     memory: Memory | None = None  # as it will be restored, once the guest is down
     suspended_at_s: float = 0.0
 
@@ -34,7 +36,8 @@ class Standstill:
             raise errors.exceptions[0] from errors
         suspended = suspending.result()
         if not beside.result():
-            await self.copy(suspended.memory)
+            await self._copy(suspended.memory)
+        await self.rounds.verify(suspended.memory, is_another=beside.result())
         reach("source.copied")
         return suspended
 
@@ -45,6 +48,10 @@ class Standstill:
         reach("source.suspended")
         return suspended
 
+    async def _copy(self, memory: Memory) -> None:
+        self.before_copy()
+        await self.rounds.last_pass(memory)
+
     async def _copy_beside(self, still: asyncio.Event, suspending: asyncio.Task[Suspended]) -> bool:
         """Whether memory stood still before the suspend was over; then it is copied."""
         waiting = asyncio.create_task(still.wait())
@@ -54,5 +61,5 @@ class Standstill:
             waiting.cancel()
         if suspending.done():
             return False
-        await self.copy(self.live)
+        await self._copy(self.live)
         return True

@@ -6,7 +6,6 @@ Rules that must not break:
 """
 
 import asyncio
-import contextlib
 import time
 from dataclasses import dataclass, field
 
@@ -33,6 +32,7 @@ class Throttle:
     strength: Strength = field(default_factory=Strength)
     _since_s: float = 0.0  # by the monotonic clock; 0.0: it is not slowed
     _renewing: asyncio.Task[None] | None = None
+    _is_asked: bool = False
 
     async def tighten(self, rounds: list[RoundFigures]) -> bool:
         """Slow the guest down, or more than before; False if there is no more.
@@ -42,7 +42,7 @@ class Throttle:
         before, now = self.strength, stronger(rounds, self.strength)
         if not now:
             return False
-        self.strength, self._since_s = now, self._since_s or time.monotonic()
+        self.strength, self._is_asked = now, True
         try:
             await unbroken(self.outgoing.throttle(now.stopped_percent))
         except BmigError as error:
@@ -52,6 +52,7 @@ class Throttle:
                 "use another --on-timeout; a guest that was started by an earlier release can be"
                 " slowed down when it has been started again, or has moved",
             ) from error
+        self._since_s = self._since_s or time.monotonic()
         self._renewing = self._renewing or asyncio.create_task(self._renew())
         picture = self.recorder.picture
         picture.progress.throttle_percent = picture.report.throttle_percent = now.stopped_percent
@@ -63,8 +64,9 @@ class Throttle:
         await unbroken(self._end())
 
     async def _end(self) -> None:
-        if not self._since_s:
+        if not self._is_asked:
             return
+        self._is_asked = False
         if self._renewing:
             self._renewing.cancel()
             await asyncio.gather(self._renewing, return_exceptions=True)
@@ -74,13 +76,23 @@ class Throttle:
         except BmigError as error:
             log.warning("throttle", migration=self.recorder.picture.id, error=str(error))
             told = f"the guest runs at full speed again in {THROTTLE_S:g} s at most: {error}"
+        if not self._since_s:
+            return  # it was asked for in vain
         picture = self.recorder.picture
         picture.report.throttled_us += us_since(self._since_s)
         picture.progress.throttle_percent, self._since_s, self._renewing = 0, 0.0, None
         self.recorder.event("throttle", told)
 
     async def _renew(self) -> None:
+        renewed_s, progress = time.monotonic(), self.recorder.picture.progress
         while True:
             await asyncio.sleep(RENEW_S)
-            with contextlib.suppress(BmigError):  # one that ended shows otherwise
-                await unbroken(self.outgoing.throttle(self.strength.stopped_percent))
+            percent = self.strength.stopped_percent
+            try:
+                await unbroken(self.outgoing.throttle(percent))
+            except BmigError as error:  # one that ended shows otherwise
+                if progress.throttle_percent and time.monotonic() - renewed_s > THROTTLE_S:
+                    progress.throttle_percent = 0
+                    self.recorder.event("throttle", f"the guest is not slowed any more: {error}")
+            else:
+                renewed_s, progress.throttle_percent = time.monotonic(), percent

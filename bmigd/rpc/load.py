@@ -11,7 +11,7 @@ from bmigd.security.identity import Identity
 
 T = TypeVar("T")
 
-MOST_CALLS = 128  # of one caller at a time
+MOST_CALLS = 256  # of one caller at a time; half of them may be streams of 32 guests
 FIRST_MESSAGE_S = 10.0
 NEXT_PART_S, ALL_PARTS_S = 10.0, 120.0  # of device state, which is sent while a guest is down
 

@@ -29,7 +29,7 @@ from bmigd.security.policy import Action, decide
 from bmigd.words import short
 
 SERVICE = "bmig.v1.PeerService"
-BATCH_CHUNKS = 4  # written and acknowledged together
+BATCH_CHUNKS = 2  # written and acknowledged together; a stream holds twice as many at most
 AnyAnswer = TypeVar("AnyAnswer", peer_pb2.CommitResponse, peer_pb2.QueryOutcomeResponse)
 
 

@@ -47,11 +47,13 @@ class Deltas:
         self._turns = 0
         self._waits = 0  # chunks, until it is tried again
 
-    def delta(self, region: int, pages: Pages, content: bytes) -> Delta | None:
-        """What pays of pages that are to be sent, which are kept from now on."""
+    def delta(
+        self, region: int, pages: Pages, content: bytes, *, is_wanted: bool = True
+    ) -> Delta | None:
+        """What pays of pages that are to be sent, if wanted; all are kept from now on."""
         rows = np.frombuffer(content, dtype=np.uint8).reshape(-1, PAGE_BYTES)
         slots = np.array([self._slot_of.get((region, page), -1) for page in pages.tolist()])
-        found = self._try(rows, slots) if self._waits == 0 else None
+        found = self._try(rows, slots) if is_wanted and self._waits == 0 else None
         self._waits = max(0, self._waits - 1)
         self._keep(region, pages, rows, slots)
         return found

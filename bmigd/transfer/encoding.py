@@ -35,6 +35,7 @@ class Trial:
 
 
 NOT_ENCODED = Trial(1.0, 0.0)
+AS_DELTAS = Trial(0.25, 1e-9)  # at worst, and what it takes here: 1 ms for a MiB
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,12 @@ def best(trials: Mapping[int, Trial], pace: Pace) -> int:
     least = min(s_per_byte(one) for one in trials.values())
     good = [level for level, one in trials.items() if s_per_byte(one) <= NOTICEABLE * least]
     return min(good, key=lambda level: (trials[level].ratio, trials[level].s_per_byte))
+
+
+def deltas_pay(pace: Pace) -> bool:
+    """Whether pages that changed little are worth the time to find out. Pure."""
+    ways = {RAW_LEVEL: NOT_ENCODED, RAW_LEVEL + 1: AS_DELTAS}
+    return not pace.link_s_per_byte or best(ways, pace) != RAW_LEVEL
 
 
 @dataclass(frozen=True)
@@ -105,19 +112,20 @@ class Encoder:
 
     def encode(self, region: int, pages: Pages, content: bytes) -> list[Encoded]:
         """Pages of a region, by number and content, each in one of the payloads."""
+        level = self._level()
         if not self._deltas or self._passes < 2:
-            return self._encode(content)
-        delta = self._deltas.delta(region, pages, content)
+            return self._encode(content, level)
+        delta = self._deltas.delta(region, pages, content, is_wanted=deltas_pay(self.pace))
         if delta is None:
-            return self._encode(content)
+            return self._encode(content, level)
         codec = CODECS[CodecId.DELTA]
         payload = codec.encode((delta.content,), codec.levels[0])
         if payload is None:
-            return self._encode(content)
+            return self._encode(content, level)
         first = Encoded(CodecId.DELTA, payload[0], delta.pages)
         if delta.pages.all():
             return [first]
-        rest = self._encode(chosen(content, ~delta.pages))
+        rest = self._encode(chosen(content, ~delta.pages), level)
         return [first, *(one.among(~delta.pages) for one in rest)]
 
     def become_zero(self, region: int, pages: Pages) -> None:
@@ -125,8 +133,7 @@ class Encoder:
         if self._deltas:
             self._deltas.forget(region, pages)
 
-    def _encode(self, content: bytes) -> list[Encoded]:
-        level = self._level()
+    def _encode(self, content: bytes, level: int) -> list[Encoded]:
         if level == RAW_LEVEL:
             return [Encoded(CodecId.RAW, content)]
         began = time.perf_counter()
@@ -141,12 +148,12 @@ class Encoder:
         if self._wanted == CodecId.RAW:
             return RAW_LEVEL
         levels = CODECS[CodecId.ZSTD].levels
-        if self._untried and (self._count == 1 or self._count % TRIAL_EVERY == 0):
+        if self._untried:
             return self._untried.pop(0)
         if self._count % TRIAL_EVERY == 0:
             return levels[self._count // TRIAL_EVERY % len(levels)]
         if not self.pace.link_s_per_byte:
-            return levels[0]
+            return levels[len(levels) // 2]
         return best(self._trials, self.pace)
 
     def _note(self, level: int, encoded_bytes: int, original_bytes: int, spent_s: float) -> None:

@@ -52,6 +52,13 @@ class Silence(Protocol):
 
 
 @dataclass
+class Heard:
+    """When anything was acknowledged last, on whichever stream: a slow link is no silence."""
+
+    at_s: float = 0.0
+
+
+@dataclass
 class Lane:
     """A stream that is opened when there is something to send, and again when it broke."""
 
@@ -61,13 +68,14 @@ class Lane:
     patience: Patience
     silence: Silence
     spent: Spent
+    heard: Heard  # of all streams together
     resent_bytes: int = 0  # of payload, on streams that were opened again
     _unacknowledged: dict[int, Chunk] = field(default_factory=dict)
     _stream: ChunkStream | None = None
     _reader: asyncio.Task[None] | None = None
     _moved: asyncio.Event = field(default_factory=asyncio.Event)
     _broken: Exception | None = None
-    _heard_at: float = 0.0  # the latest acknowledgement, or since when one is due
+    _due_since: float = 0.0  # an acknowledgement on this stream
     _lost_since: float = 0.0  # 0.0: nothing is amiss
 
     async def has_room(self) -> None:
@@ -78,7 +86,7 @@ class Lane:
     async def send(self, chunk: Chunk) -> None:
         """Send a chunk for which there is room."""
         if not self._unacknowledged:
-            self._heard_at = time.monotonic()
+            self._due_since = time.monotonic()
         ours = replace(chunk, stream=self.number)
         self._unacknowledged[chunk.sequence] = ours
         with self.spent.on(SENDING):
@@ -123,7 +131,7 @@ class Lane:
             if self._broken:
                 await self._reconnect(self._broken)
                 continue
-            silent_at_s = self._heard_at + self.patience.silence_s
+            silent_at_s = self._silent_since + self.patience.silence_s
             if self._unacknowledged and time.monotonic() >= silent_at_s:
                 await self._reconnect(self._silent("sent no acknowledgement"))
                 continue
@@ -132,6 +140,11 @@ class Lane:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(None if left_s == math.inf else max(0.0, left_s)):
                     await self._moved.wait()
+
+    @property
+    def _silent_since(self) -> float:
+        """When this stream became due, or later, when another one was heard."""
+        return max(self._due_since, self.heard.at_s)
 
     def _silent(self, what: str) -> PeerLost:
         return PeerLost("PEER_LOST", f"the other node {what} for {self.patience.silence_s:g} s")
@@ -144,7 +157,7 @@ class Lane:
         """
         if not isinstance(cause, PeerLost):
             raise cause
-        self._lost_since = self._lost_since or self._heard_at
+        self._lost_since = self._lost_since or self._silent_since
         self.silence.lost("acknowledgement of memory", self._lost_since)
         deadline = self._lost_since + self.patience.reconnect_s
         for attempt in range(1 << 30):
@@ -162,7 +175,7 @@ class Lane:
 
     async def _connect(self) -> None:
         self._broken = None
-        self._heard_at = time.monotonic()
+        self._due_since = time.monotonic()
         self._stream = stream = await self.open_stream(self.number)
         self._reader = asyncio.create_task(self._read_acknowledgements(stream))
         for chunk in list(self._unacknowledged.values()):
@@ -184,7 +197,7 @@ class Lane:
         """Chunks up to this one were written; they stand in the order of their numbers."""
         while self._unacknowledged and next(iter(self._unacknowledged)) <= sequence:
             del self._unacknowledged[next(iter(self._unacknowledged))]
-        self._heard_at = time.monotonic()
+        self._due_since = self.heard.at_s = time.monotonic()
         if self._lost_since:
             self._lost_since = 0.0
             self.silence.heard()

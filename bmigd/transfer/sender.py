@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from bmigd.chunk import Chunk, CodecId, Extent
 from bmigd.transfer.batch import Batch
 from bmigd.transfer.encoding import Encoded, Encoder, Pace
-from bmigd.transfer.lane import CREDIT, SENDING, ChunkStream, Lane, Patience, Silence
+from bmigd.transfer.lane import CREDIT, SENDING, ChunkStream, Heard, Lane, Patience, Silence
 from bmigd.transfer.pacing import Pacer
 from bmigd.transfer.pages import PageTable, chunk_digest
 from bmigd.transfer.spent import Spent
@@ -66,11 +66,11 @@ class Sender:
     _lost: set[int] = field(default_factory=set)  # streams without acknowledgements that are due
 
     def __post_init__(self) -> None:
-        window_chunks = max(1, self.window_chunks // self.streams)
+        window_chunks, heard = max(1, self.window_chunks // self.streams), Heard()
         self._lanes = [
             Lane(
                 *(number, self.open_stream, window_chunks, self.patience),
-                *(_Shared(self.silence, number, self._lost), self.totals.spent),
+                *(_Shared(self.silence, number, self._lost), self.totals.spent, heard),
             )
             for number in range(self.streams)
         ]

@@ -60,8 +60,12 @@ class DriverContract(LeavingContract, ComingContract):
         assert 0 < node.driver.kept_bytes(small) <= node.driver.kept_bytes(large)
         for some, more in zip(node.driver.room(small), node.driver.room(large), strict=True):
             assert 0 <= some <= more
-        costs = [node.driver.fixed_downtime_s(one.memory_bytes) for one in (small, large)]
-        assert 0 < costs[0] <= costs[1]
+        sizes = small.memory_bytes, large.memory_bytes
+        costs = [node.driver.fixed_downtime_s(size, 0) for size in sizes]
+        assert 0 < costs[0] <= costs[1] <= node.driver.fixed_downtime_s(sizes[1], sizes[1])
+        assert all(
+            0 <= node.driver.hidden_s(size) < cost for size, cost in zip(sizes, costs, strict=True)
+        )
 
     # Starting and stopping
 

@@ -251,3 +251,33 @@ async def test_a_port_that_is_taken_is_found_before_the_guest_is() -> None:
             await guest.discard()
         finally:
             bed.close()
+
+
+# A guest that is another one by now
+
+
+@slow
+async def test_memory_of_before_a_reboot_is_never_taken_for_what_will_be_restored(
+    bed: BhyveBed,
+) -> None:
+    node = bed.node("a")
+    await node.start()
+    guest = node.driver.outgoing(bed.definition)
+    live = await guest.open()
+    before = (await node.driver.power("web1")).pid
+    programs = node.home / "bin/bhyvectl"
+    subprocess.run([programs, "--vm=web1", "--force-reset"], check=True, capture_output=True)
+
+    async def has_rebooted() -> bool:
+        power = await node.driver.power("web1")
+        return power.is_running and power.pid != before and power.restarts == 1
+
+    await eventually(has_rebooted, "reboot")
+    await wait_for_socket(node)
+    async with asyncio.timeout(PATIENCE_S):
+        assert await guest.watch() == "it rebooted"  # though nobody watched when it did
+    stood_still: list[bool] = []
+    down = await guest.suspend(lambda: stood_still.append(True))
+    assert not stood_still
+    for memory in (live, down.memory):
+        memory.close()

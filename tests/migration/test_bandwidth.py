@@ -49,7 +49,10 @@ def test_a_new_limit_is_told_and_gives_the_others_what_it_leaves() -> None:
     limit(first.recorder, first.share, 10 * MIB, "alice")
     assert (first.now, second.now) == (10 * MIB, 110 * MIB)
     assert first.recorder.picture.options.bandwidth_limit_bytes_per_s == 10 * MIB
-    assert first.kept.said[-1] == "bandwidth: from no limit to 10 MiB/s, by alice"
+    assert first.kept.said[-2:] == [
+        "bandwidth: from no limit to 10 MiB/s, by alice",
+        "bandwidth: at most 10 MiB/s",
+    ]
     limit(first.recorder, first.share, 0, "alice")
     assert (first.now, second.now) == (60 * MIB, 60 * MIB)
     assert first.kept.said[-1] == (

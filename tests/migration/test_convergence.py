@@ -52,7 +52,7 @@ def test_never_switches_over_above_the_limit_unless_the_driver_alone_is(
 ) -> None:
     decision = decide(rounds, limits, elapsed_s)
     assert decision.why
-    assert decision.estimated_downtime_s == estimate_s(rounds[-1], limits.fixed_downtime_s)
+    assert decision.estimated_downtime_s == estimate_s(rounds[-1], limits)
     if decision.step is Step.SWITCH_OVER:
         within = decision.estimated_downtime_s <= limits.downtime_s
         assert within or limits.fixed_downtime_s > limits.downtime_s

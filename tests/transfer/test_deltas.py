@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bmigd.chunk import PAGE_BYTES, Chunk, CodecId, Extent
+from bmigd.chunk import MIB, PAGE_BYTES, Chunk, CodecId, Extent
 from bmigd.errors import BadBytes
 from bmigd.transfer.deltas import GIVES_WAY_EVERY, TRIES_AGAIN, Deltas, xor
 from bmigd.transfer.encoding import Encoder
@@ -63,6 +63,7 @@ class Moving:
                     self.write(*write)
                 await sender.send_pass(self.guest.tracker.scan(self.guest.memory))
                 self.guest.assert_arrived(self.peer)
+                sender.limit(4 * MIB)  # from now on the link is slower than anything else
 
     def codecs(self) -> list[int]:
         return [chunk.codec for chunk in self.heard]

@@ -22,6 +22,7 @@ from bmigd.transfer.encoding import (
     Pace,
     Trial,
     best,
+    deltas_pay,
 )
 
 NOISE = random.Random(1).randbytes(MIB)  # noqa: S311 - noise
@@ -135,6 +136,17 @@ def test_on_a_slow_link_all_is_encoded_and_on_a_fast_one_only_trials_are() -> No
     used = [fast.encode(0, ALL, TEXT)[0].codec for _ in range(2 * TRIAL_EVERY)]
     assert used.count(CodecId.ZSTD) == 2
     assert {slow.encode(0, ALL, TEXT)[0].codec for _ in range(2 * TRIAL_EVERY)} == {CodecId.ZSTD}
+
+
+@pytest.mark.parametrize(
+    ("work_ns", "link_ns", "pay"),
+    [(0.6, 10, True), (0.6, 0.7, False), (100, 1, True), (0, 0, True)],
+    ids=["slow link", "both fast", "a long search for little", "nothing known"],
+)
+def test_deltas_pay_unless_the_processor_is_the_limit(
+    work_ns: float, link_ns: float, pay: bool
+) -> None:
+    assert deltas_pay(Pace(work_ns * 1e-9, link_ns * 1e-9)) == pay
 
 
 def test_the_pace_follows_what_was_seen_of_late() -> None:

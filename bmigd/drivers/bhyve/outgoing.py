@@ -38,9 +38,12 @@ class BhyveOutgoing:
     def __init__(self, site: Site) -> None:
         self._site = site
         self._file = site.kept_file
+        self._opened: tuple[int, int] | None = None  # of which run of the guest
 
     async def open(self) -> Memory:
         """Map the VM node."""
+        status = await self._site.supervision.status() or _gone(self._site.name)
+        self._opened = _run_of(status)
         node = self._site.programs.node(self._site.name)
         return await asyncio.to_thread(live_memory, node, self._site.regions)
 
@@ -49,12 +52,11 @@ class BhyveOutgoing:
 
     async def watch(self) -> str:
         """Return when the guest stops or reboots by itself."""
-        first: VmmStatus | None = None
         async for status in self._site.supervision.changes():
-            first = first or status
             if not status.is_alive:
                 return f"it stopped by itself (bhyve exited with {status.exit_status})"
-            if status.restarts > first.restarts or status.pid != first.pid:
+            self._opened = self._opened or _run_of(status)
+            if _run_of(status) != self._opened:
                 return "it rebooted"
         raise AssertionError("changes() never ends")
 
@@ -183,7 +185,8 @@ class BhyveOutgoing:
         """Until bhyve writes the guest's memory, or has ended, or refused."""
         while status.is_alive and not self._was_refused(status):
             if size_of(self._file):
-                still()
+                if _run_of(status) == self._opened:  # else what open() gave is another's memory
+                    still()
                 break
             status = await self._site.supervision.newer(status, WRITE_POLL_S)
         return status
@@ -221,6 +224,11 @@ class BhyveOutgoing:
         except FileNotFoundError:
             return b""
         return log[status.log_mark :]
+
+
+def _run_of(status: VmmStatus) -> tuple[int, int]:
+    """Which hypervisor it is of all that the guest has had: a reboot of bhyve's is another one."""
+    return status.pid, status.restarts
 
 
 def _stopped_itself(status: VmmStatus) -> bool:

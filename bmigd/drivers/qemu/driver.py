@@ -59,9 +59,13 @@ class QemuDriver:
             found.append(flaw)
         return found
 
-    def fixed_downtime_s(self, memory_bytes: int) -> float:
+    def fixed_downtime_s(self, memory_bytes: int, filled_bytes: int) -> float:
         """Device state and roots; a look at memory is part of every round, the last one too."""
         return SWITCH_S + memory_bytes / HASHED_BYTES_PER_S
+
+    def hidden_s(self, memory_bytes: int) -> float:
+        """None: QEMU saves its devices sooner than a pass could begin."""
+        return 0.0
 
     def room(self, definition: Definition) -> tuple[int, int]:
         """QEMU's own, and the guest's memory, which is a file in the spool."""

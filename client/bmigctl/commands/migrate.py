@@ -92,7 +92,7 @@ _WISHES = (
     ),
     click.option(
         "--streams",
-        type=click.IntRange(0, 8),
+        type=click.IntRange(0, 4),
         default=0,
         metavar="N",
         help="How many connections carry memory at the same time. Default: by the"

@@ -115,7 +115,7 @@ class Proxy(threading.Thread):
 
     def _move(self, pipe: Pipe) -> bool:
         if not pipe.waiting:
-            pipe.waiting = pipe.source.recv(READ_BYTES if not self.bytes_per_s else 16 << 10)
+            pipe.waiting = pipe.source.recv(self._most_bytes)
             if not pipe.waiting:
                 raise ConnectionResetError
         sent = pipe.sink.send(pipe.waiting)
@@ -127,6 +127,13 @@ class Proxy(threading.Thread):
         if self.bytes_per_s:
             pipe.free_at_s = time.monotonic() + sent / self.bytes_per_s
         return sent > 0
+
+    @property
+    def _most_bytes(self) -> int:
+        """To be taken at once: at a rate, what it lets through between two looks."""
+        if not self.bytes_per_s:
+            return READ_BYTES
+        return max(16 << 10, min(READ_BYTES, int(self.bytes_per_s * TICK_S)))
 
     def _wait(self) -> None:
         with selectors.DefaultSelector() as selector:

@@ -91,8 +91,10 @@ class World:
 
 
 @contextmanager
-def network(*, relayed: bool = False, **changes: dict[str, Any]) -> Iterator[World]:
-    """Two running nodes."""
+def network(
+    *, relayed: bool = False, judged: bool = True, **changes: dict[str, Any]
+) -> Iterator[World]:
+    """Two running nodes; all that happens is judged, which guests that are stopped do not bear."""
     with cluster(["host1", "host2"], **changes) as made, ExitStack() as open_ones:
         world = World(made)
         for source, destination in (("host1", "host2"), ("host2", "host1")):
@@ -105,7 +107,8 @@ def network(*, relayed: bool = False, **changes: dict[str, Any]) -> Iterator[Wor
             config = tomllib.loads(node.config_path.read_text())
             config["nodes"][destination] = f"127.0.0.1:{world.proxies[source].port}"
             restart(node, tomli_w.dumps(config))
-        open_ones.enter_context(_judged(world))
+        if judged:
+            open_ones.enter_context(_judged(world))
         yield world
 
 

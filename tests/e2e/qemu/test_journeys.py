@@ -9,6 +9,7 @@ import pytest
 
 from tests import qemu
 from tests.cluster import Cluster, cluster
+from tests.e2e.network.world import network
 from tests.e2e.qemu.world import CONFIG, MIB, QUIET, Machine, finish, make_guest
 
 pytestmark = [pytest.mark.e2e, qemu.needed]
@@ -73,14 +74,16 @@ def test_a_machine_that_the_hypervisor_does_not_have_is_told_in_its_words(world:
     world.require_clean("host1")
 
 
-def test_a_guest_faster_than_the_link_is_slowed_until_it_converges(world: Cluster) -> None:
+def test_a_guest_faster_than_the_link_is_slowed_until_it_converges() -> None:
     """Its monitor is stopped with it, in turns, and is asked all the same."""
     program = replace(QUIET, rate_mib_per_s=4000, set_bytes=4 * MIB, zero_percent=0, text_percent=0)
-    make_guest(world, "slowed", "host1", program=program)
-    wish = ("--on-timeout", "throttle", "--bandwidth", "40M", "--downtime-limit", "100")
-    moved = world.migrate("slowed", "host2", *wish)
-    assert moved["phase"] == "PHASE_COMPLETED"
-    assert moved["report"]["throttle_percent"] >= 50
-    assert world.where("slowed") == {"host2": "GUEST_STATE_RUNNING"}
-    world.beats_on("slowed")
-    finish(world, "slowed")
+    with network(judged=False, qemu=CONFIG) as link:
+        world, link.proxies["host1"].bytes_per_s = link.cluster, 40.0 * MIB
+        make_guest(world, "slowed", "host1", program=program)
+        wish = ("--on-timeout", "throttle", "--downtime-limit", "100")
+        moved = world.migrate("slowed", "host2", *wish)
+        assert moved["phase"] == "PHASE_COMPLETED"
+        assert moved["report"]["throttle_percent"] >= 50
+        assert world.where("slowed") == {"host2": "GUEST_STATE_RUNNING"}
+        world.beats_on("slowed")
+        finish(world, "slowed")
