@@ -21,6 +21,12 @@ class Pacer:
         self.free_at_s += sent_bytes / self.limit_bytes_per_s
         return max(0.0, self.free_at_s - now_s)
 
+    def change(self, now_s: float, limit_bytes_per_s: int) -> None:
+        """Another limit from now on, at which drains what has not drained yet."""
+        left_bytes = max(0.0, self.free_at_s - now_s) * self.limit_bytes_per_s
+        self.free_at_s = now_s + (left_bytes / limit_bytes_per_s if limit_bytes_per_s else 0.0)
+        self.limit_bytes_per_s = limit_bytes_per_s
+
 
 def shares(total: float, caps: Sequence[float]) -> list[float]:
     """What each gets of a total: as much as any other, unless its cap is less (max-min fair)."""

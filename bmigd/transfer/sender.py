@@ -88,7 +88,7 @@ class Sender:
     def limit(self, bytes_per_s: int) -> None:
         """Send no faster than that from now on; 0 for as fast as it goes."""
         if bytes_per_s != self.pacer.limit_bytes_per_s:
-            self.pacer = Pacer(bytes_per_s)
+            self.pacer.change(time.monotonic(), bytes_per_s)
             for lane in self._lanes:
                 lane.wake()  # from a pause that the old limit asked for
 
@@ -141,10 +141,20 @@ class Sender:
         await lane.settle()
 
     async def _pace(self, lane: Lane, wire_bytes: int) -> None:
-        now, pacer = time.monotonic(), self.pacer
-        if pause_s := pacer.wait_s(now, wire_bytes):
-            with self.totals.spent.on(PACING):
-                await lane.pause(now + pause_s, lambda: self.pacer is not pacer)
+        pause_s = self.pacer.wait_s(time.monotonic(), wire_bytes)
+        while pause_s:
+            pause_s = await self._pause(lane, pause_s)
+
+    async def _pause(self, lane: Lane, pause_s: float) -> float:
+        """Pause for so long; how much longer if there is another limit by then."""
+        until_s, limit = time.monotonic() + pause_s, self.pacer.limit_bytes_per_s
+
+        def is_another() -> bool:
+            return self.pacer.limit_bytes_per_s != limit
+
+        with self.totals.spent.on(PACING):
+            await lane.pause(until_s, is_another)
+        return self.pacer.wait_s(time.monotonic(), 0) if is_another() else 0.0
 
     def _tell_pace(self) -> None:
         """What the stages cost of late, so that the next step is encoded as hard as pays."""
