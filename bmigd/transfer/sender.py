@@ -137,6 +137,7 @@ class Sender:
             await lane.send(chunk)
             totals.sent_bytes += chunk.memory_bytes
             totals.wire_bytes += chunk.wire_bytes
+            self.on_progress()  # a step takes long where bandwidth is limited
             await self._pace(lane, chunk.wire_bytes)
         await lane.settle()
 

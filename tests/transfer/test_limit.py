@@ -111,3 +111,12 @@ async def test_a_limit_that_is_lowered_lengthens_the_pause() -> None:
         sender.limit(0)
         await passing
     guest.assert_arrived(peer)
+
+
+async def test_how_far_it_has_come_is_told_with_every_chunk_however_slow_they_are() -> None:
+    guest, peer, told = Guest(), Peer(), set[int]()
+    async with guest.sender(peer) as sender, asyncio.timeout(20):
+        sender.on_progress = lambda: told.add(sender.totals.wire_bytes)
+        sender.limit(32 * MIB)
+        await sender.send_pass(guest.tracker.scan(guest.memory))
+        assert {size * MIB for size in range(1, 6)} <= told
