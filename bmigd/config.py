@@ -169,7 +169,7 @@ class Migration(Section):
     bandwidth_mib_per_s: int = Field(
         default=0,
         ge=0,
-        description="MiB/s for memory that leaves this node while guests run, shared among its"
+        description="for all memory that leaves this node while guests run, shared among its"
         " migrations; 0: no limit",
     )
     keep_memory_mib: int = Field(
