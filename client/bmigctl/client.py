@@ -104,14 +104,23 @@ class Client(Guests):
     async def limit_bandwidth(self, migration_id: str, bytes_per_s: int) -> migration_pb2.Migration:
         """Changes how fast a migration may send while its guest runs; 0 for no limit."""
         found = await self.find_migration(migration_id)
+        guest, source = found.migration.guest, found.migration.source
+        if not found.on_source:
+            raise Refused(
+                "SOURCE_NOT_ASKED",
+                f"{source} could not be asked, and only it can change how fast it sends {guest}",
+                guest=guest,
+                location="unknown",
+                advice=f"ask {source} itself once it answers; bmigctl node list tells why not",
+            )
         request = migration_pb2.LimitBandwidthRequest(
             id=found.migration.id, bandwidth_limit_bytes_per_s=bytes_per_s
         )
-        call = found.node.migrations.LimitBandwidth(request, timeout=POWER_S)
+        call = found.node.migrations.LimitBandwidth(request, timeout=SURVEY_S)
         try:
             return (await found.node.answer(call)).migration
         except BmigctlError as error:
-            raise error.about(guest=found.migration.guest) from error
+            raise error.about(guest=guest) from error
 
     async def resolve(self, found: FoundMigration, confirm_guest: str) -> migration_pb2.Migration:
         """Settles a migration in doubt with the guest on the source."""

@@ -20,11 +20,15 @@ def parse_size(text: str) -> int:
 
 
 def parse_rate(text: str) -> int:
-    """Bytes per second of "100M" or "100M/s" (MiB/s)."""
+    """Bytes per second of "100M" or "100M/s" (MiB/s), in 64 bits; 0 of "none"."""
     try:
-        return parse_size(text.strip().removesuffix("/s"))
+        found = 0 if text.strip().lower() == "none" else parse_size(text.strip().removesuffix("/s"))
+        if found >= 1 << 64:
+            raise ValueError
     except ValueError:
-        raise ValueError(f'"{text}" is not a rate such as 100M (MiB/s) or 1G (GiB/s)') from None
+        expected = "a rate such as 100M (MiB/s) or 1G (GiB/s), or none"
+        raise ValueError(f'"{text}" is not {expected}') from None
+    return found
 
 
 def size(count: int) -> str:

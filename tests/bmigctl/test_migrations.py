@@ -1,4 +1,4 @@
-"""`bmigctl list|show|watch|cancel|resolve` as processes."""
+"""`bmigctl list|show|watch|cancel|bandwidth|resolve` as processes."""
 
 import json
 
@@ -191,7 +191,11 @@ async def test_a_cancellation_that_comes_too_late_is_refused(
 
 @pytest.mark.parametrize(
     ("rate", "sent", "words"),
-    [("100M", 100 << 20, "at most 100 MiB/s"), ("none", 0, "as fast as it goes")],
+    [
+        ("100M", 100 << 20, "at most 100 MiB/s"),
+        ("none", 0, "as fast as it goes"),
+        ("0", 0, "as fast as it goes"),
+    ],
 )
 async def test_bandwidth_changes_the_limit(
     alice: Operator, host1: FakeNode, rate: str, sent: int, words: str
@@ -205,8 +209,47 @@ async def test_bandwidth_changes_the_limit(
     assert (request.id, request.bandwidth_limit_bytes_per_s) == (ID, sent)
 
 
-async def test_bandwidth_of_no_rate_asks_nobody(alice: Operator, host1: FakeNode) -> None:
-    ended = await alice.run("bandwidth", "7f3a", "fast")
+async def test_a_change_of_bandwidth_that_comes_too_late_is_refused(
+    alice: Operator, host1: FakeNode
+) -> None:
+    host1.migrations[ID] = migration(COMPLETED)
+    host1.answers["LimitBandwidth"] = Refusal(
+        "FAILED_PRECONDITION", "it sends nothing any more", "MIGRATION_OVER"
+    )
+    ended = await alice.run("bandwidth", "7f3a", "1M", "--json")
+    told = json.loads(ended.out)
+    assert (ended.code, told["kind"], told["reason"]) == (3, "error", "MIGRATION_OVER")
+    assert told["guest"] == "vm1"
+
+
+async def test_bandwidth_needs_the_source(
+    alice: Operator, host1: FakeNode, host2: FakeNode
+) -> None:
+    host2.migrations[ID] = of_destination(migration_pb2.PHASE_PRECOPY)
+    ended = await alice.run("bandwidth", "7f3a", "1M")
+    assert ended.code == 3
+    assert "host1 could not be asked, and only it can change how fast it sends vm1" in ended.err
+    assert not [
+        *host1.seen(migration_pb2.LimitBandwidthRequest),
+        *host2.seen(migration_pb2.LimitBandwidthRequest),
+    ]
+
+
+async def test_bandwidth_json_has_the_migration(alice: Operator, host1: FakeNode) -> None:
+    going_on = migration(migration_pb2.PHASE_PRECOPY)
+    going_on.options.bandwidth_limit_bytes_per_s = 1 << 20
+    host1.migrations[ID] = going_on
+    host1.answers["LimitBandwidth"] = migration_pb2.LimitBandwidthResponse(migration=going_on)
+    told = json.loads((await alice.run("bandwidth", "7f3a", "1M", "--json")).out)
+    assert told["kind"] == "result"
+    assert told["migration"]["options"]["bandwidth_limit_bytes_per_s"] == 1 << 20
+
+
+@pytest.mark.parametrize("rate", ["fast", "-1", f"{1 << 24}T"])
+async def test_bandwidth_of_no_rate_asks_nobody(
+    alice: Operator, host1: FakeNode, rate: str
+) -> None:
+    ended = await alice.run("bandwidth", "7f3a", "--", rate)
     assert ended.code == 2
     assert "not a rate such as 100M (MiB/s) or 1G (GiB/s), or none" in ended.err
     assert not host1.seen(migration_pb2.LimitBandwidthRequest)

@@ -36,7 +36,8 @@ _TRACKERS = {
 _UINT32 = click.IntRange(1, (1 << 32) - 1)
 
 
-def _rate(context: click.Context, parameter: click.Parameter, value: str | None) -> int:
+def rate(context: click.Context, parameter: click.Parameter, value: str | None) -> int:
+    """A rate, of an option or an argument, in bytes per second; 0 for none."""
     try:
         return units.parse_rate(value) if value is not None else 0
     except ValueError as error:
@@ -78,7 +79,7 @@ _WISHES = (
     ),
     click.option(
         "--bandwidth",
-        callback=_rate,
+        callback=rate,
         metavar="RATE",
         help="Upper bound of memory traffic while the guest runs, for example 100M"
         " (MiB/s); the last pass, with the guest down, has none. Default: none.",

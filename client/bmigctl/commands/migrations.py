@@ -6,6 +6,7 @@ import click
 
 from bmigctl import exits, jsonlines, render, report, units
 from bmigctl.client import Client, exit_code
+from bmigctl.commands.migrate import rate
 from bmigctl.errors import Refused, UsageFault
 from bmigctl.following import Patience, follow, patience_options
 from bmigctl.session import Session, json_option, node_option
@@ -19,15 +20,6 @@ def _id(context: click.Context, parameter: click.Parameter, value: str) -> str:
             f'"{value}" is not the beginning of an id (at least 4 hexadecimal digits)'
         )
     return value.lower()
-
-
-def _limit(context: click.Context, parameter: click.Parameter, value: str) -> int:
-    if value.lower() in ("none", "0"):
-        return 0
-    try:
-        return units.parse_rate(value)
-    except ValueError as error:
-        raise click.BadParameter(f"{error}, or none") from None
 
 
 id_argument = click.argument("migration_id", metavar="ID", callback=_id)
@@ -150,15 +142,17 @@ def cancel(session: Session, migration_id: str) -> int:
 
 @click.command()
 @id_argument
-@click.argument("rate", callback=_limit)
+@click.argument("limit", metavar="RATE", callback=rate)
 @node_option
 @json_option
 @click.pass_obj
-def bandwidth(session: Session, migration_id: str, rate: int) -> int:
-    """Change how fast a migration may send, at once.
+def bandwidth(session: Session, migration_id: str, limit: int) -> int:
+    """Change how fast a migration may send while its guest runs.
 
-    RATE is for example 100M (MiB/s), or "none". It holds while the guest
-    runs; too late once the guest is down: then the exit code is 3.
+    RATE is as for "bmigctl migrate --bandwidth", for example 100M (MiB/s);
+    "none" lifts the limit. It holds at once. Too late once the guest is
+    down, where nothing is limited, or the migration has ended: then the exit
+    code is 3 and nothing is changed.
 
     \b
     Example:
@@ -167,12 +161,12 @@ def bandwidth(session: Session, migration_id: str, rate: int) -> int:
     """
 
     async def action(client: Client) -> int:
-        migration = await client.limit_bandwidth(migration_id, rate)
+        migration = await client.limit_bandwidth(migration_id, limit)
         if session.json:
             click.echo(jsonlines.line("result", migration=jsonlines.plain(migration)))
         else:
-            limit = f"at most {units.rate(rate)}" if rate else "as fast as it goes"
-            click.echo(f"guest {migration.guest} is copied {limit}")
+            words = f"at most {units.rate(limit)}" if limit else "as fast as it goes"
+            click.echo(f"guest {migration.guest} is copied {words}")
         return exits.DONE
 
     return session.run(action)
