@@ -1,10 +1,22 @@
-"""Words that somebody else chose, before they are kept, logged or shown: bounded and printable."""
+"""Words that somebody else chose, before they are kept, logged or shown: bounded and printable; and
+figures in words.
+"""
 
 MOST = 1000
 CUT = "…"
+UNITS = ((1 << 30, "GiB/s"), (1 << 20, "MiB/s"), (1 << 10, "KiB/s"), (1, "B/s"))
 
 
 def short(text: str, most: int = MOST) -> str:
     """At most so many characters; whatever could steer a terminal or a log is a space."""
     shown = text if len(text) <= most else text[: most - 1] + CUT
     return shown if shown.isprintable() else "".join(c if c.isprintable() else " " for c in shown)
+
+
+def rate(bytes_per_s: float) -> str:
+    """A limit for people: "40 MiB/s"; "none" for 0."""
+    for factor, unit in UNITS:
+        if bytes_per_s >= factor:
+            number = bytes_per_s / factor
+            return f"{number:.3g} {unit}" if number < 999.5 else f"{number:.0f} {unit}"
+    return "none"

@@ -4,7 +4,7 @@ import pytest
 
 from bmigd.__main__ import bounded
 from bmigd.errors import Invalid, StartFailed
-from bmigd.words import short
+from bmigd.words import rate, short
 
 HOSTILE = "\x1b[2J\U000e0001\n\u202e" * 400_000
 
@@ -35,3 +35,20 @@ def test_no_line_of_the_log_carries_more() -> None:
     assert facts["why"] is None
     assert len(facts["guest"]) == 1000
     assert facts["guest"].isprintable()
+
+
+@pytest.mark.parametrize(
+    ("bytes_per_s", "text"),
+    [
+        (0, "none"),
+        (1, "1 B/s"),
+        (1023, "1023 B/s"),
+        (512 << 10, "512 KiB/s"),
+        (40 << 20, "40 MiB/s"),
+        ((120 << 20) / 7, "17.1 MiB/s"),
+        (1000 << 20, "1000 MiB/s"),
+        (1536 << 20, "1.5 GiB/s"),
+    ],
+)
+def test_a_rate_has_its_unit(bytes_per_s: float, text: str) -> None:
+    assert rate(bytes_per_s) == text

@@ -2,98 +2,130 @@
 memory that leaves this node may take together.
 
 Shares are computed anew whenever a migration comes, goes or gets another limit, and hold at once. A
-guest that is down takes part no more: whatever it spares others costs it more.
+guest that goes down takes part no more: whatever it spares others costs it more. A migration's own
+limit is what its picture's options say, and nowhere else.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 
+from bmigd.errors import NotPossible
+from bmigd.migration.phases import Phase
+from bmigd.migration.picture import SOURCE, Picture
 from bmigd.migration.recorder import Recorder
 from bmigd.transfer.pacing import shares
+from bmigd.words import rate
 
-MIB = 1 << 20
-NO_LIMIT = float("inf")
 Apply = Callable[[int], None]  # bytes per second, 0 for no limit
+
+KIND = "bandwidth"  # of the events
+WHILE_IT_RUNS = (Phase.CHECKING, Phase.PREPARING, Phase.PRECOPY)
+FRACTIONS = {1: "all", 2: "half", 3: "a third", 4: "a quarter", 5: "a fifth", 6: "a sixth"}
 
 
 @dataclass(eq=False)
-class Share:
-    """One migration's part, from when it begins to send until its guest is down."""
+class _Share:
+    """One migration's part."""
 
     recorder: Recorder
     apply: Apply
-    others: "Bandwidth"
-    _told: int = -1
-    _is_told_less: bool = False  # than what is wanted
+    told: str = ""  # why it has less than was asked for, in words
 
     @property
-    def wanted(self) -> int:
-        """The operator's limit, in bytes per second; 0 for none."""
-        return self.recorder.picture.options.bandwidth_limit_bytes_per_s
+    def cap(self) -> float:
+        """The operator's limit, in bytes per second."""
+        return self.recorder.picture.options.bandwidth_limit_bytes_per_s or math.inf
 
-    def set(self, bytes_per_s: int) -> None:
-        """It may send so fast from now on; told when that is other than what is wanted."""
-        self.apply(bytes_per_s)
-        if bytes_per_s == self._told:
-            return
-        node = f", its share of the {mib(self.others.limit_bytes_per_s)} of this node"
-        is_less = bytes_per_s != self.wanted
-        if is_less or self._is_told_less:
-            self.recorder.event("bandwidth", f"{_at_most(bytes_per_s)}{node if is_less else ''}")
-        self._told, self._is_told_less = bytes_per_s, is_less
-
-    def leave(self) -> None:
-        """Without a limit, and out of the others' way. Idempotent."""
-        self.others.part_with(self)
-        self.apply(0)
+    def set(self, bytes_per_s: float, total: float) -> None:
+        """It may send so fast from now on; told where that is less than was asked for."""
+        self.apply(0 if bytes_per_s == math.inf else max(1, int(bytes_per_s)))
+        words = _in_words(bytes_per_s, total) if bytes_per_s < self.cap else ""
+        if words != self.told:
+            self.told = words
+            self.recorder.event(KIND, words or f"{rate(bytes_per_s)}, as asked for")
 
 
-@dataclass
 class Bandwidth:
     """What all memory that leaves this node may take."""
 
-    limit_bytes_per_s: int  # 0: no limit
-    _sharing: list[Share] = field(default_factory=list)
+    def __init__(self, limit_bytes_per_s: int) -> None:
+        self._total = limit_bytes_per_s or math.inf  # 0: no limit
+        self._sharing: list[_Share] = []
 
-    def join(self, recorder: Recorder, apply: Apply) -> Share:
-        """One more migration sends."""
-        share = Share(recorder, apply, self)
+    @contextmanager
+    def shared(self, recorder: Recorder, apply: Apply) -> Iterator[None]:
+        """One more migration sends; without a limit, and out of the others' way, afterwards."""
+        share = _Share(recorder, apply)
         self._sharing.append(share)
-        self.divide()
-        return share
-
-    def part_with(self, share: Share) -> None:
-        """One fewer does. Idempotent."""
-        if share in self._sharing:
+        try:
+            self._divide()
+            yield
+        finally:
             self._sharing.remove(share)
-            self.divide()
+            share.apply(0)
+            self._divide()
 
-    def divide(self) -> None:
+    def change(
+        self, picture: Picture, recorder: Recorder | None, bytes_per_s: int, operator: str
+    ) -> None:
+        """An operator's new limit for a migration, which may not have begun to send.
+
+        Idempotent as long as that goes on. NotPossible (MIGRATION_OVER; TOO_LATE once the guest is
+        down, or when this daemon only settles the migration and has no recorder that sends).
+        """
+        if picture.has_ended:
+            raise _over(picture)
+        before = picture.options.bandwidth_limit_bytes_per_s
+        if bytes_per_s == before:
+            return
+        if recorder is None or picture.phase not in WHILE_IT_RUNS:
+            raise _too_late(picture)
+        picture.options = replace(picture.options, bandwidth_limit_bytes_per_s=bytes_per_s)
+        words = f"limit changed from {rate(before)} to {rate(bytes_per_s)} by {operator}"
+        recorder.event(KIND, words)
+        recorder.keep()
+        self._divide()
+
+    def _divide(self) -> None:
         """Give everybody what is theirs now."""
-        caps = [one.wanted or NO_LIMIT for one in self._sharing]
-        for one, part in zip(
-            self._sharing, shares(self.limit_bytes_per_s or NO_LIMIT, caps), strict=True
-        ):
-            one.set(0 if part == NO_LIMIT else max(1, round(part)))
+        parts = shares(self._total, [share.cap for share in self._sharing])
+        for share, part in zip(self._sharing, parts, strict=True):
+            share.set(part, self._total)
 
 
-def limit(recorder: Recorder, share: Share | None, bytes_per_s: int, operator: str) -> None:
-    """An operator's new limit for a migration, which may not have begun to send."""
-    options = recorder.picture.options
-    before = options.bandwidth_limit_bytes_per_s
-    if bytes_per_s == before:
-        return
-    recorder.picture.options = replace(options, bandwidth_limit_bytes_per_s=bytes_per_s)
-    recorder.event("bandwidth", f"from {mib(before)} to {mib(bytes_per_s)}, by {operator}")
-    recorder.keep()
-    if share:
-        share.others.divide()
+def _over(picture: Picture) -> NotPossible:
+    has_moved = picture.phase is Phase.COMPLETED
+    return NotPossible(
+        "MIGRATION_OVER",
+        f"migration {picture.id} of guest {picture.guest} is {picture.phase.name.lower()}:"
+        " it sends nothing any more",
+        f"see `bmigctl show {picture.id}`",
+        guest=picture.guest,
+        side=SOURCE,
+        location=f"on {picture.destination if has_moved else picture.source}",
+    )
 
 
-def _at_most(bytes_per_s: int) -> str:
-    return f"at most {mib(bytes_per_s)}" if bytes_per_s else mib(0)
+def _too_late(picture: Picture) -> NotPossible:
+    places = {
+        Phase.SWITCHOVER: f"on {picture.source}, down",
+        Phase.HANDOFF: "being handed over",
+    }
+    return NotPossible(
+        "TOO_LATE",
+        f"migration {picture.id} of guest {picture.guest} is in {picture.phase.name.lower()}:"
+        " a limit holds only while memory is copied and the guest runs",
+        f"nothing was changed; `bmigctl watch {picture.id}` tells how it ends",
+        guest=picture.guest,
+        side=SOURCE,
+        location=places.get(picture.phase, f"on {picture.source}"),
+    )
 
 
-def mib(bytes_per_s: int) -> str:
-    """For people."""
-    return f"{bytes_per_s / MIB:.3g} MiB/s" if bytes_per_s else "no limit"
+def _in_words(bytes_per_s: float, total: float) -> str:
+    parts = round(total / bytes_per_s)
+    is_even = parts in FRACTIONS and math.isclose(parts * bytes_per_s, total)
+    fraction = f", {FRACTIONS[parts]}" if is_even else ""
+    return f"{rate(bytes_per_s)}{fraction} of the node's {rate(total)}"

@@ -15,7 +15,6 @@ from bmigd.errors import BmigError, Invalid, NotPossible, Taken, Unknown
 from bmigd.guests.definition import Definition, parse_toml, render_toml
 from bmigd.journal import Record
 from bmigd.migration.archive import Archive
-from bmigd.migration.bandwidth import limit
 from bmigd.migration.check import Checked, check, explained, require_allowed
 from bmigd.migration.handoff import SourceState
 from bmigd.migration.launched import launched
@@ -106,20 +105,12 @@ class Migrations:
         return picture
 
     async def limit_bandwidth(self, migration_id: str, bytes_per_s: int, operator: str) -> Picture:
-        """Change how fast it may send; NotPossible (TOO_LATE) once there is nothing to send."""
+        """Change how fast it may send; NotPossible (MIGRATION_OVER, TOO_LATE)."""
         picture = await self._archive.find(migration_id)
         self._require_source(picture)
         migration = self._running.get(picture.id)
-        if migration is None or picture.phase >= Phase.SWITCHOVER:
-            raise NotPossible(
-                "TOO_LATE",
-                f"migration {picture.id} of guest {picture.guest} is {picture.phase.name.lower()}:"
-                " it sends nothing that a limit holds for",
-                f"see `bmigctl show {picture.id}`",
-                guest=picture.guest,
-                side=SOURCE,
-            )
-        limit(migration.recorder, migration.share, bytes_per_s, operator)
+        recorder = migration.recorder if migration else None
+        self._node.bandwidth.change(picture, recorder, bytes_per_s, operator)
         return picture
 
     async def resolve(self, migration_id: str, confirm_guest: str, operator: str) -> Picture:

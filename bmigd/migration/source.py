@@ -21,7 +21,6 @@ from bmigd.drivers.base import Memory, OutgoingGuest, Suspended
 from bmigd.errors import LocalFault, PeerLost
 from bmigd.guests.definition import Definition
 from bmigd.journal import Record
-from bmigd.migration.bandwidth import Share
 from bmigd.migration.blackout import Blackout
 from bmigd.migration.check import Checked
 from bmigd.migration.handoff import may_let_go
@@ -73,7 +72,6 @@ class SourceMigration:
     recorder: Recorder
     executor: Executor
     has_let_go: bool = False
-    share: Share | None = None  # of the node's bandwidth, while the guest runs
     _parts: list[Part] = field(default_factory=list)
     _memory: Memory | None = None
     _standstill: Standstill | None = None
@@ -157,10 +155,11 @@ class SourceMigration:
         self.recorder.event("decision", f"tracker {tracker.name}: {self._tracking.why}")
         how = (options, self.node.driver(definition), self._throttle)
         rounds = self._rounds = Rounds(sender, tracker, self.recorder, *how)
-        self.share = self.node.bandwidth.join(self.recorder, sender.limit)
         every_s = min(self._lease_s / 4, self._limits.peer_timeout_s)
+        sharing = self.node.bandwidth.shared(self.recorder, sender.limit)
         async with keeping_lease(self._ask, every_s):
-            await unless_it_stops(self._outgoing, definition.name, rounds.precopy(self._memory))
+            with sharing:
+                await unless_it_stops(self._outgoing, definition.name, rounds.precopy(self._memory))
 
     async def _switch_over(self, sender: Sender) -> None:
         """The guest goes down, and up again here if the other node is silent meanwhile."""
@@ -212,8 +211,6 @@ class SourceMigration:
             raise LocalFault("MEMORY_DIFFERS", f"{self.peer.name} has other memory than was sent")
 
     def _before_copy(self) -> None:
-        assert self.share
-        self.share.leave()
         self._waiting_for = "acknowledgement of memory"
 
     def _handover(self) -> Handover:
@@ -280,8 +277,6 @@ class SourceMigration:
         self._parts += [Part(name, SOURCE, spent) for name, spent in parts_us.items()]
 
     async def _unmap(self) -> None:
-        if self.share:
-            self.share.leave()
         if self._tracking:
             await (self._unmapping or self._tracking.unmap())
         last = self._standstill.memory if self._standstill else None

@@ -1,5 +1,6 @@
 """How fast to send. Pure: takes the time as an argument, never reads a clock."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -29,10 +30,15 @@ class Pacer:
 
 
 def shares(total: float, caps: Sequence[float]) -> list[float]:
-    """What each gets of a total: as much as any other, unless its cap is less (max-min fair)."""
-    parts, left = [0.0] * len(caps), total
-    for done, one in enumerate(sorted(range(len(caps)), key=caps.__getitem__)):
-        parts[one] = min(caps[one], left / (len(caps) - done))
-        if left < float("inf"):
-            left -= parts[one]
-    return parts
+    """What each gets of a total, none above its cap; infinite where there is no bound.
+
+    Max-min fair: nobody could be given more without taking it from one that has no more.
+    """
+    left, level = total, math.inf
+    for served, cap in enumerate(sorted(caps)):
+        fair = left / (len(caps) - served)
+        if cap >= fair:
+            level = fair  # for everybody who wants as much
+            break
+        left -= cap
+    return [min(cap, level) for cap in caps]

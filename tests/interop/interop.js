@@ -185,6 +185,10 @@ async function cancel(source, destination) {
     options: { bandwidth_limit_bytes_per_s: MIB },
   };
   await source.call("StartMigration", request);
+  const limit = { id: request.id, bandwidth_limit_bytes_per_s: 2 * MIB };
+  const { migration: limited } = await source.call("LimitBandwidth", limit);
+  assert.equal(Number(limited.options.bandwidth_limit_bytes_per_s), 2 * MIB);
+  step("LimitBandwidth: 2 MiB/s from now on");
   let cancelling = null;
   const { events, migration } = await source.watch(request.id, (event) => {
     if (event.phase === "PHASE_PRECOPY" && Number(event.progress?.sent_bytes) > 0) {
@@ -204,6 +208,11 @@ async function cancel(source, destination) {
   const { migration: repeated } = await source.call("CancelMigration", { id: request.id });
   assert.deepEqual(repeated, migration);
   step("CancelMigration again: the same finished migration");
+
+  const over = await source.refusal("LimitBandwidth", limit);
+  assert.equal(over.code, "FAILED_PRECONDITION");
+  assert.equal(over.info.reason, "MIGRATION_OVER");
+  step(`LimitBandwidth of a finished migration: ${over.code}, ${over.info.reason}`);
 
   assert.equal((await source.guest(world.guest)).state, "GUEST_STATE_RUNNING");
   assert.equal(await destination.guest(world.guest), undefined);

@@ -14,7 +14,7 @@ pytestmark = pytest.mark.e2e
 
 HERE = Path(__file__).resolve().parent
 PROTOS = HERE.parents[1] / "proto"
-STEPS = 13
+STEPS = 15
 
 
 @pytest.fixture(name="node_js", scope="module")

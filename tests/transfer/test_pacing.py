@@ -1,6 +1,6 @@
 """Shares of a total are fair: as much for each as for any other, unless it wants less."""
 
-from itertools import permutations
+from random import Random
 
 import pytest
 from hypothesis import given
@@ -35,11 +35,26 @@ def test_without_a_total_each_gets_what_it_wants(caps: list[float]) -> None:
     assert shares(NO_CAP, caps) == caps
 
 
-def test_the_order_does_not_matter() -> None:
-    caps = (10.0, 100.0, NO_CAP)
-    for some in permutations(range(3)):
-        parts = shares(120.0, [caps[one] for one in some])
-        assert [parts[some.index(one)] for one in range(3)] == [10.0, 55.0, 55.0]
+@given(TOTALS, CAPS, st.randoms(use_true_random=False))
+def test_the_order_does_not_matter(total: float, caps: list[float], chance: Random) -> None:
+    order = list(range(len(caps)))
+    chance.shuffle(order)
+    parts = shares(total, caps)
+    assert shares(total, [caps[one] for one in order]) == [parts[one] for one in order]
+
+
+@given(TOTALS, CAPS, st.data())
+def test_who_wants_the_same_gets_the_same(
+    total: float, caps: list[float], data: st.DataObject
+) -> None:
+    cap = data.draw(st.sampled_from(caps))
+    *_, first, second = shares(total, [*caps, cap, cap])
+    assert first == second
+
+
+def test_what_one_leaves_is_the_others() -> None:
+    assert shares(120.0, [10.0, 100.0, NO_CAP]) == [10.0, 55.0, 55.0]
+    assert shares(120.0, [NO_CAP, NO_CAP, NO_CAP]) == [40.0, 40.0, 40.0]
 
 
 def test_nobody_shares_nothing() -> None:

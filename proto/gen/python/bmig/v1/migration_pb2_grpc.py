@@ -157,8 +157,9 @@ class MigrationServiceServicer:
     def LimitBandwidth(self, request, context):
         """Changes how fast a migration may send while its guest runs, at once. For the migration's source.
 
-        Idempotent. Errors: NOT_FOUND (MIGRATION_UNKNOWN), FAILED_PRECONDITION (NOT_THE_SOURCE, TOO_LATE:
-        the guest is down, or the migration has ended).
+        Idempotent as long as it goes on. Errors: NOT_FOUND (MIGRATION_UNKNOWN), FAILED_PRECONDITION
+        (NOT_THE_SOURCE, TOO_LATE: the guest is down, and what is left to send has no limit,
+        MIGRATION_OVER: it has ended).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

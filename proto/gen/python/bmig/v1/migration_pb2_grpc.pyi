@@ -79,8 +79,9 @@ class MigrationServiceStub:
     LimitBandwidth: _grpc.UnaryUnaryMultiCallable[_migration_pb2.LimitBandwidthRequest, _migration_pb2.LimitBandwidthResponse]
     """Changes how fast a migration may send while its guest runs, at once. For the migration's source.
 
-    Idempotent. Errors: NOT_FOUND (MIGRATION_UNKNOWN), FAILED_PRECONDITION (NOT_THE_SOURCE, TOO_LATE:
-    the guest is down, or the migration has ended).
+    Idempotent as long as it goes on. Errors: NOT_FOUND (MIGRATION_UNKNOWN), FAILED_PRECONDITION
+    (NOT_THE_SOURCE, TOO_LATE: the guest is down, and what is left to send has no limit,
+    MIGRATION_OVER: it has ended).
     """
     ResolveMigration: _grpc.UnaryUnaryMultiCallable[_migration_pb2.ResolveMigrationRequest, _migration_pb2.ResolveMigrationResponse]
     """Settles a migration in doubt whose other host is gone for good, by an operator's word.
@@ -142,8 +143,9 @@ class MigrationServiceAsyncStub(MigrationServiceStub):
     LimitBandwidth: _aio.UnaryUnaryMultiCallable[_migration_pb2.LimitBandwidthRequest, _migration_pb2.LimitBandwidthResponse]  # type: ignore[assignment]
     """Changes how fast a migration may send while its guest runs, at once. For the migration's source.
 
-    Idempotent. Errors: NOT_FOUND (MIGRATION_UNKNOWN), FAILED_PRECONDITION (NOT_THE_SOURCE, TOO_LATE:
-    the guest is down, or the migration has ended).
+    Idempotent as long as it goes on. Errors: NOT_FOUND (MIGRATION_UNKNOWN), FAILED_PRECONDITION
+    (NOT_THE_SOURCE, TOO_LATE: the guest is down, and what is left to send has no limit,
+    MIGRATION_OVER: it has ended).
     """
     ResolveMigration: _aio.UnaryUnaryMultiCallable[_migration_pb2.ResolveMigrationRequest, _migration_pb2.ResolveMigrationResponse]  # type: ignore[assignment]
     """Settles a migration in doubt whose other host is gone for good, by an operator's word.
@@ -244,8 +246,9 @@ class MigrationServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_migration_pb2.LimitBandwidthResponse, _abc.Awaitable[_migration_pb2.LimitBandwidthResponse]]:
         """Changes how fast a migration may send while its guest runs, at once. For the migration's source.
 
-        Idempotent. Errors: NOT_FOUND (MIGRATION_UNKNOWN), FAILED_PRECONDITION (NOT_THE_SOURCE, TOO_LATE:
-        the guest is down, or the migration has ended).
+        Idempotent as long as it goes on. Errors: NOT_FOUND (MIGRATION_UNKNOWN), FAILED_PRECONDITION
+        (NOT_THE_SOURCE, TOO_LATE: the guest is down, and what is left to send has no limit,
+        MIGRATION_OVER: it has ended).
         """
 
     @_abc_1.abstractmethod
