@@ -72,7 +72,7 @@ class Rounds:
                     raise self._not_converged(decision)
 
     async def last_pass(self, memory: Memory) -> None:
-        """Everything that is still different, the guest being down, without a limit of bandwidth."""
+        """Everything that is still different, the guest being down; bandwidth is not limited."""
         self._sender.limit(0)  # whatever it spares others, a guest that is down costs more
         await self._one(memory, guest_down=True)
 
