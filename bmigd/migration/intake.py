@@ -38,7 +38,8 @@ class Intake:
         """Make room for it, all zero or with what is kept of it."""
         self._undescribed = image is not None
         self._memory = await self._incoming.prepare(image)
-        self._table = PageTable([region.size_bytes for region in self._memory.regions], seed)
+        sizes_bytes = [region.size_bytes for region in self._memory.regions]
+        self._table = await self._in_thread(partial(PageTable, sizes_bytes, seed))
         self._receiver = Receiver(self._memory, self._table)
 
     async def apply(self, chunks: list[Chunk]) -> None:

@@ -56,7 +56,7 @@ class Rounds:
             await self._within_timeout(memory)
             elapsed_s = time.monotonic() - self._began
             strength = self._throttle.strength
-            decision = decide_throttled(self._figures, self._limits(), elapsed_s, strength)
+            decision = decide_throttled(self._figures, await self._limits(), elapsed_s, strength)
             self._recorder.picture.progress.estimated_downtime_ms = round(
                 decision.estimated_downtime_s * 1000
             )
@@ -83,11 +83,11 @@ class Rounds:
         if self._options.verify and (is_another or not self._tracker.reads_all):
             await self._require_all_sent(memory)
 
-    def _limits(self) -> Limits:
+    async def _limits(self) -> Limits:
         """As far as is known now: what is filled of the guest's memory is seen by sending it."""
-        options, table = self._options, self._sender.table
+        options, loop = self._options, asyncio.get_running_loop()
         memory_bytes = self._recorder.picture.progress.memory_bytes
-        filled = sum(int((one != table.zero_hash).sum()) for one in table.regions)
+        filled = await loop.run_in_executor(self._sender.executor, self._sender.table.filled)
         fixed_s = self._driver.fixed_downtime_s(memory_bytes, filled * PAGE_BYTES)
         hidden_s = self._driver.hidden_s(memory_bytes)
         if options.verify:  # there, and here if the last pass does not do it

@@ -139,7 +139,9 @@ class SourceMigration:
         self._record = await self.ledger.meet_peer(self._record, welcome.journal_incarnation)
         reach("source.met_peer")
         self._lease_s = welcome.lease_s
-        sender = self._sender = self._make_sender(welcome)
+        sizes_bytes = [region.size_bytes for region in self._memory.regions]
+        table = await asyncio.to_thread(PageTable, sizes_bytes, self._seed)  # it may be large
+        sender = self._sender = self._make_sender(welcome, table)
         if welcome.has_memory:
             words = await know(self.peer, self._record, sender.table, self._silences)
             self.recorder.event("decision", words)
@@ -258,12 +260,11 @@ class SourceMigration:
     def _limits(self) -> Any:
         return self.node.config.migration
 
-    def _make_sender(self, welcome: Welcome) -> Sender:
-        assert self._memory
+    def _make_sender(self, welcome: Welcome, table: PageTable) -> Sender:
         return make_sender(
             *(self._record, self.plan.options, self.plan.checked, welcome, self._limits),
             peer=self.peer,
-            table=PageTable([region.size_bytes for region in self._memory.regions], self._seed),
+            table=table,
             executor=self.executor,
             silences=self._silences,
             on_progress=self._sample,

@@ -44,6 +44,10 @@ class PageTable:
         hashes, first = page_hashes(content, self.seed), offset_bytes // PAGE_BYTES
         return int((hashes != self.regions[region][first : first + len(hashes)]).sum())
 
+    def filled(self) -> int:
+        """How many pages are not zero."""
+        return sum(int((hashes != self.zero_hash).sum()) for hashes in self.regions)
+
     def root(self) -> bytes:
         """SHA-256 over all hashes."""
         digest = hashlib.sha256()

@@ -262,5 +262,6 @@ async def test_the_estimate_has_every_reading_of_all_memory_that_rounds_do_not_d
             *(sender, tracking.tracker, recorder, Options(verify=verify), COSTS),
             Throttle(log, recorder),
         )
+        limits = await rounds._limits()
     await tracking.end()
-    assert rounds._limits().fixed_downtime_s == pytest.approx(FIXED_S + readings / 32)
+    assert limits.fixed_downtime_s == pytest.approx(FIXED_S + readings / 32)
