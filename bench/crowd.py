@@ -18,7 +18,7 @@ from bench.guest import MIB
 from bench.judging import jain
 from bench.lag import as_operator
 from bench.micro import HOSTS, Shuttle, program
-from bench.plot import Panel, svg
+from bench.plot import panels_of, svg
 from bench.running import Asked, asked, say
 from tests.cluster import Cluster, cluster, eventually
 
@@ -142,16 +142,7 @@ def keep(rows: Rows, wanted: Asked) -> None:
 
 def plotted(rows: Rows, note: str) -> str:
     """The figures as a plot."""
-    panels = [
-        Panel(
-            figure,
-            {
-                f"{count} at once": {ONE: spread([value(one) for one in crowds])}
-                for count, crowds in rows.items()
-            },
-        )
-        for figure, value in FIGURES.items()
-    ]
+    panels = panels_of(FIGURES, {f"{count} at once": {ONE: some} for count, some in rows.items()})
     title = "Guests of 64 MiB move at once: medians, and ranges as lines"
     return svg(title, (ONE,), panels, note)
 

@@ -22,7 +22,7 @@ from bench.lag import told_lag
 from bench.micro import HOSTS, IDLE
 from bench.native import Native, Setup, native
 from bench.ours import CHANGES, Ours
-from bench.plot import Panel, svg
+from bench.plot import panels_of, svg
 from bench.running import say
 from tests import needs
 from tests.cluster import cluster
@@ -182,18 +182,7 @@ def keep(rows: Rows, watched: Rows, whence: dict[str, Any]) -> None:
 
 def plotted(rows: Rows, note: str) -> str:
     """The figures as a plot."""
-    panels = [
-        Panel(
-            figure,
-            {
-                _group(rate): {
-                    way: spread([value(one) for one in moved]) for way, moved in by_way.items()
-                }
-                for rate, by_way in rows.items()
-            },
-        )
-        for figure, value in FIGURES.items()
-    ]
+    panels = panels_of(FIGURES, {_group(rate): by_way for rate, by_way in rows.items()})
     title = "A Linux guest of 1 GiB moves: medians, and ranges as lines"
     return svg(title, WAYS, panels, note)
 

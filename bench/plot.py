@@ -3,11 +3,12 @@
 A dashed line is a target.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
+from typing import TypeVar
 
-from bench.figures import Spread
+from bench.figures import Spread, spread
 
 COLOURS = ("#1b6ca8", "#8fc1e3", "#3a8f5c", "#a9d8b8", "#b5542b", "#e0a184")
 WIDTH, PANEL, TOP, LEFT, GAP, LEGEND_ROW = 760, 190, 30, 60, 46, 20
@@ -20,6 +21,24 @@ class Panel:
     title: str
     groups: Mapping[str, Mapping[str, Spread]]
     target: float | None = None  # a line across
+
+
+T = TypeVar("T")
+Taken = Mapping[str, Mapping[str, Sequence[T]]]  # by group, by series
+
+
+def panels_of(figures: Mapping[str, Callable[[T], float]], taken: Taken[T]) -> list[Panel]:
+    """Each figure of everything that was taken."""
+    return [
+        Panel(
+            figure,
+            {
+                group: {name: spread([value(one) for one in some]) for name, some in series.items()}
+                for group, series in taken.items()
+            },
+        )
+        for figure, value in figures.items()
+    ]
 
 
 def svg(title: str, series: Sequence[str], panels: Sequence[Panel], note: str = "") -> str:

@@ -12,7 +12,7 @@ from typing import Any
 from bench.figures import RESULTS, spread, told, write
 from bench.judging import tally
 from bench.micro import HOSTS, Shuttle, Trip, program
-from bench.plot import Panel, svg
+from bench.plot import panels_of, svg
 from bench.running import Asked, asked, say
 from tests.cluster import cluster
 
@@ -83,16 +83,7 @@ def keep(rows: Rows, wanted: Asked) -> None:
 
 def plotted(rows: Rows, note: str) -> str:
     """The figures as a plot."""
-    panels = [
-        Panel(
-            figure,
-            {
-                f"{rate} MiB/s": {ONE: spread([value(one) for one in trips])}
-                for rate, trips in rows.items()
-            },
-        )
-        for figure, value in FIGURES.items()
-    ]
+    panels = panels_of(FIGURES, {f"{rate} MiB/s": {ONE: some} for rate, some in rows.items()})
     title = f"A guest writes 64 MiB ever faster, the link takes {LINK_MIB_PER_S} MiB/s"
     return svg(title, (ONE,), panels, note)
 

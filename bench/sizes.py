@@ -14,7 +14,7 @@ from bench.figures import RESULTS, spread, told, write
 from bench.judging import tally
 from bench.lag import told_lag
 from bench.micro import HOSTS, IDLE, Shuttle, Trip, program
-from bench.plot import Panel, svg
+from bench.plot import Panel, panels_of, svg
 from bench.running import Asked, asked, say
 from tests.cluster import cluster
 
@@ -127,20 +127,9 @@ def keep(rows: Rows, quiet: Sequence[Trip], wanted: Asked) -> None:
 
 def plotted(rows: Rows, note: str) -> str:
     """The figures as a plot."""
-    panels = [
-        Panel(
-            figure,
-            {
-                f"{memory_mib / 1024:g} GiB": {BUSY: spread([value(one) for one in seen.trips])}
-                for memory_mib, seen in rows.items()
-            },
-        )
-        for figure, value in FIGURES.items()
-    ]
-    rounds = {
-        f"{memory_mib / 1024:g} GiB": {BUSY: spread(seen.quiet_ms)}
-        for memory_mib, seen in rows.items()
-    }
+    sizes = {f"{memory_mib / 1024:g} GiB": seen for memory_mib, seen in rows.items()}
+    panels = panels_of(FIGURES, {size: {BUSY: seen.trips} for size, seen in sizes.items()})
+    rounds = {size: {BUSY: spread(seen.quiet_ms)} for size, seen in sizes.items()}
     panels.append(Panel(QUIET_ROUND, rounds))
     title = "Memory that is hardly used: medians, and ranges as lines"
     return svg(title, (BUSY,), panels, note)
