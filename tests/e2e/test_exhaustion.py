@@ -26,6 +26,7 @@ from bmig.v1 import (
     peer_pb2_grpc,
 )
 
+from bmigd.rpc.load import MOST_CALLS
 from bmigd.transfer.pages import PageTable
 from certs import authority
 from tests.cluster import ALL_OPERATOR, Cluster, Node, cluster, eventually
@@ -313,7 +314,7 @@ def test_one_caller_cannot_take_every_place(world: Cluster) -> None:
         release.wait(60)
         yield from ()
 
-    calls = [stub.AttachConsole(nothing()) for _ in range(140)]
+    calls = [stub.AttachConsole(nothing()) for _ in range(MOST_CALLS + 12)]
     refused = 0
     for call in calls[-20:]:
         with pytest.raises(grpc.RpcError) as ended:

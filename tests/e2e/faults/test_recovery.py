@@ -113,7 +113,7 @@ def test_a_source_asks_less_and_less_often_and_never_in_step(case: Case) -> None
     first = len(NO_ANSWER.findall(case.source.log))
     lose_destination(case)
     asked = eventually(
-        lambda: found if len(found := NO_ANSWER.findall(case.source.log)[first:]) > 10 else None
+        lambda: found if len(found := NO_ANSWER.findall(case.source.log)[first:]) > 12 else None
     )
     times = [datetime.fromisoformat(one) for one in asked]
     gaps = [(b - a).total_seconds() for a, b in pairwise(times)]

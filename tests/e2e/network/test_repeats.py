@@ -245,6 +245,10 @@ def _calls(world: World) -> dict[str, tuple[str, Callable[[], Any]]]:
             "host1",
             lambda: migration_pb2.CancelMigrationRequest(id=done),
         ),
+        "MigrationService/LimitBandwidth": (
+            "host1",
+            lambda: migration_pb2.LimitBandwidthRequest(id=done, bandwidth_limit_bytes_per_s=1),
+        ),
         "MigrationService/ResolveMigration": (
             "host1",
             lambda: migration_pb2.ResolveMigrationRequest(id=done, confirm_guest="vm1"),
