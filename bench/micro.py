@@ -60,6 +60,7 @@ class Shuttle:
 
     def move(self, *options: str, is_watched: bool = False) -> Trip:
         """To the other host, however long the guest is down for it."""
+        eventually(self._may_go, 60, f"room for {self._name}")  # that of the move before is freed
         growths = [Growth(self._pid(one)) for one in (self.here, self.there)]
         lag: Lag = {}
         command = (self._name, self.there, "--on-timeout", "switch-over", *options)
@@ -80,6 +81,9 @@ class Shuttle:
             destination_beside_mib=destination.beside_bytes / MIB,
             lag=lag,
         )
+
+    def _may_go(self) -> bool:
+        return self._world.ctl("check", self._name, self.there, check=False).returncode == 0
 
     def require_right(self) -> None:
         """It runs, if it has nothing to do even, and everything that it ever printed is right."""
