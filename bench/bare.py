@@ -4,7 +4,6 @@
 """
 
 import asyncio
-import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -15,6 +14,7 @@ from typing import Any
 import grpc
 from grpc import aio
 
+from bench.running import other_end
 from tests.cluster import free_port
 
 METHOD = "/bench.Bare/Stream"
@@ -56,16 +56,8 @@ async def serve(certs: Path, port: int) -> None:
 def serving(certs: Path) -> Iterator[int]:
     """A process that acknowledges; its port."""
     port = free_port()
-    server = subprocess.Popen(
-        [sys.executable, "-m", "bench.bare", "serve", certs, str(port)], stdout=subprocess.PIPE
-    )
-    try:
-        assert server.stdout
-        assert server.stdout.readline() == b"ready\n"
+    with other_end("bench.bare", "serve", str(certs), str(port)):
         yield port
-    finally:
-        server.kill()
-        server.wait()
 
 
 async def send(certs: Path, port: int, chunk: bytes, count: int) -> float:

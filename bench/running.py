@@ -2,8 +2,10 @@
 
 import argparse
 import signal
+import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,6 +32,19 @@ def asked(name: str, words: Sequence[str] | None, quick_runs: int = 1) -> Asked:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     runs = options.runs or (quick_runs if options.quick else RUNS)
     return Asked(max(1, runs), options.quick, {} if options.quick else origin())
+
+
+@contextmanager
+def other_end(module: str, *words: str) -> Iterator[None]:
+    """A process of one of our modules, once it has said that it is ready; killed afterwards."""
+    process = subprocess.Popen([sys.executable, "-m", module, *words], stdout=subprocess.PIPE)
+    try:
+        assert process.stdout
+        assert process.stdout.readline() == b"ready\n"
+        yield
+    finally:
+        process.kill()
+        process.wait()
 
 
 def say(line: str) -> None:

@@ -9,13 +9,13 @@ import json
 import os
 import socket
 import ssl
-import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from bench.running import other_end
 from tests.cluster import free_port
 
 PIECE = 1 << 20
@@ -72,14 +72,8 @@ def receiving(certs: Path, directory: Path | None = None) -> Iterator[int]:
     """A process that receives; its port."""
     port = free_port()
     words = [str(certs), str(port), *([str(directory)] if directory else [])]
-    receiver = subprocess.Popen([sys.executable, "-m", "bench.tls", *words], stdout=subprocess.PIPE)
-    try:
-        assert receiver.stdout
-        assert receiver.stdout.readline() == b"ready\n"
+    with other_end("bench.tls", *words):
         yield port
-    finally:
-        receiver.kill()
-        receiver.wait()
 
 
 @contextmanager

@@ -11,8 +11,6 @@ from weakref import WeakValueDictionary
 
 import structlog
 
-from bmigd.chunk import MOST_STREAMS
-from bmigd.codecs import CODECS
 from bmigd.crashpoints import reach
 from bmigd.errors import Busy, NotPossible, PeerLost, Unknown
 from bmigd.guests.definition import Definition, parse_toml, render_toml
@@ -69,7 +67,7 @@ class Destination:
         if known is not None:
             return await self._again(known, invitation, source)
         await reception.prepare(invitation.hash_seed, asks_for_memory=invitation.asks_for_memory)
-        return self._welcome(reception)
+        return reception.welcome(self._ledger.incarnation)
 
     async def _accept(self, invitation: Invitation, source: str) -> Reception:
         guest = invitation.definition.name
@@ -231,7 +229,7 @@ class Destination:
                 f"migration {record.id} is {record.state} here: {record.why or 'decided'}",
                 "start a new migration",
             )
-        return self._welcome(live)
+        return live.welcome(self._ledger.incarnation)
 
     async def _withdraw_earlier(self, invitation: Invitation, source: str) -> None:
         earlier, anew = self.earlier(invitation.definition.name, source), invitation.migration_id
@@ -280,15 +278,6 @@ class Destination:
             return answer_of(record, failure_in(record, self._node.name), [])
         failure = picture.failure or failure_in(record, self._node.name)
         return answer_of(record, failure, picture.report.downtime_parts)
-
-    def _welcome(self, reception: Reception) -> Welcome:
-        limits = self._node.config.migration
-        return Welcome(
-            *(self._ledger.incarnation, limits.lease_s, limits.window_chunks),
-            codecs=frozenset(CODECS),
-            most_streams=MOST_STREAMS,
-            has_memory=reception.has_memory,
-        )
 
     def _over(self, reception: Taken) -> None:
         if reception.failure:

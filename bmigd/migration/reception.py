@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bmigd.chunk import MOST_STREAMS, Chunk
+from bmigd.codecs import CODECS
 from bmigd.crashpoints import reach
 from bmigd.errors import BadBytes, BmigError, Busy, LocalFault
 from bmigd.migration.handoff import (
@@ -23,7 +24,7 @@ from bmigd.migration.handoff import (
 )
 from bmigd.migration.phases import Phase
 from bmigd.migration.picture import DESTINATION, Part, spent_parts
-from bmigd.migration.ports import Receipt, Stretch
+from bmigd.migration.ports import Receipt, Stretch, Welcome
 from bmigd.migration.recorder import us_since
 from bmigd.migration.state_files import Arrived, StateHeader, StateParts, gather_state
 from bmigd.migration.taken import Taken
@@ -67,6 +68,16 @@ class Reception(Taken):
                 raise
             self.recorder.enter(Phase.PREPARING, "room is reserved")
             self.recorder.enter(Phase.PRECOPY, "memory is being received")
+
+    def welcome(self, incarnation: str) -> Welcome:
+        """What its source is told of it, once it is prepared."""
+        limits = self.node.config.migration
+        return Welcome(
+            *(incarnation, limits.lease_s, limits.window_chunks),
+            codecs=frozenset(CODECS),
+            most_streams=MOST_STREAMS,
+            has_memory=self.has_memory,
+        )
 
     async def _image(self) -> Path | None:
         take = self.node.room.images.take

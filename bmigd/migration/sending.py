@@ -17,7 +17,6 @@ from bmigd.transfer.pages import PageTable
 from bmigd.transfer.sender import Sender
 
 LEASE_SHARE = 0.75  # of the destination's lease, so that it outlasts the source's patience
-AUTOMATIC_STREAMS = 4  # at most; more was never faster
 
 
 def streams(wanted: int, checked: Checked, most: int) -> int:
@@ -26,8 +25,7 @@ def streams(wanted: int, checked: Checked, most: int) -> int:
     Pure. Never more than the other node takes.
     """
     processors = min(checked.source.cpu.count, checked.destination.cpu.count)
-    automatic = min(AUTOMATIC_STREAMS, max(1, processors // 2))
-    return min(wanted or automatic, most, MOST_STREAMS)
+    return min(wanted or max(1, processors // 2), most, MOST_STREAMS)
 
 
 def make_sender(

@@ -56,23 +56,25 @@ class Pace:
         )
 
 
+def _s_per_byte(trial: Trial, pace: Pace) -> float:
+    """Of guest memory, by the slower stage."""
+    return max(pace.work_s_per_byte + trial.s_per_byte, pace.link_s_per_byte * trial.ratio)
+
+
 def best(trials: Mapping[int, Trial], pace: Pace) -> int:
     """The level that lets most guest memory through; of those that are as good, the one with the
     fewest bytes. Pure.
     """
-
-    def s_per_byte(trial: Trial) -> float:
-        return max(pace.work_s_per_byte + trial.s_per_byte, pace.link_s_per_byte * trial.ratio)
-
-    least = min(s_per_byte(one) for one in trials.values())
-    good = [level for level, one in trials.items() if s_per_byte(one) <= NOTICEABLE * least]
+    least = min(_s_per_byte(one, pace) for one in trials.values())
+    good = [level for level, one in trials.items() if _s_per_byte(one, pace) <= NOTICEABLE * least]
     return min(good, key=lambda level: (trials[level].ratio, trials[level].s_per_byte))
 
 
 def deltas_pay(pace: Pace) -> bool:
     """Whether pages that changed little are worth the time to find out. Pure."""
-    ways = {RAW_LEVEL: NOT_ENCODED, RAW_LEVEL + 1: AS_DELTAS}
-    return not pace.link_s_per_byte or best(ways, pace) != RAW_LEVEL
+    if not pace.link_s_per_byte:
+        return True
+    return _s_per_byte(AS_DELTAS, pace) <= NOTICEABLE * _s_per_byte(NOT_ENCODED, pace)
 
 
 @dataclass(frozen=True)

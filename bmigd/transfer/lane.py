@@ -52,10 +52,29 @@ class Silence(Protocol):
 
 
 @dataclass
-class Heard:
-    """When anything was acknowledged last, on whichever stream: a slow link is no silence."""
+class Together:
+    """What the streams of one migration know of each other.
 
-    at_s: float = 0.0
+    A slow link is no silence: what counts is when any of them was acknowledged last. The migration
+    is heard again when none of them is lost any more.
+    """
+
+    silence: Silence
+    heard_at_s: float = 0.0
+    _lost: set[int] = field(default_factory=set)  # their numbers
+
+    def lost(self, number: int, waited_for: str, since_s: float) -> None:
+        """One has had no acknowledgement that was due since then."""
+        self._lost.add(number)
+        self.silence.lost(waited_for, since_s)
+
+    def heard(self, number: int) -> None:
+        """One was acknowledged."""
+        self.heard_at_s = time.monotonic()
+        if number in self._lost:
+            self._lost.discard(number)
+            if not self._lost:
+                self.silence.heard()
 
 
 @dataclass
@@ -66,9 +85,8 @@ class Lane:
     open_stream: Callable[[int], Awaitable[ChunkStream]]
     window_chunks: int
     patience: Patience
-    silence: Silence
+    together: Together
     spent: Spent
-    heard: Heard  # of all streams together
     resent_bytes: int = 0  # of payload, on streams that were opened again
     _unacknowledged: dict[int, Chunk] = field(default_factory=dict)
     _stream: ChunkStream | None = None
@@ -144,7 +162,7 @@ class Lane:
     @property
     def _silent_since(self) -> float:
         """When this stream became due, or later, when another one was heard."""
-        return max(self._due_since, self.heard.at_s)
+        return max(self._due_since, self.together.heard_at_s)
 
     def _silent(self, what: str) -> PeerLost:
         return PeerLost("PEER_LOST", f"the other node {what} for {self.patience.silence_s:g} s")
@@ -158,7 +176,7 @@ class Lane:
         if not isinstance(cause, PeerLost):
             raise cause
         self._lost_since = self._lost_since or self._silent_since
-        self.silence.lost("acknowledgement of memory", self._lost_since)
+        self.together.lost(self.number, "acknowledgement of memory", self._lost_since)
         deadline = self._lost_since + self.patience.reconnect_s
         for attempt in range(1 << 30):
             await self._drop_stream()
@@ -197,10 +215,8 @@ class Lane:
         """Chunks up to this one were written; they stand in the order of their numbers."""
         while self._unacknowledged and next(iter(self._unacknowledged)) <= sequence:
             del self._unacknowledged[next(iter(self._unacknowledged))]
-        self._due_since = self.heard.at_s = time.monotonic()
-        if self._lost_since:
-            self._lost_since = 0.0
-            self.silence.heard()
+        self._due_since, self._lost_since = time.monotonic(), 0.0
+        self.together.heard(self.number)
 
     async def _drop_stream(self) -> None:
         stream, reader = self._stream, self._reader

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from bmigd.chunk import Chunk, CodecId, Extent
 from bmigd.transfer.batch import Batch
 from bmigd.transfer.encoding import Encoded, Encoder, Pace
-from bmigd.transfer.lane import CREDIT, SENDING, ChunkStream, Heard, Lane, Patience, Silence
+from bmigd.transfer.lane import CREDIT, SENDING, ChunkStream, Lane, Patience, Silence, Together
 from bmigd.transfer.pacing import Pacer
 from bmigd.transfer.pages import PageTable, chunk_digest
 from bmigd.transfer.spent import Spent
@@ -63,17 +63,11 @@ class Sender:
     _sequence: int = 0
     _lanes: list[Lane] = field(default_factory=list)
     _told: tuple[float, int, float, int] = (0.0, 0, 0.0, 0)
-    _lost: set[int] = field(default_factory=set)  # streams without acknowledgements that are due
 
     def __post_init__(self) -> None:
-        window_chunks, heard = max(1, self.window_chunks // self.streams), Heard()
-        self._lanes = [
-            Lane(
-                *(number, self.open_stream, window_chunks, self.patience),
-                *(_Shared(self.silence, number, self._lost), self.totals.spent, heard),
-            )
-            for number in range(self.streams)
-        ]
+        window_chunks = max(1, self.window_chunks // self.streams)
+        shared = (window_chunks, self.patience, Together(self.silence), self.totals.spent)
+        self._lanes = [Lane(number, self.open_stream, *shared) for number in range(self.streams)]
 
     @property
     def resent_bytes(self) -> int:
@@ -233,21 +227,3 @@ class Sender:
             *(self.migration_id, self.epoch, self._sequence, region, codec),
             *(extents, digest, payload),
         )
-
-
-@dataclass(frozen=True)
-class _Shared:
-    """What one stream tells of silence: the migration is heard again when all its streams are."""
-
-    silence: Silence
-    number: int
-    lost_ones: set[int]
-
-    def lost(self, waited_for: str, since_s: float) -> None:
-        self.lost_ones.add(self.number)
-        self.silence.lost(waited_for, since_s)
-
-    def heard(self) -> None:
-        self.lost_ones.discard(self.number)
-        if not self.lost_ones:
-            self.silence.heard()

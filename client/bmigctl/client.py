@@ -9,7 +9,7 @@ Rule: a start is repeated only under the same id, so that it can never become tw
 
 import asyncio
 import uuid
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable
 from contextlib import aclosing
 
 from bmig.v1 import migration_pb2
@@ -95,11 +95,9 @@ class Client(Guests):
         """Ends a migration with the guest where it was; answers once that is so."""
         found = await self.find_migration(migration_id)
         request = migration_pb2.CancelMigrationRequest(id=found.migration.id)
-        call = found.node.migrations.CancelMigration(request, timeout=POWER_S)
-        try:
-            return (await found.node.answer(call)).migration
-        except BmigctlError as error:
-            raise error.about(guest=found.migration.guest) from error
+        return await _changed(
+            found, found.node.migrations.CancelMigration(request, timeout=POWER_S)
+        )
 
     async def limit_bandwidth(self, migration_id: str, bytes_per_s: int) -> migration_pb2.Migration:
         """Changes how fast a migration may send while its guest runs; 0 for no limit."""
@@ -116,22 +114,18 @@ class Client(Guests):
         request = migration_pb2.LimitBandwidthRequest(
             id=found.migration.id, bandwidth_limit_bytes_per_s=bytes_per_s
         )
-        call = found.node.migrations.LimitBandwidth(request, timeout=SURVEY_S)
-        try:
-            return (await found.node.answer(call)).migration
-        except BmigctlError as error:
-            raise error.about(guest=guest) from error
+        return await _changed(
+            found, found.node.migrations.LimitBandwidth(request, timeout=SURVEY_S)
+        )
 
     async def resolve(self, found: FoundMigration, confirm_guest: str) -> migration_pb2.Migration:
         """Settles a migration in doubt with the guest on the source."""
         request = migration_pb2.ResolveMigrationRequest(
             id=found.migration.id, confirm_guest=confirm_guest
         )
-        call = found.node.migrations.ResolveMigration(request, timeout=POWER_S)
-        try:
-            return (await found.node.answer(call)).migration
-        except BmigctlError as error:
-            raise error.about(guest=found.migration.guest) from error
+        return await _changed(
+            found, found.node.migrations.ResolveMigration(request, timeout=POWER_S)
+        )
 
     async def migrations(
         self, guest: str = "", left_out: list[str] | None = None
@@ -187,3 +181,18 @@ class Client(Guests):
                 raise error.about(guest=request.guest, location=whereabouts(found)) from error
             attempt += 1
             await asyncio.sleep(_START_PAUSE_S)
+
+
+async def _changed(
+    found: FoundMigration,
+    call: Awaitable[
+        migration_pb2.CancelMigrationResponse
+        | migration_pb2.LimitBandwidthResponse
+        | migration_pb2.ResolveMigrationResponse
+    ],
+) -> migration_pb2.Migration:
+    """What became of a migration by a call; whatever goes wrong names its guest."""
+    try:
+        return (await found.node.answer(call)).migration
+    except BmigctlError as error:
+        raise error.about(guest=found.migration.guest) from error

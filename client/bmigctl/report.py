@@ -134,10 +134,17 @@ def _interruptions(report: migration_pb2.Report) -> list[str]:
     return lines
 
 
-def _parts(parts: Iterable[migration_pb2.DowntimePart]) -> list[str]:
-    rows = [
+def _rows(
+    parts: Iterable[migration_pb2.DowntimePart | migration_pb2.TimePart],
+) -> list[tuple[str, str, str]]:
+    """Who spent how long on what."""
+    return [
         (words.side(part.side), part.name, units.duration_us(part.duration_us)) for part in parts
     ]
+
+
+def _parts(parts: Iterable[migration_pb2.DowntimePart]) -> list[str]:
+    rows = _rows(parts)
     name_width = max((len(name) for _, name, _ in rows), default=0)
     time_width = max((len(time) for _, _, time in rows), default=0)
     return [
@@ -176,10 +183,7 @@ def _rounds(report: migration_pb2.Report) -> list[str]:
 
 def _spent(report: migration_pb2.Report) -> list[str]:
     """Where the time for memory went; what went on at once counts for each."""
-    rows = [
-        (words.side(part.side), part.name, units.duration_us(part.duration_us))
-        for part in report.spent
-    ]
+    rows = _rows(report.spent)
     return table(("SIDE", "SPENT ON MEMORY", "TOOK"), rows) if rows else []
 
 
