@@ -1,9 +1,13 @@
-"""When to stop copying and switch over. Pure: rounds so far in, a decision with its reason out."""
+"""When to stop copying and switch over. Pure: rounds so far in, a decision with its reason out.
 
-from dataclasses import dataclass
+What is decided by is how long the downtime may be, so that the limit holds; what is shown while
+waiting is how long it is expected to be, which is less.
+"""
+
+from dataclasses import dataclass, replace
 from enum import Enum
 
-HELPS_BELOW = 0.9  # a round helps if the estimate falls below this part of the best one so far
+HELPS_BELOW = 0.9  # a round helps if the bound falls below this part of the best one so far
 PATIENCE_ROUNDS = 3  # so many rounds without help in a row
 SHRINKS_BELOW = 0.75  # within the limit rounds go on as long as each takes less than this part
 WORTH_S = 0.01  # of the one before, and there is more than this to be saved
@@ -32,6 +36,7 @@ class Limits:
     timeout_s: float
     fixed_downtime_s: float
     hidden_s: float = 0.0  # the part of it beside which the last pass runs
+    reads_all: bool = False  # each pass does, and finds what was written until it came by
 
 
 class Step(Enum):
@@ -48,65 +53,91 @@ class Decision:
 
     step: Step
     why: str
-    estimated_downtime_s: float
+    expected_downtime_s: float
     reason: str = ""  # for TAKE_ACTION: NOT_CONVERGING or TIMEOUT
 
 
-def estimate_s(last: RoundFigures, limits: Limits) -> float:
-    """Downtime if the guest were switched over now.
+def at_most_s(last: RoundFigures, limits: Limits) -> float:
+    """Downtime if the guest were switched over now, and the last pass took as long as that round.
 
-    What the guest dirtied during a round is what the next one sends; the last round's volume is
-    the best guess of it, sent at the last round's rate, were that not limited.
+    It takes longer only if the guest dirtied more during that round than ever before.
     """
     return limits.fixed_downtime_s + max(0.0, last.unpaced_s - limits.hidden_s)
 
 
+def expected_s(rounds: list[RoundFigures], limits: Limits) -> float:
+    """Downtime if the guest were switched over now, going on as it did.
+
+    A round sends what the guest dirtied since the one before passed by. The last pass finds what
+    was dirtied during the last round: of a pass that reads all memory, in half of that on average.
+    """
+    last = rounds[-1]
+    if len(rounds) == 1 or not last.sent_bytes:
+        return at_most_s(last, limits)
+    before = rounds[-2]
+    since_s = before.duration_s + (last.duration_s if limits.reads_all else 0.0)
+    part = min(1.0, last.duration_s / since_s) if since_s else 1.0
+    spared_s = (1 - part) * last.sent_bytes * _s_per_byte(rounds)
+    return at_most_s(replace(last, duration_s=last.duration_s - spared_s), limits)
+
+
+def _s_per_byte(rounds: list[RoundFigures]) -> float:
+    """What each byte more adds to a round: by the first one, or by how the last two differ."""
+    first, before, last = rounds[0], rounds[-2], rounds[-1]
+    rates = [first.unpaced_s / first.sent_bytes] if first.sent_bytes else []
+    if before.sent_bytes > last.sent_bytes:
+        fewer = before.sent_bytes - last.sent_bytes
+        rates.append((before.unpaced_s - last.unpaced_s) / fewer)
+    return min(max(rates, default=0.0), last.unpaced_s / last.sent_bytes)
+
+
 def decide(rounds: list[RoundFigures], limits: Limits, elapsed_s: float) -> Decision:
     """What to do after the newest round."""
-    estimates = [estimate_s(one, limits) for one in rounds]
-    now, limit_s = estimates[-1], limits.downtime_s
+    bounds = [at_most_s(one, limits) for one in rounds]
+    now, limit_s = bounds[-1], limits.downtime_s
+    expected = expected_s(rounds, limits)
     has_time = elapsed_s + 2 * rounds[-1].duration_s < limits.timeout_s
     if now <= limit_s and has_time and _is_shrinking(rounds):
         return Decision(
             Step.ANOTHER_ROUND,
-            f"estimated downtime {_ms(now)} is within the limit of {_ms(limit_s)}, and another"
+            f"downtime of up to {_ms(now)} is within the limit of {_ms(limit_s)}, and another"
             " round would make it shorter",
-            now,
+            expected,
         )
     if now <= limit_s and (len(rounds) > 1 or rounds[-1].sent_bytes == 0):
         return Decision(
             Step.SWITCH_OVER,
-            f"estimated downtime {_ms(now)} is within the limit of {_ms(limit_s)}",
-            now,
+            f"downtime of up to {_ms(now)} is within the limit of {_ms(limit_s)}",
+            expected,
         )
-    without_help = _rounds_without_help(estimates)
+    without_help = _rounds_without_help(bounds)
     if without_help and limits.fixed_downtime_s > limit_s and _is_small(rounds, limits):
         return Decision(
             Step.SWITCH_OVER,
             f"what rounds cannot shorten costs {_ms(limits.fixed_downtime_s)}, more than the limit"
             f" of {_ms(limit_s)}, and another round would not shorten it",
-            now,
+            expected,
         )
     if elapsed_s >= limits.timeout_s:
         return Decision(
             Step.TAKE_ACTION,
-            f"{elapsed_s:.0f} s have passed and the estimated downtime is {_ms(now)}, limit"
+            f"{elapsed_s:.0f} s have passed and the downtime is up to {_ms(now)}, limit"
             f" {_ms(limit_s)}",
-            now,
+            expected,
             "TIMEOUT",
         )
     if without_help >= PATIENCE_ROUNDS:
         return Decision(
             Step.TAKE_ACTION,
             f"{PATIENCE_ROUNDS} rounds did not help: the guest dirties memory as fast as it is"
-            f" sent ({_rate(rounds[-1])}); estimated downtime {_ms(now)}, limit {_ms(limit_s)}",
-            now,
+            f" sent ({_rate(rounds[-1])}); downtime of up to {_ms(now)}, limit {_ms(limit_s)}",
+            expected,
             "NOT_CONVERGING",
         )
     return Decision(
         Step.ANOTHER_ROUND,
-        f"estimated downtime {_ms(now)}, limit {_ms(limit_s)}",
-        now,
+        f"downtime of up to {_ms(now)}, limit {_ms(limit_s)}",
+        expected,
     )
 
 
@@ -122,11 +153,11 @@ def _is_small(rounds: list[RoundFigures], limits: Limits) -> bool:
     return rounds[-1].unpaced_s <= max(limits.fixed_downtime_s, limits.downtime_s)
 
 
-def _rounds_without_help(estimates: list[float]) -> int:
-    best, without = estimates[0], 0
-    for estimate in estimates[1:]:
-        if estimate < HELPS_BELOW * best:
-            best, without = estimate, 0
+def _rounds_without_help(bounds: list[float]) -> int:
+    best, without = bounds[0], 0
+    for bound in bounds[1:]:
+        if bound < HELPS_BELOW * best:
+            best, without = bound, 0
         else:
             without += 1
     return without

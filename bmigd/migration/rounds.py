@@ -58,7 +58,7 @@ class Rounds:
             strength = self._throttle.strength
             decision = decide_throttled(self._figures, await self._limits(), elapsed_s, strength)
             self._recorder.picture.progress.estimated_downtime_ms = round(
-                decision.estimated_downtime_s * 1000
+                decision.expected_downtime_s * 1000
             )
             self._recorder.event("decision", f"{decision.step.value}: {decision.why}")
             if decision.step is Step.SWITCH_OVER:
@@ -93,7 +93,9 @@ class Rounds:
         if options.verify:  # there, and here if the last pass does not do it
             readings = 1 if self._tracker.reads_all and not hidden_s else 2
             fixed_s += readings * memory_bytes / VERIFIED_BYTES_PER_S
-        return Limits(options.downtime_limit_ms / 1000, options.timeout_s, fixed_s, hidden_s)
+        reads_all = self._tracker.reads_all
+        limit_s = options.downtime_limit_ms / 1000
+        return Limits(limit_s, options.timeout_s, fixed_s, hidden_s, reads_all)
 
     def sample(self) -> None:
         """Bring progress up to date; tell watchers now and then."""

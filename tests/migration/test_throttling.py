@@ -200,7 +200,7 @@ def test_when_nothing_more_helps_it_is_said_how_slow_the_guest_was() -> None:
     decision = decide_throttled([*figures, *lasting(10)], LIMITS, 1e6, last)
     assert (decision.step, decision.reason) == (Step.TAKE_ACTION, "NOT_CONVERGING")
     assert decision.why.startswith("the guest was slowed to 1 % of its speed, and still 3 rounds")
-    assert math.isfinite(decision.estimated_downtime_s)
+    assert math.isfinite(decision.expected_downtime_s)
 
 
 def test_people_are_told_the_strength_and_the_figures() -> None:
