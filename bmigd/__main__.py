@@ -5,7 +5,6 @@ configuration.
 """
 
 import asyncio
-import importlib.metadata
 import logging
 import os
 import sys
@@ -40,7 +39,7 @@ DEFAULT_CONFIG = "/usr/local/etc/bmigd.toml"
     is_flag=True,
     help="Check the file and what it names; exit.",
 )
-@click.version_option(importlib.metadata.version("bmig"), prog_name="bmigd")
+@click.version_option(package_name="bmig", prog_name="bmigd")
 @click.pass_context
 def command(context: click.Context, path: Path, check_config: bool) -> None:
     """Run this node's migration daemon until SIGTERM.

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from bmigctl import __version__, config, exits
+from bmigctl import config, exits
 from bmigctl.commands import guest, migrate, migrations, node
 from bmigctl.session import Session, conclude, json_option, node_option
 
@@ -49,7 +49,7 @@ of the kind "error" on standard output.
 @node_option
 @json_option
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
-@click.version_option(__version__, prog_name="bmigctl", message="%(prog)s %(version)s")
+@click.version_option(package_name="bmig", prog_name="bmigctl", message="%(prog)s %(version)s")
 @click.pass_context
 def cli(context: click.Context, config_path: Path, debug: bool) -> None:
     """Move running guests between hosts, and see to guests and nodes.
