@@ -46,7 +46,10 @@ async def measure(started: Hypervisor) -> Figures:
     exact_table, content_table = (PageTable([PAGES * PAGE_BYTES], 1) for _ in range(2))
     hashers = Hashers(content_table.seed)
     by_content = ContentTracker(content_table, hashers)
-    trackers: list[Tracker] = [PagemapTracker(exact_table, log), by_content]
+    trackers: list[Tracker] = [
+        PagemapTracker(exact_table, log, Hashers(exact_table.seed)),
+        by_content,
+    ]
     for tracker in trackers:
         list(tracker.scan(memory))
     for run in range(RUNS):

@@ -142,6 +142,8 @@ class SourceMigration:
         sizes_bytes = [region.size_bytes for region in self._memory.regions]
         table = await asyncio.to_thread(PageTable, sizes_bytes, self._seed)  # it may be large
         sender = self._sender = self._make_sender(welcome, table)
+        wish, compares = plan.options.tracker, welcome.has_memory
+        self._tracking = await begin(self._outgoing, wish, table, compares=compares)
         if welcome.has_memory:
             words = await know(self.peer, self._record, sender.table, self._silences)
             self.recorder.event("decision", words)
@@ -152,7 +154,7 @@ class SourceMigration:
         assert self._memory
         self.recorder.enter(Phase.PRECOPY, "memory is copied while the guest runs")
         definition, options = self.plan.definition, self.plan.options
-        self._tracking = await begin(self._outgoing, options.tracker, sender.table)
+        assert self._tracking
         tracker = self._tracking.tracker
         self.recorder.event("decision", f"tracker {tracker.name}: {self._tracking.why}")
         how = (options, self.node.driver(definition), self._throttle)

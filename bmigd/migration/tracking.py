@@ -18,6 +18,7 @@ from bmigd.transfer.unbroken import unbroken
 
 CONTENT, PAGEMAP = ContentTracker.name, PagemapTracker.name
 NO_LOG = "the driver keeps no log of what a guest writes"
+LOGGED = "the guest's writes are logged"
 
 
 @dataclass(frozen=True)
@@ -26,8 +27,8 @@ class Tracking:
 
     tracker: Tracker
     why: str
+    hashers: Hashers
     log: DirtyLog | None = None
-    hashers: Hashers | None = None
 
     async def end(self) -> None:
         """Nothing is logged any more, and nobody has memory mapped. Idempotent."""
@@ -37,8 +38,7 @@ class Tracking:
 
     async def unmap(self) -> None:
         """No process has the guest's memory mapped. Idempotent; no pass can follow."""
-        if self.hashers:
-            await asyncio.to_thread(self.hashers.close)
+        await asyncio.to_thread(self.hashers.close)
 
 
 async def obstacle(outgoing: OutgoingGuest) -> str:
@@ -50,31 +50,42 @@ async def obstacle(outgoing: OutgoingGuest) -> str:
     return ""
 
 
-async def begin(outgoing: OutgoingGuest, wish: str, table: PageTable) -> Tracking:
+async def begin(
+    outgoing: OutgoingGuest, wish: str, table: PageTable, *, compares: bool
+) -> Tracking:
     """Begin with the tracker that is wanted: "auto", "content" or "pagemap".
 
-    LocalFault (TRACKER_NOT_AVAILABLE) if it was asked for by name and cannot be had.
+    Whether the first pass compares memory with what the destination has of it. LocalFault
+    (TRACKER_NOT_AVAILABLE) if it was asked for by name and cannot be had.
     """
-    if wish == CONTENT:
-        return await _by_content(table, "asked for")
-    try:
-        log = await _opened(outgoing)
-    except LocalFault as error:
-        if wish == PAGEMAP:
+    log, why, hashers = None, "asked for", Hashers(table.seed)
+    if wish != CONTENT:
+        try:
+            log = await _opened(outgoing)
+        except LocalFault as error:
+            if wish == PAGEMAP:
+                raise
+            why = error.message
+    if log is None:
+        await _start(hashers)
+        return Tracking(ContentTracker(table, hashers), why, hashers)
+    tracking = Tracking(PagemapTracker(table, log, hashers), LOGGED, hashers, log)
+    if compares:
+        try:
+            await _start(hashers)
+        except BaseException:
+            await asyncio.shield(tracking.end())
             raise
-        return await _by_content(table, error.message)
-    return Tracking(PagemapTracker(table, log), "the guest's writes are logged", log)
+    return tracking
 
 
-async def _by_content(table: PageTable, why: str) -> Tracking:
-    starting = asyncio.ensure_future(asyncio.to_thread(Hashers, table.seed))
+async def _start(hashers: Hashers) -> None:
+    starting = asyncio.ensure_future(asyncio.to_thread(hashers.start))
     try:
-        hashers = await unbroken(starting)
+        await unbroken(starting)
     except asyncio.CancelledError:  # nobody will end them
-        if not starting.exception():
-            await asyncio.to_thread(starting.result().close)
+        await asyncio.to_thread(hashers.close)
         raise
-    return Tracking(ContentTracker(table, hashers), why, hashers=hashers)
 
 
 async def _opened(outgoing: OutgoingGuest) -> DirtyLog:

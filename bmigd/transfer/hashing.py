@@ -45,20 +45,24 @@ class Hashers:
     """Some processes for one migration. One caller at a time, in whatever thread."""
 
     def __init__(self, seed: int) -> None:
-        """Start them; LocalFault (TRACKER_LOST)."""
+        """None is started yet."""
         self._seed = seed
+        self._is_closed = False
         self._shown: Memory | None = None
         self._processes: list[subprocess.Popen[bytes]] = []
         self._sockets: list[socket.socket] = []
         self._waiting: deque[tuple[socket.socket, Extent]] = deque()  # asked for, in order
+
+    def start(self) -> None:
+        """Be ready for the first question, which does this otherwise; LocalFault (TRACKER_LOST)."""
         try:
             for _ in range(min(MOST, os.cpu_count() or 1)):
-                self._start()
+                self._start_one()
         except OSError as error:
             self.close()
             raise LocalFault("TRACKER_LOST", f"cannot start a process: {error}") from error
 
-    def _start(self) -> None:
+    def _start_one(self) -> None:
         ours, theirs = socket.socketpair()
         ours.settimeout(START_S)
         self._sockets.append(ours)
@@ -72,6 +76,8 @@ class Hashers:
     def hashes(self, memory: Memory, region: int, stretches: Iterable[Extent]) -> Hashed:
         """As LiveHashes has it; LocalFault (TRACKER_LOST) if a process ended."""
         waiting = self._waiting
+        if not self._sockets and not self._is_closed:
+            self.start()
         try:
             while waiting:  # what a pass asked for that was given up
                 _answer(waiting)
@@ -115,6 +121,7 @@ class Hashers:
             process.wait()
         self._waiting.clear()
         self._sockets, self._processes, self._shown = [], [], None
+        self._is_closed = True
 
 
 def _answer(waiting: deque[tuple[socket.socket, Extent]]) -> tuple[Extent, Hashes]:

@@ -100,7 +100,7 @@ TABLE = table_of(layout([1]))
 async def test_the_tracker_is_chosen_by_what_is_wanted_and_what_can_be(
     wish: str, log: DirtyLog | None, name: str, why: str
 ) -> None:
-    tracking = await begin(leaving(log), wish, TABLE)
+    tracking = await begin(leaving(log), wish, TABLE, compares=False)
     assert (tracking.tracker.name, tracking.why) == (name, why)
     await tracking.end()
 
@@ -108,13 +108,13 @@ async def test_the_tracker_is_chosen_by_what_is_wanted_and_what_can_be(
 @pytest.mark.parametrize("log", [None, Refusing()])
 async def test_a_tracker_asked_for_by_name_is_had_or_refused(log: DirtyLog | None) -> None:
     with pytest.raises(LocalFault) as fault:
-        await begin(leaving(log), "pagemap", TABLE)
+        await begin(leaving(log), "pagemap", TABLE, compares=False)
     assert fault.value.reason == "TRACKER_NOT_AVAILABLE"
 
 
 async def test_what_was_opened_is_closed() -> None:
     log = Willing()
-    await (await begin(leaving(log), "auto", TABLE)).end()
+    await (await begin(leaving(log), "auto", TABLE, compares=False)).end()
     assert (log.opened, log.closed) == (1, 1)
     assert await obstacle(leaving(log)) == ""
     assert (log.opened, log.closed) == (2, 2)
@@ -127,11 +127,16 @@ def hashers() -> list[int]:
 
 
 async def test_processes_end_with_their_migration_and_with_one_that_was_cancelled() -> None:
-    tracking = await begin(leaving(None), "content", TABLE)
+    tracking = await begin(leaving(None), "content", TABLE, compares=False)
     assert hashers()
     await tracking.end()
     assert not hashers()
-    beginning = asyncio.create_task(begin(leaving(None), "content", TABLE))
+    tracking = await begin(leaving(Willing()), "auto", TABLE, compares=True)
+    assert tracking.tracker.name == "pagemap"
+    assert hashers()
+    await tracking.end()
+    assert not hashers()
+    beginning = asyncio.create_task(begin(leaving(None), "content", TABLE, compares=False))
     await asyncio.sleep(0)  # it has asked for them by then
     beginning.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -167,7 +172,9 @@ class Migrating:
     async def rounds(self) -> AsyncIterator[Rounds]:
         """The rounds of it; the memory's log is closed and the memory unmapped at the end."""
         table = table_of(self.memory.regions)
-        tracking: Tracking = await begin(leaving(self.started.log()), self.wish, table)
+        tracking: Tracking = await begin(
+            leaving(self.started.log()), self.wish, table, compares=False
+        )
         pacer = Pacer(self.options.bandwidth_limit_bytes_per_s)
         with ThreadPoolExecutor(1) as executor:
             sender = Sender(
@@ -251,7 +258,7 @@ async def test_the_estimate_has_every_reading_of_all_memory_that_rounds_do_not_d
 ) -> None:
     table = table_of(layout([64 * MIB // PAGE_BYTES]))
     log = leaving(Willing())
-    tracking = await begin(log, wish, table)
+    tracking = await begin(log, wish, table, compares=False)
     recorder = Recorder(Picture("m1", "w", "a", "b", "source", 1, "x", Options()), Unkept(), [])
     with ThreadPoolExecutor(1) as executor:
         sender = Sender(
