@@ -121,6 +121,18 @@ class Lane:
         with self.spent.on(CREDIT):
             await self._until(lambda: not self._unacknowledged)
 
+    async def next_of(self, ready: "asyncio.Queue[Chunk | None]") -> Chunk | None:
+        """What is next to send; a stream that breaks while there is nothing is taken up again."""
+        if not ready.empty():
+            return ready.get_nowait()
+        coming = asyncio.ensure_future(ready.get())
+        coming.add_done_callback(lambda _: self.wake())
+        try:
+            await self._until(coming.done)
+            return coming.result()
+        finally:
+            coming.cancel()
+
     async def pause(self, until_s: float, is_over: Callable[[], bool]) -> None:
         """Until a time of the monotonic clock, or until it is over, which wake() has looked at."""
         await self._until(is_over, until_s)

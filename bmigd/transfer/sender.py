@@ -125,7 +125,7 @@ class Sender:
         while True:
             await lane.has_room()  # before a chunk is taken that another stream could carry
             with totals.spent.on(IDLE):
-                chunk = await ready.get()
+                chunk = await lane.next_of(ready)
             if chunk is None:
                 break
             await lane.send(chunk)

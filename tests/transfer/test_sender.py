@@ -6,6 +6,7 @@ acknowledged; any error but a lost peer is told at once, as it is.
 
 import asyncio
 import random
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
@@ -22,7 +23,7 @@ from bmigd.transfer.encoding import Encoder
 from bmigd.transfer.lane import ChunkStream, Patience
 from bmigd.transfer.pacing import BURST_S, Pacer
 from bmigd.transfer.receiver import Receiver
-from bmigd.transfer.sender import Sender
+from bmigd.transfer.sender import STEP_SCANNED_BYTES, Sender
 from tests.transfer.memories import FreshMemory, HashedHere, LiveMemory, layout, table_of
 
 PAGES = 6 * MIB // PAGE_BYTES
@@ -288,6 +289,30 @@ async def test_a_new_limit_ends_a_pause_that_the_old_one_asked_for() -> None:
 
 
 @pytest.mark.slow
+async def test_a_stream_that_falls_silent_while_there_is_nothing_to_send_is_taken_up_again() -> (
+    None
+):
+    guest, peer, is_open_again = Guest(), Peer(1), threading.Event()
+    peer.loses = True
+
+    async def open_stream(number: int) -> ChunkStream:
+        if peer.opened:
+            is_open_again.set()
+        return await peer.open(number)
+
+    def scan() -> Generator[Batch, None, None]:
+        """Nothing more is found until then; each batch is a step of its own."""
+        for batch in guest.tracker.scan(guest.memory):
+            yield batch
+            yield Batch(0, STEP_SCANNED_BYTES)
+            assert not batch.payload or is_open_again.wait(10)
+
+    sending = guest.sender(peer, window=2, silence_s=0.2, open_stream=open_stream)
+    async with sending as sender, asyncio.timeout(20):
+        await sender.send_pass(scan())
+    guest.assert_arrived(peer)
+
+
 async def test_what_is_sent_again_is_counted_and_is_no_more_than_a_window() -> None:
     guest, peer = Guest(), Peer(3)
     peer.loses = True
