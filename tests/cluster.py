@@ -11,7 +11,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -27,6 +27,7 @@ from tests.oracle import Verdict, check_heartbeats, params_of, parse_heartbeats
 
 BIN = Path(sys.executable).parent
 ALL_OPERATOR = ["read", "define", "power", "console", "migrate", "resolve"]
+Command = Callable[[Path], Sequence[str | Path]]  # of a node's directory; without arguments
 
 
 def eventually(condition: Callable[[], Any], timeout_s: float = 30.0, what: str = "it") -> Any:
@@ -46,6 +47,11 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def bmigd(_directory: Path) -> Sequence[str | Path]:
+    """What starts a daemon as operators do."""
+    return [BIN / "bmigd"]
+
+
 @dataclass
 class Node:
     """One daemon and its directory."""
@@ -57,6 +63,7 @@ class Node:
     starts: int = 0
     environment: dict[str, str] = field(default_factory=dict)  # beside our own
     place: Place | None = None  # a network namespace
+    command: Command = bmigd
 
     @property
     def address(self) -> str:
@@ -92,7 +99,7 @@ class Node:
         """Start the daemon, whatever becomes of it."""
         with (self.directory / "log").open("ab") as log:
             self.process = subprocess.Popen(
-                [*within(self.place), BIN / "bmigd", "--config", self.config_path],
+                [*within(self.place), *self.command(self.directory), "--config", self.config_path],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -134,6 +141,7 @@ class Cluster:
     directory: Path
     nodes: dict[str, Node] = field(default_factory=dict)
     places: Mapping[str, Place] = field(default_factory=dict)  # of nodes, and of "operator"
+    command: Command = bmigd  # that starts a daemon
 
     @property
     def certs(self) -> Path:
@@ -154,7 +162,8 @@ class Cluster:
             authority.issue_node(self.certs, name)
             directory = self.directory / name
             directory.mkdir()
-            self.nodes[name] = Node(name, directory, free_port(), place=self.places.get(name))
+            place = self.places.get(name)
+            self.nodes[name] = Node(name, directory, free_port(), place=place, command=self.command)
         for node in self.nodes.values():
             subprocess.run([sys.executable, "-m", "microvm", "install", node.home], check=True)
             self.configure(node, **changes)
@@ -403,11 +412,15 @@ def _pids_below(directory: Path) -> list[int]:
 
 @contextmanager
 def cluster(
-    names: list[str], places: Mapping[str, Place] | None = None, **changes: Any
+    names: list[str],
+    places: Mapping[str, Place] | None = None,
+    command: Command = bmigd,
+    **changes: Any,
 ) -> Iterator[Cluster]:
     """A running cluster, gone afterwards."""
     base = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
-    made = Cluster(Path(mkdtemp(prefix="bmig-", dir=base)), places=places or {})
+    directory = Path(mkdtemp(prefix="bmig-", dir=base))
+    made = Cluster(directory, places=places or {}, command=command)
     try:
         made.make(names, **changes)
         made.start()

@@ -91,9 +91,7 @@ class World:
 
 
 @contextmanager
-def network(
-    *, relayed: bool = False, judged: bool = True, **changes: dict[str, Any]
-) -> Iterator[World]:
+def network(*, relayed: bool = False, judged: bool = True, **changes: Any) -> Iterator[World]:
     """Two running nodes; all that happens is judged, which guests that are stopped do not bear."""
     with cluster(["host1", "host2"], **changes) as made, ExitStack() as open_ones:
         world = World(made)
