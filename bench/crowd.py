@@ -8,15 +8,16 @@ count goes there and back, in turns with the other counts.
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+import grpc
 from bmig.v1 import migration_pb2, migration_pb2_grpc
 
 from bench.figures import RESULTS, spread, told, write
 from bench.guest import MIB
 from bench.judging import jain
-from bench.lag import as_operator
 from bench.micro import HOSTS, Shuttle, program
 from bench.plot import panels_of, svg
 from bench.running import Asked, asked, say
@@ -25,6 +26,7 @@ from tests.cluster import Cluster, cluster, eventually
 NAME = "crowd"
 COUNTS, QUICK_COUNTS = (1, 2, 4, 8, 16), (1, 2)
 SET_MIB = 48
+OPERATOR = "alice"
 PATIENCE_S = 180.0
 ONE = "bmig"
 
@@ -91,6 +93,19 @@ def together(world: Cluster, count: int, here: str, there: str) -> Crowd:
             eventually(lambda: _has_ended(service, one), PATIENCE_S, "a migration")  # noqa: B023
         took_s = time.monotonic() - began
         return crowd_of([_picture(service, one) for one in ids], took_s)
+
+
+def as_operator(certs: Path, name: str, address: str) -> grpc.Channel:
+    """A connection to a daemon."""
+    pair = certs / "operators" / OPERATOR
+    credentials = grpc.ssl_channel_credentials(
+        (certs / "ca.pem").read_bytes(),
+        pair.with_suffix(".key").read_bytes(),
+        pair.with_suffix(".pem").read_bytes(),
+    )
+    return grpc.secure_channel(
+        address, credentials, options=[("grpc.ssl_target_name_override", name)]
+    )
 
 
 def crowd_of(migrations: Sequence[Any], took_s: float) -> Crowd:

@@ -40,7 +40,7 @@ class Moved:
     parts_ms: dict[str, float] = field(default_factory=dict)  # of the downtime, where told
     estimated_downtime_ms: float | None = None  # of the last decision, where told
     rounds: list[Lap] = field(default_factory=list)  # where told
-    lag: Lag = field(default_factory=dict)  # if it was watched, which costs time
+    lag: Lag = field(default_factory=dict)  # where the daemons tick
 
 
 def settings(rate_mib_per_s: float) -> Settings:

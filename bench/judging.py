@@ -47,16 +47,3 @@ def percentile(values: Sequence[float], share: float) -> float:
     """The value that this share of at least one value does not exceed."""
     ordered = sorted(values)
     return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
-
-
-def with_those_never_asked(took_s: Sequence[float], every_s: float) -> list[float]:
-    """Answer times, with what those would have waited that an answer under way kept from being
-    asked: whoever waits for each answer before the next question sees too few long ones.
-    """
-    found = list(took_s)
-    for one in took_s:
-        left = one - every_s
-        while left > 0:
-            found.append(left)
-            left -= every_s
-    return found

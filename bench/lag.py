@@ -1,140 +1,95 @@
-"""How long a daemon's event loop keeps others waiting, seen from outside.
+"""How late the event loops of daemons run what is due, from the ticks inside them (ticking.py).
 
-A process of its own asks each daemon for its health over one kept connection, again 5 ms after
-each answer. An answer comes out of the daemon's event loop, so it takes at least as long as the
-loop is busy with others. It also takes what the machine and the connection take: that is what a
-daemon with nothing to do, asked in the same way, is there for. For root this process goes before
-all others, so that it waits for no processor itself. All this asking makes the migration slower.
-
-`python -m bench.lag CERTS NAME=ADDRESS...` asks until its standard input ends, then prints figures.
+What becomes due while a loop is busy waits until it is not. A loop also runs late because the
+machine does something else: that is what a daemon with nothing to do, which ticks in the same way,
+is there for.
 """
 
-import json
-import os
-import subprocess
 import sys
-import threading
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
-import grpc
-from grpc_health.v1 import health_pb2, health_pb2_grpc
+from bench import ticking
+from bench.judging import percentile
+from tests.cluster import Cluster, eventually
 
-from bench.judging import percentile, with_those_never_asked
-from tests.cluster import Cluster, within
-
-EVERY_S = 0.005
-PATIENCE_S = 20.0
-PRIORITY = 1  # of the real-time ones, the least
-OPERATOR = "alice"
+NOTES = "ticks"  # in a node's directory
 Lag = dict[str, dict[str, float]]  # by daemon
 
 
-class Asking(threading.Thread):
-    """One daemon's answers."""
+class Tick(NamedTuple):
+    """One, as it was noted."""
 
-    def __init__(self, certs: Path, name: str, address: str) -> None:
-        super().__init__(daemon=True)
-        self._channel = as_operator(certs, name, address)
-        self._stub = health_pb2_grpc.HealthStub(self._channel)
-        self._over = threading.Event()
-        self._took_s: list[float] = []
-        self._longest = (0.0, 0.0)  # and when it was asked, since 1970
-        self._once()  # the connection is made
+    ran_s: float  # of the monotonic clock
+    late_s: float
 
-    def run(self) -> None:
-        """Until stopped."""
-        while not self._over.wait(EVERY_S):
-            asked_at_s, took_s = time.time(), self._once()
-            self._took_s.append(took_s)
-            self._longest = max(self._longest, (took_s, asked_at_s))
-
-    def figures(self) -> dict[str, float]:
-        """Of all answers, in ms; there are no more afterwards."""
-        self._over.set()
-        self.join()
-        self._channel.close()
-        took_s = with_those_never_asked(self._took_s or [self._once()], EVERY_S)
-        return {
-            "longest_ms": 1e3 * max(took_s),
-            "longest_at_ms": 1e3 * self._longest[1],
-            "p99_ms": 1e3 * percentile(took_s, 0.99),
-            "median_ms": 1e3 * percentile(took_s, 0.5),
-            "answers": len(self._took_s),
-        }
-
-    def _once(self) -> float:
-        began = time.perf_counter()
-        self._stub.Check(health_pb2.HealthCheckRequest(), timeout=PATIENCE_S)
-        return time.perf_counter() - began
+    @property
+    def due_s(self) -> float:
+        """When it should have run."""
+        return self.ran_s - self.late_s
 
 
-def as_operator(certs: Path, name: str, address: str) -> grpc.Channel:
-    """A connection to a daemon."""
-    pair = certs / "operators" / OPERATOR
-    credentials = grpc.ssl_channel_credentials(
-        (certs / "ca.pem").read_bytes(),
-        pair.with_suffix(".key").read_bytes(),
-        pair.with_suffix(".pem").read_bytes(),
-    )
-    return grpc.secure_channel(
-        address, credentials, options=[("grpc.ssl_target_name_override", name)]
-    )
+def ticking_bmigd(directory: Path) -> list[str | Path]:
+    """What starts the daemon of a node's directory with ticks, as a cluster takes it."""
+    return [sys.executable, "-P", ticking.__file__, directory / NOTES, "bmigd"]
 
 
-def ask_until_told(certs: Path, addresses: Mapping[str, str]) -> Lag:
-    """Ask all of them until standard input ends."""
-    with suppress(PermissionError):
-        os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(PRIORITY))
-    asked = {name: Asking(certs, name, address) for name, address in addresses.items()}
-    for one in asked.values():
-        one.start()
-    sys.stdout.write("ready\n")
-    sys.stdout.flush()
-    sys.stdin.read()
-    return {name: one.figures() for name, one in asked.items()}
-
-
-@contextmanager
-def asking(world: Cluster) -> Iterator[Lag]:
-    """All daemons of a cluster are asked meanwhile; what came of it is in the value afterwards."""
-    figures: Lag = {}
-    addresses = [f"{name}={node.address}" for name, node in world.nodes.items()]
-    asker = subprocess.Popen(
-        [
-            *within(world.places.get("operator")),
-            *(sys.executable, "-m", "bench.lag", str(world.certs), *addresses),
-        ],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-    )
-    try:
-        assert asker.stdout
-        assert asker.stdout.readline() == b"ready\n"
-        yield figures
-        said, _ = asker.communicate(timeout=2 * PATIENCE_S)
-        figures.update(json.loads(said))
-    finally:
-        asker.kill()
-        asker.wait()
-
-
-def by_side(lag: Lag, here: str, there: str) -> Lag:
-    """The daemons of a migration as its source and destination; others keep their names."""
+def lag_since(began_s: float, world: Cluster, here: str, there: str) -> Lag:
+    """From then on, of the daemons that tick: a migration's source and destination by these words,
+    others by their names. `began_s` is of the monotonic clock.
+    """
+    ended_s = time.monotonic()
     sides = {here: "source", there: "destination"}
-    return {sides.get(name, name): figures for name, figures in lag.items()}
+    notes = {name: node.directory / NOTES for name, node in world.nodes.items()}
+    return {
+        sides.get(name, name): figures(due_between(began_s, ended_s, path))
+        for name, path in notes.items()
+        if path.exists()
+    }
+
+
+def due_between(began_s: float, ended_s: float, path: Path) -> list[Tick]:
+    """All that were due then; waits for one that was due later, and so for all of those."""
+    eventually(partial(_is_noted_beyond, ended_s, path), what=f"a tick in {path}")
+    return [one for one in all_due(noted(path)) if began_s <= one.due_s <= ended_s]
+
+
+def noted(path: Path) -> list[Tick]:
+    """What is in a file, in order."""
+    return [Tick(*one) for one in ticking.TICK.iter_unpack(path.read_bytes())]
+
+
+def all_due(ticks: Iterable[Tick]) -> Iterator[Tick]:
+    """Also those for which a late one speaks: they would have run when it did."""
+    for one in ticks:
+        for skipped in range(int(one.late_s // ticking.EVERY_S) + 1):
+            yield Tick(one.ran_s, one.late_s - skipped * ticking.EVERY_S)
+
+
+def figures(ticks: Sequence[Tick]) -> dict[str, float]:
+    """Of at least one."""
+    late_ms = [1e3 * one.late_s for one in ticks]
+    longest = max(ticks, key=lambda one: one.late_s)
+    return {
+        "longest_ms": 1e3 * longest.late_s,
+        "longest_at_ms": 1e3 * (longest.ran_s + time.time() - time.monotonic()),  # since 1970
+        "p99_ms": percentile(late_ms, 0.99),
+        "median_ms": percentile(late_ms, 0.5),
+        "ticks": len(ticks),
+    }
 
 
 def told_lag(lag: Lag) -> str:
     """In a line."""
     return "; ".join(
-        f"{who} answers within {one['longest_ms']:.1f} ms, 99 % within {one['p99_ms']:.1f} ms"
+        f"{who} at most {one['longest_ms']:.1f} ms late, 99 % {one['p99_ms']:.1f} ms"
         for who, one in sorted(lag.items())
     )
 
 
-if __name__ == "__main__":
-    NAMED = dict(word.split("=", 1) for word in sys.argv[2:])
-    print(json.dumps(ask_until_told(Path(sys.argv[1]), NAMED)))
+def _is_noted_beyond(moment_s: float, path: Path) -> bool:
+    found = noted(path)
+    return bool(found) and found[-1].due_s > moment_s

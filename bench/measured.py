@@ -106,7 +106,7 @@ def quiet_of_peers(way: str) -> Callable[[Results], Found]:
 
 
 def _longest(trips: Iterable[Json]) -> Found:
-    """Answer of a daemon, and of the idle one beside it."""
+    """Wait for a daemon's event loop, and for that of the idle one beside it."""
     lags = [one["lag"] for one in trips if one.get("lag")]
     if not lags:
         raise LookupError("lag")
@@ -117,14 +117,14 @@ def _longest(trips: Iterable[Json]) -> Found:
 
 
 def lag_of_sizes(results: Results) -> Found:
-    """Over all sizes."""
+    """Over all sizes and runs."""
     rows = results["sizes"]["rows"].values()
-    return _longest(one for seen in rows for one in seen["watched"])
+    return _longest(one for seen in rows for one in seen["trips"])
 
 
 def lag_of_peers(results: Results) -> Found:
-    """Over all rates and ways."""
-    rows = results["peers"]["watched"].values()
+    """Over all rates, ways and runs."""
+    rows = results["peers"]["rows"].values()
     return _longest(one for by_way in rows for moved in by_way.values() for one in moved)
 
 

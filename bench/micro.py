@@ -1,12 +1,13 @@
 """Micro-VM guests that benches move between two daemons, and what a move of theirs took."""
 
+import time
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
 from bench.growth import Growth
 from bench.guest import MIB, Lap
-from bench.lag import Lag, asking, by_side
+from bench.lag import Lag, lag_since
 from tests.cluster import Cluster, eventually
 
 HOSTS = ("host1", "host2")
@@ -29,7 +30,7 @@ class Trip:
     destination_growth_mib: float
     source_beside_mib: float  # of the processes that compare pages
     destination_beside_mib: float
-    lag: Lag = field(default_factory=dict)  # if it was watched, which costs time
+    lag: Lag = field(default_factory=dict)  # where the daemons tick
 
     @property
     def quiet_ms(self) -> float:
@@ -58,18 +59,15 @@ class Shuttle:
         world.make_guest(name, self.here, memory, *rom)
         eventually(partial(self._has_printed, "HB "), BOOT_S, f"a heartbeat of {name}")
 
-    def move(self, *options: str, is_watched: bool = False) -> Trip:
+    def move(self, *options: str) -> Trip:
         """To the other host, however long the guest is down for it."""
         eventually(self._may_go, 60, f"room for {self._name}")  # that of the move before is freed
         growths = [Growth(self._pid(one)) for one in (self.here, self.there)]
-        lag: Lag = {}
-        command = (self._name, self.there, "--on-timeout", "switch-over", *options)
-        if is_watched:
-            with asking(self._world) as seen:
-                migration = self._world.migrate(*command)
-            lag = by_side(seen, self.here, self.there)
-        else:
-            migration = self._world.migrate(*command)
+        began_s = time.monotonic()
+        migration = self._world.migrate(
+            self._name, self.there, "--on-timeout", "switch-over", *options
+        )
+        lag = lag_since(began_s, self._world, self.here, self.there)
         source, destination = (one.stop() for one in growths)
         self.here, self.there = self.there, self.here
         require_equal(migration["report"])

@@ -1,11 +1,12 @@
 """Our migrations of the bench's guest: real daemons, mutual TLS, and a way back."""
 
-from contextlib import nullcontext, suppress
+import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from bench.guest import MEMORY_MIB, PATIENCE_S, Moved
-from bench.lag import Lag, asking, by_side
+from bench.lag import lag_since
 from bench.meter import Meter, interface_bytes, processes_of
 from bench.micro import HOSTS, figures_of, require_equal
 from tests.linuxguest.machine import ask
@@ -31,29 +32,30 @@ class Ours:
         self._guest.goes_on()
         self._guest.goes_on()
 
-    def move(self, tracker: str, downtime_limit_ms: int, *, is_watched: bool = False) -> Moved:
+    def move(self, tracker: str, downtime_limit_ms: int) -> Moved:
         """To host2, which has nothing of the guest."""
         self._forget()
-        return self._move(tracker, downtime_limit_ms, is_watched=is_watched)
+        return self._move(tracker, downtime_limit_ms)
 
-    def move_back(self, tracker: str, downtime_limit_ms: int, *, is_watched: bool = False) -> Moved:
+    def move_back(self, tracker: str, downtime_limit_ms: int) -> Moved:
         """To where it came from, which kept its memory."""
-        return self._move(tracker, downtime_limit_ms, is_watched=is_watched)
+        return self._move(tracker, downtime_limit_ms)
 
     def require_right(self) -> None:
         """Everything that the guest ever printed is right."""
         self._guest.verdict()
 
-    def _move(self, tracker: str, downtime_limit_ms: int, *, is_watched: bool) -> Moved:
+    def _move(self, tracker: str, downtime_limit_ms: int) -> Moved:
         here, there = self._here, self._there
         meters = [Meter(processes_of(self._directory(one))) for one in (here, there)]
         guest_threads = self._threads(here)
         before = self._interface_bytes()
-        with asking(self._guest.world) if is_watched else nullcontext(Lag()) as seen:
-            migration = self._guest.world.migrate(
-                *("vm1", there, "--tracker", tracker, "--on-timeout", "switch-over"),
-                *("--downtime-limit", str(downtime_limit_ms), "--timeout", str(PATIENCE_S)),
-            )
+        began_s = time.monotonic()
+        migration = self._guest.world.migrate(
+            *("vm1", there, "--tracker", tracker, "--on-timeout", "switch-over"),
+            *("--downtime-limit", str(downtime_limit_ms), "--timeout", str(PATIENCE_S)),
+        )
+        lag = lag_since(began_s, self._guest.world, here, there)
         require_equal(migration["report"])
         told = figures_of(migration)
         wire_bytes = self._interface_bytes() - before
@@ -74,7 +76,7 @@ class Ours:
             parts_ms=told["parts_ms"],
             estimated_downtime_ms=told["estimated_downtime_ms"],
             rounds=told["rounds"],
-            lag=by_side(seen, here, there),
+            lag=lag,
         )
 
     def _forget(self) -> None:

@@ -18,7 +18,7 @@ from typing import Any
 from bench.figures import RESULTS, origin, spread, told, write
 from bench.guest import FILLED_MIB, MEMORY_MIB, MIB, Moved, settings
 from bench.judging import Tally, tally
-from bench.lag import told_lag
+from bench.lag import ticking_bmigd, told_lag
 from bench.micro import HOSTS, IDLE
 from bench.native import Native, Setup, native
 from bench.ours import CHANGES, Ours
@@ -62,32 +62,32 @@ def main() -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # what was started is ended
     whence = {} if options.quick else origin()
     runs = options.runs or (QUICK_RUNS if options.quick else RUNS)
-    rows, watched = Rows(), Rows()
+    rows = Rows()
     try:
         with ExitStack() as open_ones:
             is_root = os.geteuid() == 0
             where = open_ones.enter_context(place("bench", "127.0.0.1")) if is_root else None
             for rate in options.rates or (QUICK_RATES if options.quick else RATES):
-                rows[rate], watched[rate] = measure(rate, runs, where, is_quick=options.quick)
+                rows[rate] = measure(rate, runs, where, is_quick=options.quick)
     except needs.MISSING as reason:
         sys.stdout.write(f"cannot run here: {reason}\n")
         return 1
     report(rows)
     if not options.quick:
-        keep(rows, watched, {**whence, "interface": OF_NAMESPACE if is_root else SHARED})
+        keep(rows, {**whence, "interface": OF_NAMESPACE if is_root else SHARED})
     return 0
 
 
-def measure(rate: int, runs: int, where: Place | None, *, is_quick: bool) -> tuple[ByWay, ByWay]:
-    """All ways in turns, of guests that dirty memory at one rate; and ours, watched."""
+def measure(rate: int, runs: int, where: Place | None, *, is_quick: bool) -> ByWay:
+    """All ways in turns, of guests that dirty memory at one rate."""
     rows: ByWay = {way: [] for way in WAYS}
-    watched: ByWay = {}
 
     def note(way: str, moved: Moved) -> None:
         rows[way].append(moved)
         total_s, down_ms = moved.total_ms / 1e3, moved.downtime_ms
-        sys.stdout.write(f"  {way}: {total_s:.2f} s, down {down_ms:.0f} ms, {moved.health}\n")
-        sys.stdout.flush()
+        say(f"  {way}: {total_s:.2f} s, down {down_ms:.0f} ms, {moved.health}")
+        if moved.lag:
+            say(f"    {told_lag(moved.lag)}")
 
     with both_guests(rate, where) as (ours, peers):
         for number in range(runs):
@@ -100,22 +100,8 @@ def measure(rate: int, runs: int, where: Place | None, *, is_quick: bool) -> tup
             for way, channels in CHANNELS[: 1 if is_quick else None]:
                 peers.let_go_on()
                 note(way, peers.move(channels, DOWNTIME_LIMIT_MS))
-        if not is_quick:
-            watched = watch(ours)
         ours.require_right()
-    return {way: moved for way, moved in rows.items() if moved}, watched
-
-
-def watch(ours: Ours) -> ByWay:
-    """Our migrations once more, the daemons being asked all the time."""
-    found: ByWay = {}
-    ours.let_go_on()
-    for tracker, there, back in TRACKERS:
-        for way, move in ((there, ours.move), (back, ours.move_back)):
-            found[way] = [move(tracker, DOWNTIME_LIMIT_MS, is_watched=True)]
-            say(f"  {way}, watched: {told_lag(found[way][0].lag)}")
-    ours.hold()
-    return found
+    return {way: moved for way, moved in rows.items() if moved}
 
 
 @contextmanager
@@ -124,7 +110,9 @@ def both_guests(rate: int, where: Place | None) -> Iterator[tuple[Ours, Native]]
     names = [*HOSTS, IDLE]
     places = dict.fromkeys((*names, "operator"), where) if where else None
     with ExitStack() as open_ones:
-        world = open_ones.enter_context(cluster(names, places, **changes(None), **CHANGES))
+        world = open_ones.enter_context(
+            cluster(names, places, ticking_bmigd, **changes(None), **CHANGES)
+        )
         read = open_ones.enter_context(transcript(logs(world)))
         build = Build(settings(rate), memory=f"{MEMORY_MIB}M")
         guest = LinuxGuest(world, build, read)
@@ -168,14 +156,13 @@ def estimates(by_way: ByWay) -> Tally:
     )
 
 
-def keep(rows: Rows, watched: Rows, whence: dict[str, Any]) -> None:
+def keep(rows: Rows, whence: dict[str, Any]) -> None:
     """The files."""
     content = {**whence, "guest": {"memory_mib": MEMORY_MIB, "filled_mib": FILLED_MIB}}
-    for name, what in (("rows", rows), ("watched", watched)):
-        content[name] = {
-            rate: {way: [asdict(one) for one in moved] for way, moved in by_way.items()}
-            for rate, by_way in what.items()
-        }
+    content["rows"] = {
+        rate: {way: [asdict(one) for one in moved] for way, moved in by_way.items()}
+        for rate, by_way in rows.items()
+    }
     write("peers", content)
     (RESULTS / "peers.svg").write_text(plotted(rows, told(content)))
 

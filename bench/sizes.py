@@ -1,9 +1,9 @@
 """What memory costs that is hardly used: micro-VMs of 0.25 to 8 GiB with the same 128 MiB not zero.
 
 `python -m bench.sizes [--runs N] [--quick]` prints medians and ranges, and writes
-bench/results/sizes.json and .svg: total, downtime, growth of both daemons' anonymous memory, and,
-in two migrations more of each size, how long the daemons' event loops kept others waiting. A guest
-that writes nothing, and whose memory is all in use, tells what a round costs that finds nothing.
+bench/results/sizes.json and .svg: total, downtime, growth of both daemons' anonymous memory, and
+how late their event loops ran. A guest that writes nothing, and whose memory is all in use, tells
+what a round costs that finds nothing.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -12,7 +12,7 @@ from typing import Any
 
 from bench.figures import RESULTS, spread, told, write
 from bench.judging import tally
-from bench.lag import told_lag
+from bench.lag import ticking_bmigd, told_lag
 from bench.micro import HOSTS, IDLE, Shuttle, Trip, program
 from bench.plot import Panel, panels_of, svg
 from bench.running import Asked, asked, say
@@ -23,7 +23,6 @@ SIZES_MIB, QUICK_SIZES_MIB = (256, 512, 1024, 2048, 4096, 8192), (256,)
 FILL_MIB, RATE_MIB_PER_S, SET_MIB = 128, 20, 16
 FULL_MIB, FULL_FILL_MIB = 1024, 940  # the guest whose memory is all in use
 QUICK_FULL_MIB, QUICK_FULL_FILL_MIB = 256, 200
-WATCHED = 2  # migrations of each size: each daemon is the source of one
 QUIET = 2  # migrations of each size of a guest that writes nothing
 BUSY = f"{FILL_MIB} MiB not zero"
 QUIET_ROUND = "quiet round, ms"
@@ -40,7 +39,6 @@ class Seen:
     """Of one size."""
 
     trips: list[Trip]
-    watched: list[Trip]  # slower, being asked all the time
     quiet_ms: list[float]  # rounds that find nothing, of a guest that writes nothing
 
 
@@ -65,8 +63,8 @@ def main(words: Sequence[str] | None = None) -> None:
 
 def measure(memory_mib: int, wanted: Asked) -> Seen:
     """Back and forth."""
-    seen = Seen([], [], [])
-    with cluster([*HOSTS, IDLE]) as world:
+    seen = Seen([], [])
+    with cluster([*HOSTS, IDLE], command=ticking_bmigd) as world:
         rom = program(RATE_MIB_PER_S, SET_MIB, FILL_MIB)
         guest = Shuttle(world, "vm1", f"{memory_mib}M", rom)
         for number in range(wanted.runs):
@@ -76,11 +74,8 @@ def measure(memory_mib: int, wanted: Asked) -> Seen:
                 f"{memory_mib} MiB, run {number + 1} of {wanted.runs}: total"
                 f" {trip.total_ms:.0f} ms, down {trip.downtime_ms:.0f} ms, growth"
                 f" {trip.source_growth_mib:.0f} and"
-                f" {trip.destination_growth_mib:.0f} MiB"
+                f" {trip.destination_growth_mib:.0f} MiB; {told_lag(trip.lag)}"
             )
-        for _ in range(1 if wanted.is_quick else WATCHED):
-            seen.watched.append(guest.move(is_watched=True))
-            say(f"{memory_mib} MiB, watched: {told_lag(seen.watched[-1].lag)}")
         # last: what a daemon's first migration makes it keep counts as growth
         quiet = Shuttle(world, "quiet", f"{memory_mib}M", program(0, SET_MIB, FILL_MIB))
         seen.quiet_ms.extend(quiet.move().quiet_ms for _ in range(1 if wanted.is_quick else QUIET))

@@ -110,8 +110,8 @@ TARGETS = (
     Target("quiet round, 1 GiB, micro-VM, content", 120, False, quiet, " ms"),
     Target("quiet round, 1 GiB, Linux, pagemap", 120, False, quiet_of_peers(PAGEMAP), " ms"),
     Target("quiet round, 1 GiB, Linux, content", 120, False, quiet_of_peers(CONTENT), " ms"),
-    Target("longest answer of a daemon, micro-VM", 20, False, lag_of_sizes, " ms"),
-    Target("longest answer of a daemon, Linux", 20, False, lag_of_peers, " ms"),
+    Target("event loop lag, micro-VM", 20, False, lag_of_sizes, " ms"),
+    Target("event loop lag, Linux", 20, False, lag_of_peers, " ms"),
     Target("estimates of downtime, micro-VM", 0.8, True, estimates_of_micro_vms),
     Target("estimates of downtime, Linux", 0.8, True, estimates_of_peers),
 )

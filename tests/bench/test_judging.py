@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from bench.judging import Tally, is_near, jain, percentile, tally, with_those_never_asked
+from bench.judging import Tally, is_near, jain, percentile, tally
 
 RATES = some.lists(some.floats(0.001, 1e6), min_size=1, max_size=20)
 
@@ -56,8 +56,3 @@ def test_a_percentile_is_one_of_the_values() -> None:
     assert percentile(values, 0.5) == 51
     assert percentile(values, 0.99) == 100
     assert percentile([7.0], 0.99) == 7
-
-
-def test_a_long_answer_counts_for_those_that_it_kept_from_being_asked() -> None:
-    assert with_those_never_asked([0.001, 0.002], 0.005) == [0.001, 0.002]
-    assert with_those_never_asked([0.016], 0.005) == pytest.approx([0.016, 0.011, 0.006, 0.001])
