@@ -21,7 +21,7 @@ pytestmark = pytest.mark.e2e
 
 MIB = 1 << 20
 NODE_MIB_PER_S = 16
-LARGER = ("--rate", "1", "--working-set", "16M", "--fill", "80M", "--text", "0", "--zero", "0")
+LARGER = ("--rate", "1", "--working-set", "16M", "--fill", "128M", "--text", "0", "--zero", "0")
 GUEST = ("--rate", "1", "--working-set", "16M", "--fill", "32M", "--text", "0", "--zero", "0")
 FEW_BYTES = 3 * MIB  # that were sent just before, and are told only now
 
@@ -93,8 +93,8 @@ def test_a_slow_migration_holds_nobody_up_is_let_go_faster_and_ends(world: Clust
 
 
 def test_a_migration_is_slowed_down_by_whoever_may_and_only_where_it_sends(world: Cluster) -> None:
-    filled(world, "fast", "128M", *LARGER)
-    started = begun(world, "fast")
+    filled(world, "fast", "192M", *LARGER)
+    started = begun(world, "fast", "--bandwidth", "2M")
     denied = refused(world, "bandwidth", started, "none", operator="viewer")
     assert denied["reason"] == "DENIED"
     elsewhere = refused(world, "--node", "host2", "bandwidth", started, "512K")
@@ -117,7 +117,7 @@ def test_a_migration_is_slowed_down_by_whoever_may_and_only_where_it_sends(world
     )  # the node's limit allows 16 MiB
     world.ctl("cancel", started)
     assert [one for one in told(world, started) if "changed" in one] == [
-        "limit changed from none to 512 KiB/s by spiffe://test/operator/alice"
+        "limit changed from 2 MiB/s to 512 KiB/s by spiffe://test/operator/alice"
     ]
     world.beats_on("fast")
     finish(world, "fast")
@@ -154,7 +154,7 @@ class Several:
 def test_migrations_of_a_node_share_what_it_may_send(world: Cluster) -> None:
     guests = ["one", "two", "three", "frugal"]
     for guest in guests:
-        filled(world, guest, "128M", *LARGER)
+        filled(world, guest, "192M", *LARGER)
     with ThreadPoolExecutor(len(guests)) as threads:
         ids = dict(zip(guests, threads.map(partial(begun, world), guests), strict=True))
     several = Several(world, ids)

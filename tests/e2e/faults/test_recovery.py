@@ -69,7 +69,7 @@ def test_what_is_in_doubt_is_told_exactly_and_until_it_is_settled(case: Case) ->
 
 
 def test_an_operator_is_refused_where_the_journal_or_the_peer_knows(case: Case) -> None:
-    case.await_copying()
+    case.await_copying("1M")  # a busy machine takes seconds to ask and to cancel
     assert resolve(case)["reason"] == "NOT_IN_DOUBT"
     case.bench.world.ctl("cancel", case.id)
     case.strike()
