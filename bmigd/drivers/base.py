@@ -193,9 +193,14 @@ class IncomingGuest(Protocol):
     """A guest that may come to this node."""
 
     async def prepare(self, image: Path | None = None) -> IncomingMemory:
-        """Make room for it: memory, all zero, and whatever start() would have to wait for.
+        """Make room for it: memory, all zero.
 
         Memory is not zero but what release() moved to `image`, which is moved away, if given.
+        """
+
+    async def stand_by(self) -> None:
+        """Have whatever start() would have to wait for. Once, after prepare(), beside its memory's
+        arrival; discard() comes after its end.
         """
 
     def state_path(self, name: str) -> Path:

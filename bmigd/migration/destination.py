@@ -67,6 +67,8 @@ class Destination:
         if known is not None:
             return await self._again(known, invitation, source)
         await reception.prepare(invitation.hash_seed, asks_for_memory=invitation.asks_for_memory)
+        if invitation.until_ready:
+            await reception.until_ready()
         return reception.welcome(self._ledger.incarnation)
 
     async def _accept(self, invitation: Invitation, source: str) -> Reception:
@@ -229,6 +231,8 @@ class Destination:
                 f"migration {record.id} is {record.state} here: {record.why or 'decided'}",
                 "start a new migration",
             )
+        if invitation.until_ready:
+            await live.until_ready()
         return live.welcome(self._ledger.incarnation)
 
     async def _withdraw_earlier(self, invitation: Invitation, source: str) -> None:

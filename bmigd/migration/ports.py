@@ -39,6 +39,7 @@ class Invitation:
     hash_seed: int
     driver_build: str
     asks_for_memory: bool  # whether it will ask what the destination still has of the guest
+    until_ready: bool = False  # the answer is to come once all is there that the guest will need
 
 
 @dataclass(frozen=True)

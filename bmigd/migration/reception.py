@@ -26,6 +26,7 @@ from bmigd.migration.phases import Phase
 from bmigd.migration.picture import DESTINATION, Part, spent_parts
 from bmigd.migration.ports import Receipt, Stretch, Welcome
 from bmigd.migration.recorder import us_since
+from bmigd.migration.standby import Standby
 from bmigd.migration.state_files import Arrived, StateHeader, StateParts, gather_state
 from bmigd.migration.taken import Taken
 from bmigd.migration.turns import Turn
@@ -43,6 +44,7 @@ class Reception(Taken):
     _delivering: Turn | None = None
     _gathering: asyncio.Lock = field(default_factory=asyncio.Lock)  # never taken before _lock
     _receipt: Receipt | None = None
+    _standby: Standby = field(default_factory=Standby)
 
     @property
     def is_lease_over(self) -> bool:
@@ -66,6 +68,7 @@ class Reception(Taken):
             except BaseException as error:
                 await self._refuse(error)
                 raise
+            self._standby.begin(self._stand_by(), self.record.id)
             self.recorder.enter(Phase.PREPARING, "room is reserved")
             self.recorder.enter(Phase.PRECOPY, "memory is being received")
 
@@ -99,6 +102,20 @@ class Reception(Taken):
         """Whether room was made, and the guest was not refused since."""
         async with self._lock:
             return self.state is not DestinationState.REFUSED
+
+    async def until_ready(self) -> None:
+        """Until all is there that the guest will need; what went wrong with that is told."""
+        await self._standby.over()
+        async with self._lock:
+            self._require(DestinationState.RECEIVING)
+
+    async def _stand_by(self) -> None:
+        try:
+            await self.incoming.stand_by()
+        except BmigError as error:
+            async with self._lock:
+                if self.state is DestinationState.RECEIVING:
+                    await unbroken(self._refuse(error))
 
     def attach(self, stream: Turn, number: int) -> None:
         """Only the newest stream of a number may write: what an older one carries is outdated."""
@@ -135,6 +152,7 @@ class Reception(Taken):
             self._delivering = turn
         async with turn.lasts():
             arrived = await self._gather(header, parts)
+            await self._standby.over()  # for a source that did not ask for that before
             async with self._lock:
                 self._require(DestinationState.RECEIVING)
                 self._delivering = None  # from here on it goes to its end
@@ -156,6 +174,7 @@ class Reception(Taken):
         if self._delivering:
             self._delivering.end(self._over_here())
         async with self._gathering:  # nothing is written any more
+            await self._standby.end()
             await super()._discard()
 
     async def commit(self) -> None:
@@ -262,6 +281,9 @@ class Reception(Taken):
             raise self._over_here()
 
     def _over_here(self) -> Busy:
+        if self.failure:
+            why = (self.failure.reason, self.failure.message, self.failure.advice)
+            return Busy(*why, guest=self.definition.name, side=DESTINATION)
         return Busy(
             "MIGRATION_OVER",
             f"migration {self.record.id} is {self.state} here: {self.record.why or 'decided'}",

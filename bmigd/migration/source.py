@@ -12,6 +12,7 @@ import secrets
 import time
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import structlog
@@ -25,6 +26,7 @@ from bmigd.migration.blackout import Blackout
 from bmigd.migration.check import Checked
 from bmigd.migration.handoff import may_let_go
 from bmigd.migration.handover import Handover
+from bmigd.migration.inviting import Inviting
 from bmigd.migration.known import know
 from bmigd.migration.ledger import Ledger
 from bmigd.migration.node import Node
@@ -46,8 +48,6 @@ from bmigd.transfer.pages import PageTable
 from bmigd.transfer.sender import Sender
 
 log = structlog.get_logger()
-
-PREPARE_S = 20.0  # for the other node to start a supervisor and make files, asked repeatedly
 
 
 @dataclass
@@ -79,6 +79,7 @@ class SourceMigration:
     _down_since: float = 0.0
     _rounds: Rounds | None = None
     _tracking: Tracking | None = None
+    _inviting: Inviting | None = None
     _lease_s: float = 0.0
     _unmapping: asyncio.Task[None] | None = None
 
@@ -131,10 +132,8 @@ class SourceMigration:
             driver_build=checked.source.driver.build,
             asks_for_memory=True,
         )
-        welcome = await again_while_lost(
-            lambda: self.peer.receive(invitation),
-            *(self._silences, "answer to ReceiveGuest", PREPARE_S),
-        )
+        self._inviting = Inviting(self.peer, self._silences, invitation)
+        welcome = await self._inviting.room()
         reach("source.meet_peer")
         self._record = await self.ledger.meet_peer(self._record, welcome.journal_incarnation)
         reach("source.met_peer")
@@ -155,6 +154,7 @@ class SourceMigration:
         self.recorder.enter(Phase.PRECOPY, "memory is copied while the guest runs")
         definition, options = self.plan.definition, self.plan.options
         assert self._tracking
+        assert self._inviting
         tracker = self._tracking.tracker
         self.recorder.event("decision", f"tracker {tracker.name}: {self._tracking.why}")
         how = (options, self.node.driver(definition), self._throttle)
@@ -163,7 +163,8 @@ class SourceMigration:
         sharing = self.node.bandwidth.shared(self.recorder, sender.limit)
         async with keeping_lease(self._ask, every_s):
             with sharing:
-                await unless_it_stops(self._outgoing, definition.name, rounds.precopy(self._memory))
+                copying = self._inviting.beside(partial(rounds.precopy, self._memory))
+                await unless_it_stops(self._outgoing, definition.name, copying)
 
     async def _switch_over(self, sender: Sender) -> None:
         """The guest goes down, and up again here if the other node is silent meanwhile."""

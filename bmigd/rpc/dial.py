@@ -111,6 +111,7 @@ class GrpcPeer:
                 hash_seed=invitation.hash_seed,
                 driver_build=invitation.driver_build,
                 asks_for_memory=invitation.asks_for_memory,
+                until_ready=invitation.until_ready,
             ),
             self._timeout_s,
         )

@@ -75,6 +75,7 @@ class PeerServicer(peer_pb2_grpc.PeerServiceServicer):
                 hash_seed=request.hash_seed,
                 driver_build=request.driver_build,
                 asks_for_memory=request.asks_for_memory,
+                until_ready=request.until_ready,
             ),
             source,
         )

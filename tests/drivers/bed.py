@@ -229,6 +229,7 @@ async def received(
         await node.start()
     leaving, guest = node.driver.outgoing(definition), other.driver.incoming(definition)
     incoming = await guest.prepare()
+    await guest.stand_by()
     live = await leaving.open()
     assert copy_changed(live, incoming, omit)
     live.close()

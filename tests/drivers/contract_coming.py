@@ -3,6 +3,8 @@
 What can be checked is checked before it runs; and "it never ran" is only said on proof.
 """
 
+import asyncio
+
 import pytest
 
 from bmigd.errors import BadBytes, LocalFault, StartFailed
@@ -21,11 +23,26 @@ class ComingContract(OnABed):
             memory.write(number, region.size_bytes - 3, b"end")
             assert memory.read(number, region.size_bytes - 4, 4) == b"\0end"
         memory.close()
+        await guest.stand_by()
         witness = await guest.witness()
         assert (witness.supervisor, witness.executed, witness.runs) == (True, False, False)
         memory = await guest.prepare()  # anew
         assert not memory.read(0, memory.regions[0].size_bytes - 3, 3).strip(b"\0")
         memory.close()
+        await guest.discard()
+        await nothing_left(node)
+
+    @pytest.mark.parametrize("steps", [1, 10, 100])
+    async def test_one_that_is_given_up_while_it_gets_ready_leaves_nothing(
+        self, node: Node, steps: int
+    ) -> None:
+        guest = node.driver.incoming(node.bed.definition)
+        (await guest.prepare()).close()
+        standing_by = asyncio.create_task(guest.stand_by())
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        standing_by.cancel()
+        await asyncio.wait({standing_by})
         await guest.discard()
         await nothing_left(node)
 

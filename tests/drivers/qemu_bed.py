@@ -133,6 +133,7 @@ async def move(node: QemuNode, other: QemuNode) -> IncomingGuest:
     leaving = node.driver.outgoing(node.bed.definition)
     guest = other.driver.incoming(node.bed.definition)
     incoming = await guest.prepare()
+    await guest.stand_by()
     (await leaving.open()).close()
     down = await leaving.suspend()
     copy_changed(down.memory, incoming)

@@ -119,6 +119,7 @@ async def test_one_that_was_let_go_is_ended_even_if_it_hangs(node: QemuNode) -> 
 async def test_one_that_waited_for_a_guest_makes_room_for_the_next(node: QemuNode) -> None:
     guest = node.driver.incoming(node.bed.definition)
     (await guest.prepare()).close()
+    await guest.stand_by()
     await kill_supervisor(node)
     again = node.driver.incoming(node.bed.definition)
     (await again.prepare()).close()

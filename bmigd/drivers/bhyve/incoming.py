@@ -23,7 +23,7 @@ class BhyveIncoming:
         self._argv: list[str] = []
 
     async def prepare(self, image: Path | None = None) -> IncomingMemory:
-        """A sparse file for memory, or the image; taps, and a supervisor that waits."""
+        """A sparse file for memory, or the image; and taps."""
         site = self._site
         await site.require_no_other()
         await self.discard()
@@ -31,8 +31,11 @@ class BhyveIncoming:
         self._file.parent.mkdir(mode=0o700, parents=True)
         memory = await asyncio.to_thread(received_memory, self._file, site.regions, image)
         self._argv = await site.argv()
-        await site.supervision.ensure()
         return memory
+
+    async def stand_by(self) -> None:
+        """A supervisor that waits."""
+        await self._site.supervision.ensure()
 
     def state_path(self, name: str) -> Path:
         """FILE.kern or FILE.meta."""

@@ -27,11 +27,12 @@ class QemuIncoming:
     def __init__(self, site: Site) -> None:
         self._site = site
         self._file = site.directory / vmstate.NAME
+        self._argv: list[str] = []
         self._loaded = ""  # SHA-256 of what QEMU was given by us
         self._is_settled = False  # whether start() did what is to be done
 
     async def prepare(self, image: Path | None = None) -> IncomingMemory:
-        """Reserved memory, or the image; taps, and a QEMU that waits for device state."""
+        """Reserved memory, or the image; and taps."""
         site = self._site
         status = await site.supervision.status()
         if status and status.is_alive and status.was_ready:
@@ -40,10 +41,13 @@ class QemuIncoming:
             await site.require_watched()
         await self.discard()
         await site.make_memory(image)
-        argv = receiving(await site.argv())
-        await site.supervision.ensure()
-        await site.launch(argv)
+        self._argv = receiving(await site.argv())
         return await asyncio.to_thread(SpoolMemory, site.memory_file, site.regions)
+
+    async def stand_by(self) -> None:
+        """A supervisor, and a QEMU that waits for device state."""
+        await self._site.supervision.ensure()
+        await self._site.launch(self._argv)
 
     def state_path(self, name: str) -> Path:
         """The one file of device state."""

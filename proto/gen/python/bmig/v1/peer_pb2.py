@@ -26,17 +26,17 @@ from bmig.v1 import guest_pb2 as bmig_dot_v1_dot_guest__pb2
 from bmig.v1 import migration_pb2 as bmig_dot_v1_dot_migration__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x12\x62mig/v1/peer.proto\x12\x07\x62mig.v1\x1a\x13\x62mig/v1/guest.proto\x1a\x17\x62mig/v1/migration.proto\"\xcc\x03\n\tNodeFacts\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x19\n\x11protocol_versions\x18\x02 \x03(\r\x12\x0f\n\x07version\x18\x03 \x01(\t\x12\x10\n\x08\x63lock_ms\x18\x04 \x01(\x03\x12 \n\x18\x63\x65rtificate_expires_at_s\x18\x05 \x01(\x03\x12\x1e\n\x16memory_available_bytes\x18\x06 \x01(\x04\x12\x1d\n\x15spool_available_bytes\x18\x07 \x01(\x04\x12\x17\n\x0fspool_in_memory\x18\x08 \x01(\x08\x12\x1e\n\x03\x63pu\x18\t \x01(\x0b\x32\x11.bmig.v1.CpuFacts\x12$\n\x06\x64river\x18\n \x01(\x0b\x32\x14.bmig.v1.DriverFacts\x12\x10\n\x08networks\x18\x0b \x03(\t\x12!\n\x05\x64isks\x18\x0c \x03(\x0b\x32\x12.bmig.v1.DiskFacts\x12$\n\x08\x66irmware\x18\r \x03(\x0b\x32\x12.bmig.v1.FileFacts\x12\x15\n\rname_taken_by\x18\x0e \x01(\t\x12\x0e\n\x06\x64\x65nied\x18\x0f \x01(\t\x12\x31\n\x0fsilent_networks\x18\x10 \x03(\x0b\x32\x18.bmig.v1.NetworkObstacle\"3\n\x0fNetworkObstacle\x12\x0f\n\x07network\x18\x01 \x01(\t\x12\x0f\n\x07problem\x18\x02 \x01(\t\"J\n\x08\x43puFacts\x12\x0e\n\x06vendor\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12\x10\n\x08\x66\x65\x61tures\x18\x03 \x03(\t\x12\r\n\x05\x63ount\x18\x04 \x01(\r\"b\n\x0b\x44riverFacts\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05\x62uild\x18\x02 \x01(\t\x12\x14\n\x0c\x63\x61n_snapshot\x18\x03 \x01(\x08\x12\x0f\n\x07problem\x18\x04 \x01(\t\x12\x0f\n\x07\x64\x65vices\x18\x05 \x03(\t\"N\n\tDiskFacts\x12\x0f\n\x07storage\x18\x01 \x01(\t\x12\r\n\x05image\x18\x02 \x01(\t\x12\x12\n\nsize_bytes\x18\x03 \x01(\x04\x12\r\n\x05probe\x18\x04 \x01(\t\"L\n\tFileFacts\x12\x0c\n\x04path\x18\x01 \x01(\t\x12\x0e\n\x06sha256\x18\x02 \x01(\t\x12!\n\x05state\x18\x03 \x01(\x0e\x32\x12.bmig.v1.FileState\"\xb6\x01\n\x1b\x45xchangeCapabilitiesRequest\x12,\n\ndefinition\x18\x01 \x01(\x0b\x32\x18.bmig.v1.GuestDefinition\x12\x14\n\x0crequested_by\x18\x02 \x01(\t\x12\x19\n\x11protocol_versions\x18\x03 \x03(\r\x12\x12\n\nprobe_name\x18\x04 \x01(\t\x12$\n\x08\x66irmware\x18\x05 \x03(\x0b\x32\x12.bmig.v1.FileFacts\"A\n\x1c\x45xchangeCapabilitiesResponse\x12!\n\x05\x66\x61\x63ts\x18\x01 \x01(\x0b\x32\x12.bmig.v1.NodeFacts\"M\n\x0cMemoryRegion\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x1b\n\x13guest_address_bytes\x18\x02 \x01(\x04\x12\x12\n\nsize_bytes\x18\x03 \x01(\x04\"\x9f\x02\n\x13ReceiveGuestRequest\x12\x14\n\x0cmigration_id\x18\x01 \x01(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\x04\x12,\n\ndefinition\x18\x03 \x01(\x0b\x32\x18.bmig.v1.GuestDefinition\x12&\n\x07regions\x18\x04 \x03(\x0b\x32\x15.bmig.v1.MemoryRegion\x12\x18\n\x10protocol_version\x18\x05 \x01(\r\x12\x1b\n\x13journal_incarnation\x18\x06 \x01(\t\x12\x14\n\x0crequested_by\x18\x07 \x01(\t\x12\x11\n\thash_seed\x18\x08 \x01(\x06\x12\x14\n\x0c\x64river_build\x18\t \x01(\t\x12\x17\n\x0f\x61sks_for_memory\x18\n \x01(\x08\"\xa6\x01\n\x14ReceiveGuestResponse\x12\x1b\n\x13journal_incarnation\x18\x01 \x01(\t\x12\x10\n\x08lease_ms\x18\x02 \x01(\r\x12\x15\n\rwindow_chunks\x18\x03 \x01(\r\x12\x12\n\nhas_memory\x18\x04 \x01(\x08\x12\x14\n\x0cmost_streams\x18\x05 \x01(\r\x12\x1e\n\x06\x63odecs\x18\x06 \x03(\x0e\x32\x0e.bmig.v1.Codec\"<\n\x15\x44\x65scribeMemoryRequest\x12\x14\n\x0cmigration_id\x18\x01 \x01(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\x04\"Q\n\x16\x44\x65scribeMemoryResponse\x12\x0e\n\x06region\x18\x01 \x01(\r\x12\x12\n\nfirst_page\x18\x02 \x01(\x04\x12\x13\n\x0bpage_hashes\x18\x03 \x01(\x0c\"4\n\x06\x45xtent\x12\x14\n\x0coffset_bytes\x18\x01 \x01(\x04\x12\x14\n\x0clength_bytes\x18\x02 \x01(\r\"\xce\x01\n\x13StreamMemoryRequest\x12\x14\n\x0cmigration_id\x18\x01 \x01(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\x04\x12\x10\n\x08sequence\x18\x03 \x01(\x04\x12\x0e\n\x06region\x18\x04 \x01(\r\x12\x1d\n\x05\x63odec\x18\x05 \x01(\x0e\x32\x0e.bmig.v1.Codec\x12 \n\x07\x65xtents\x18\x06 \x03(\x0b\x32\x0f.bmig.v1.Extent\x12\x0e\n\x06\x64igest\x18\x07 \x01(\x0c\x12\x0e\n\x06stream\x18\x08 \x01(\r\x12\x0f\n\x07payload\x18\x0f \x01(\x0c\"(\n\x14StreamMemoryResponse\x12\x10\n\x08sequence\x18\x01 \x01(\x04\"l\n\x13\x44\x65liverStateRequest\x12&\n\x06header\x18\x01 \x01(\x0b\x32\x14.bmig.v1.StateHeaderH\x00\x12\"\n\x04part\x18\x02 \x01(\x0b\x32\x12.bmig.v1.StatePartH\x00\x42\t\n\x07message\"z\n\x0bStateHeader\x12\x14\n\x0cmigration_id\x18\x01 \x01(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\x04\x12\x13\n\x0bmemory_root\x18\x03 \x01(\x0c\x12!\n\x05\x66iles\x18\x04 \x03(\x0b\x32\x12.bmig.v1.StateFile\x12\x0e\n\x06verify\x18\x05 \x01(\x08\"=\n\tStateFile\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x12\n\nsize_bytes\x18\x02 \x01(\x04\x12\x0e\n\x06sha256\x18\x03 \x01(\x0c\"\'\n\tStatePart\x12\x0c\n\x04\x66ile\x18\x01 \x01(\r\x12\x0c\n\x04\x64\x61ta\x18\x02 \x01(\x0c\"s\n\x14\x44\x65liverStateResponse\x12\x13\n\x0bmemory_root\x18\x01 \x01(\x0c\x12$\n\x05parts\x18\x02 \x03(\x0b\x32\x15.bmig.v1.DowntimePart\x12 \n\x05spent\x18\x03 \x03(\x0b\x32\x11.bmig.v1.TimePart\"Q\n\rCommitRequest\x12\x14\n\x0cmigration_id\x18\x01 \x01(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\x04\x12\x1b\n\x13journal_incarnation\x18\x03 \x01(\t\"|\n\x0e\x43ommitResponse\x12!\n\x07outcome\x18\x01 \x01(\x0e\x32\x10.bmig.v1.Outcome\x12$\n\x05parts\x18\x02 \x03(\x0b\x32\x15.bmig.v1.DowntimePart\x12!\n\x07\x66\x61ilure\x18\x03 \x01(\x0b\x32\x10.bmig.v1.Failure\"`\n\x0c\x41\x62ortRequest\x12\x14\n\x0cmigration_id\x18\x01 \x01(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\x04\x12\x1b\n\x13journal_incarnation\x18\x03 \x01(\t\x12\x0e\n\x06reason\x18\x04 \x01(\t\"2\n\rAbortResponse\x12!\n\x07outcome\x18\x01 \x01(\x0e\x32\x10.bmig.v1.Outcome\"W\n\x13QueryOutcomeRequest\x12\x14\n\x0cmigration_id\x18\x01 \x01(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\x04\x12\x1b\n\x13journal_incarnation\x18\x03 \x01(\t\"\x82\x01\n\x14QueryOutcomeResponse\x12!\n\x07outcome\x18\x01 \x01(\x0e\x32\x10.bmig.v1.Outcome\x12!\n\x07\x66\x61ilure\x18\x02 \x01(\x0b\x32\x10.bmig.v1.Failure\x12$\n\x05parts\x18\x03 \x03(\x0b\x32\x15.bmig.v1.DowntimePart*\xb4\x01\n\x07Outcome\x12\x17\n\x13OUTCOME_UNSPECIFIED\x10\x00\x12\x15\n\x11OUTCOME_RECEIVING\x10\x01\x12\x11\n\rOUTCOME_READY\x10\x02\x12\x11\n\rOUTCOME_TAKEN\x10\x03\x12\x13\n\x0fOUTCOME_RUNNING\x10\x04\x12\x13\n\x0fOUTCOME_REFUSED\x10\x05\x12\x14\n\x10OUTCOME_RETURNED\x10\x06\x12\x13\n\x0fOUTCOME_UNKNOWN\x10\x07*\x84\x01\n\tFileState\x12\x1a\n\x16\x46ILE_STATE_UNSPECIFIED\x10\x00\x12\x13\n\x0f\x46ILE_STATE_SAME\x10\x01\x12\x16\n\x12\x46ILE_STATE_DIFFERS\x10\x02\x12\x16\n\x12\x46ILE_STATE_MISSING\x10\x03\x12\x16\n\x12\x46ILE_STATE_OUTSIDE\x10\x04\x32\xf4\x04\n\x0bPeerService\x12\x63\n\x14\x45xchangeCapabilities\x12$.bmig.v1.ExchangeCapabilitiesRequest\x1a%.bmig.v1.ExchangeCapabilitiesResponse\x12K\n\x0cReceiveGuest\x12\x1c.bmig.v1.ReceiveGuestRequest\x1a\x1d.bmig.v1.ReceiveGuestResponse\x12S\n\x0e\x44\x65scribeMemory\x12\x1e.bmig.v1.DescribeMemoryRequest\x1a\x1f.bmig.v1.DescribeMemoryResponse0\x01\x12O\n\x0cStreamMemory\x12\x1c.bmig.v1.StreamMemoryRequest\x1a\x1d.bmig.v1.StreamMemoryResponse(\x01\x30\x01\x12M\n\x0c\x44\x65liverState\x12\x1c.bmig.v1.DeliverStateRequest\x1a\x1d.bmig.v1.DeliverStateResponse(\x01\x12\x39\n\x06\x43ommit\x12\x16.bmig.v1.CommitRequest\x1a\x17.bmig.v1.CommitResponse\x12\x36\n\x05\x41\x62ort\x12\x15.bmig.v1.AbortRequest\x1a\x16.bmig.v1.AbortResponse\x12K\n\x0cQueryOutcome\x12\x1c.bmig.v1.QueryOutcomeRequest\x1a\x1d.bmig.v1.QueryOutcomeResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x12\x62mig/v1/peer.proto\x12\x07\x62mig.v1\x1a\x13\x62mig/v1/guest.proto\x1a\x17\x62mig/v1/migration.proto\"\xcc\x03\n\tNodeFacts\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x19\n\x11protocol_versions\x18\x02 \x03(\r\x12\x0f\n\x07version\x18\x03 \x01(\t\x12\x10\n\x08\x63lock_ms\x18\x04 \x01(\x03\x12 \n\x18\x63\x65rtificate_expires_at_s\x18\x05 \x01(\x03\x12\x1e\n\x16memory_available_bytes\x18\x06 \x01(\x04\x12\x1d\n\x15spool_available_bytes\x18\x07 \x01(\x04\x12\x17\n\x0fspool_in_memory\x18\x08 \x01(\x08\x12\x1e\n\x03\x63pu\x18\t \x01(\x0b\x32\x11.bmig.v1.CpuFacts\x12$\n\x06\x64river\x18\n \x01(\x0b\x32\x14.bmig.v1.DriverFacts\x12\x10\n\x08networks\x18\x0b \x03(\t\x12!\n\x05\x64isks\x18\x0c \x03(\x0b\x32\x12.bmig.v1.DiskFacts\x12$\n\x08\x66irmware\x18\r \x03(\x0b\x32\x12.bmig.v1.FileFacts\x12\x15\n\rname_taken_by\x18\x0e \x01(\t\x12\x0e\n\x06\x64\x65nied\x18\x0f \x01(\t\x12\x31\n\x0fsilent_networks\x18\x10 \x03(\x0b\x32\x18.bmig.v1.NetworkObstacle\"3\n\x0fNetworkObstacle\x12\x0f\n\x07network\x18\x01 \x01(\t\x12\x0f\n\x07problem\x18\x02 \x01(\t\"J\n\x08\x43puFacts\x12\x0e\n\x06vendor\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12\x10\n\x08\x66\x65\x61tures\x18\x03 \x03(\t\x12\r\n\x05\x63ount\x18\x04 \x01(\r\"b\n\x0b\x44riverFacts\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05\x62uild\x18\x02 \x01(\t\x12\x14\n\x0c\x63\x61n_snapshot\x18\x03 \x01(\x08\x12\x0f\n\x07problem\x18\x04 \x01(\t\x12\x0f\n\x07\x64\x65vices\x18\x05 \x03(\t\"N\n\tDiskFacts\x12\x0f\n\x07storage\x18\x01 \x01(\t\x12\r\n\x05image\x18\x02 \x01(\t\x12\x12\n\nsize_bytes\x18\x03 \x01(\x04\x12\r\n\x05probe\x18\x04 \x01(\t\"L\n\tFileFacts\x12\x0c\n\x04path\x18\x01 \x01(\t\x12\x0e\n\x06sha256\x18\x02 \x01(\t\x12!\n\x05state\x18\x03 \x01(\x0e\x32\x12.bmig.v1.FileState\"\xb6\x01\n\x1b\x45xchangeCapabilitiesRequest\x12,\n\ndefinition\x18\x01 \x01(\x0b\x32\x18.bmig.v1.GuestDefinition\x12\x14\n\x0crequested_by\x18\x02 \x01(\t\x12\x19\n\x11protocol_versions\x18\x03 \x03(\r\x12\x12\n\nprobe_name\x18\x04 \x01(\t\x12$\n\x08\x66irmware\x18\x05 \x03(\x0b\x32\x12.bmig.v1.FileFacts\"A\n\x1c\x45xchangeCapabilitiesResponse\x12!\n\x05\x66\x61\x63ts\x18\x01 \x01(\x0b\x32\x12.bmig.v1.NodeFacts\"M\n\x0cMemoryRegion\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x1b\n\x13guest_address_bytes\x18\x02 \x01(\x04\x12\x12\n\nsize_bytes\x18\x03 \x01(\x04\"\xb4\x02\n\x13ReceiveGuestRequest\x12\x14\n\x0cmigration_id\x18\x01 \x01(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\x04\x12,\n\ndefinition\x18\x03 \x01(\x0b\x32\x18.bmig.v1.GuestDefinition\x12&\n\x07regions\x18\x04 \x03(\x0b\x32\x15.bmig.v1.MemoryRegion\x12\x18\n\x10protocol_version\x18\x05 \x01(\r\x12\x1b\n\x13journal_incarnation\x18\x06 \x01(\t\x12\x14\n\x0crequested_by\x18\x07 \x01(\t\x12\x11\n\thash_seed\x18\x08 \x01(\x06\x12\x14\n\x0c\x64river_build\x18\t \x01(\t\x12\x17\n\x0f\x61sks_for_memory\x18\n \x01(\x08\x12\x13\n\x0buntil_ready\x18\x0b \x01(\x08\"\xa6\x01\n\x14ReceiveGuestResponse\x12\x1b\n\x13journal_incarnation\x18\x01 \x01(\t\x12\x10\n\x08lease_ms\x18\x02 \x01(\r\x12\x15\n\rwindow_chunks\x18\x03 \x01(\r\x12\x12\n\nhas_memory\x18\x04 \x01(\x08\x12\x14\n\x0cmost_streams\x18\x05 \x01(\r\x12\x1e\n\x06\x63odecs\x18\x06 \x03(\x0e\x32\x0e.bmig.v1.Codec\"<\n\x15\x44\x65scribeMemoryRequest\x12\x14\n\x0cmigration_id\x18\x01 \x01(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\x04\"Q\n\x16\x44\x65scribeMemoryResponse\x12\x0e\n\x06region\x18\x01 \x01(\r\x12\x12\n\nfirst_page\x18\x02 \x01(\x04\x12\x13\n\x0bpage_hashes\x18\x03 \x01(\x0c\"4\n\x06\x45xtent\x12\x14\n\x0coffset_bytes\x18\x01 \x01(\x04\x12\x14\n\x0clength_bytes\x18\x02 \x01(\r\"\xce\x01\n\x13StreamMemoryRequest\x12\x14\n\x0cmigration_id\x18\x01 \x01(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\x04\x12\x10\n\x08sequence\x18\x03 \x01(\x04\x12\x0e\n\x06region\x18\x04 \x01(\r\x12\x1d\n\x05\x63odec\x18\x05 \x01(\x0e\x32\x0e.bmig.v1.Codec\x12 \n\x07\x65xtents\x18\x06 \x03(\x0b\x32\x0f.bmig.v1.Extent\x12\x0e\n\x06\x64igest\x18\x07 \x01(\x0c\x12\x0e\n\x06stream\x18\x08 \x01(\r\x12\x0f\n\x07payload\x18\x0f \x01(\x0c\"(\n\x14StreamMemoryResponse\x12\x10\n\x08sequence\x18\x01 \x01(\x04\"l\n\x13\x44\x65liverStateRequest\x12&\n\x06header\x18\x01 \x01(\x0b\x32\x14.bmig.v1.StateHeaderH\x00\x12\"\n\x04part\x18\x02 \x01(\x0b\x32\x12.bmig.v1.StatePartH\x00\x42\t\n\x07message\"z\n\x0bStateHeader\x12\x14\n\x0cmigration_id\x18\x01 \x01(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\x04\x12\x13\n\x0bmemory_root\x18\x03 \x01(\x0c\x12!\n\x05\x66iles\x18\x04 \x03(\x0b\x32\x12.bmig.v1.StateFile\x12\x0e\n\x06verify\x18\x05 \x01(\x08\"=\n\tStateFile\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x12\n\nsize_bytes\x18\x02 \x01(\x04\x12\x0e\n\x06sha256\x18\x03 \x01(\x0c\"\'\n\tStatePart\x12\x0c\n\x04\x66ile\x18\x01 \x01(\r\x12\x0c\n\x04\x64\x61ta\x18\x02 \x01(\x0c\"s\n\x14\x44\x65liverStateResponse\x12\x13\n\x0bmemory_root\x18\x01 \x01(\x0c\x12$\n\x05parts\x18\x02 \x03(\x0b\x32\x15.bmig.v1.DowntimePart\x12 \n\x05spent\x18\x03 \x03(\x0b\x32\x11.bmig.v1.TimePart\"Q\n\rCommitRequest\x12\x14\n\x0cmigration_id\x18\x01 \x01(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\x04\x12\x1b\n\x13journal_incarnation\x18\x03 \x01(\t\"|\n\x0e\x43ommitResponse\x12!\n\x07outcome\x18\x01 \x01(\x0e\x32\x10.bmig.v1.Outcome\x12$\n\x05parts\x18\x02 \x03(\x0b\x32\x15.bmig.v1.DowntimePart\x12!\n\x07\x66\x61ilure\x18\x03 \x01(\x0b\x32\x10.bmig.v1.Failure\"`\n\x0c\x41\x62ortRequest\x12\x14\n\x0cmigration_id\x18\x01 \x01(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\x04\x12\x1b\n\x13journal_incarnation\x18\x03 \x01(\t\x12\x0e\n\x06reason\x18\x04 \x01(\t\"2\n\rAbortResponse\x12!\n\x07outcome\x18\x01 \x01(\x0e\x32\x10.bmig.v1.Outcome\"W\n\x13QueryOutcomeRequest\x12\x14\n\x0cmigration_id\x18\x01 \x01(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\x04\x12\x1b\n\x13journal_incarnation\x18\x03 \x01(\t\"\x82\x01\n\x14QueryOutcomeResponse\x12!\n\x07outcome\x18\x01 \x01(\x0e\x32\x10.bmig.v1.Outcome\x12!\n\x07\x66\x61ilure\x18\x02 \x01(\x0b\x32\x10.bmig.v1.Failure\x12$\n\x05parts\x18\x03 \x03(\x0b\x32\x15.bmig.v1.DowntimePart*\xb4\x01\n\x07Outcome\x12\x17\n\x13OUTCOME_UNSPECIFIED\x10\x00\x12\x15\n\x11OUTCOME_RECEIVING\x10\x01\x12\x11\n\rOUTCOME_READY\x10\x02\x12\x11\n\rOUTCOME_TAKEN\x10\x03\x12\x13\n\x0fOUTCOME_RUNNING\x10\x04\x12\x13\n\x0fOUTCOME_REFUSED\x10\x05\x12\x14\n\x10OUTCOME_RETURNED\x10\x06\x12\x13\n\x0fOUTCOME_UNKNOWN\x10\x07*\x84\x01\n\tFileState\x12\x1a\n\x16\x46ILE_STATE_UNSPECIFIED\x10\x00\x12\x13\n\x0f\x46ILE_STATE_SAME\x10\x01\x12\x16\n\x12\x46ILE_STATE_DIFFERS\x10\x02\x12\x16\n\x12\x46ILE_STATE_MISSING\x10\x03\x12\x16\n\x12\x46ILE_STATE_OUTSIDE\x10\x04\x32\xf4\x04\n\x0bPeerService\x12\x63\n\x14\x45xchangeCapabilities\x12$.bmig.v1.ExchangeCapabilitiesRequest\x1a%.bmig.v1.ExchangeCapabilitiesResponse\x12K\n\x0cReceiveGuest\x12\x1c.bmig.v1.ReceiveGuestRequest\x1a\x1d.bmig.v1.ReceiveGuestResponse\x12S\n\x0e\x44\x65scribeMemory\x12\x1e.bmig.v1.DescribeMemoryRequest\x1a\x1f.bmig.v1.DescribeMemoryResponse0\x01\x12O\n\x0cStreamMemory\x12\x1c.bmig.v1.StreamMemoryRequest\x1a\x1d.bmig.v1.StreamMemoryResponse(\x01\x30\x01\x12M\n\x0c\x44\x65liverState\x12\x1c.bmig.v1.DeliverStateRequest\x1a\x1d.bmig.v1.DeliverStateResponse(\x01\x12\x39\n\x06\x43ommit\x12\x16.bmig.v1.CommitRequest\x1a\x17.bmig.v1.CommitResponse\x12\x36\n\x05\x41\x62ort\x12\x15.bmig.v1.AbortRequest\x1a\x16.bmig.v1.AbortResponse\x12K\n\x0cQueryOutcome\x12\x1c.bmig.v1.QueryOutcomeRequest\x1a\x1d.bmig.v1.QueryOutcomeResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'bmig.v1.peer_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_OUTCOME']._serialized_start=3204
-  _globals['_OUTCOME']._serialized_end=3384
-  _globals['_FILESTATE']._serialized_start=3387
-  _globals['_FILESTATE']._serialized_end=3519
+  _globals['_OUTCOME']._serialized_start=3225
+  _globals['_OUTCOME']._serialized_end=3405
+  _globals['_FILESTATE']._serialized_start=3408
+  _globals['_FILESTATE']._serialized_end=3540
   _globals['_NODEFACTS']._serialized_start=78
   _globals['_NODEFACTS']._serialized_end=538
   _globals['_NETWORKOBSTACLE']._serialized_start=540
@@ -56,41 +56,41 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_MEMORYREGION']._serialized_start=1179
   _globals['_MEMORYREGION']._serialized_end=1256
   _globals['_RECEIVEGUESTREQUEST']._serialized_start=1259
-  _globals['_RECEIVEGUESTREQUEST']._serialized_end=1546
-  _globals['_RECEIVEGUESTRESPONSE']._serialized_start=1549
-  _globals['_RECEIVEGUESTRESPONSE']._serialized_end=1715
-  _globals['_DESCRIBEMEMORYREQUEST']._serialized_start=1717
-  _globals['_DESCRIBEMEMORYREQUEST']._serialized_end=1777
-  _globals['_DESCRIBEMEMORYRESPONSE']._serialized_start=1779
-  _globals['_DESCRIBEMEMORYRESPONSE']._serialized_end=1860
-  _globals['_EXTENT']._serialized_start=1862
-  _globals['_EXTENT']._serialized_end=1914
-  _globals['_STREAMMEMORYREQUEST']._serialized_start=1917
-  _globals['_STREAMMEMORYREQUEST']._serialized_end=2123
-  _globals['_STREAMMEMORYRESPONSE']._serialized_start=2125
-  _globals['_STREAMMEMORYRESPONSE']._serialized_end=2165
-  _globals['_DELIVERSTATEREQUEST']._serialized_start=2167
-  _globals['_DELIVERSTATEREQUEST']._serialized_end=2275
-  _globals['_STATEHEADER']._serialized_start=2277
-  _globals['_STATEHEADER']._serialized_end=2399
-  _globals['_STATEFILE']._serialized_start=2401
-  _globals['_STATEFILE']._serialized_end=2462
-  _globals['_STATEPART']._serialized_start=2464
-  _globals['_STATEPART']._serialized_end=2503
-  _globals['_DELIVERSTATERESPONSE']._serialized_start=2505
-  _globals['_DELIVERSTATERESPONSE']._serialized_end=2620
-  _globals['_COMMITREQUEST']._serialized_start=2622
-  _globals['_COMMITREQUEST']._serialized_end=2703
-  _globals['_COMMITRESPONSE']._serialized_start=2705
-  _globals['_COMMITRESPONSE']._serialized_end=2829
-  _globals['_ABORTREQUEST']._serialized_start=2831
-  _globals['_ABORTREQUEST']._serialized_end=2927
-  _globals['_ABORTRESPONSE']._serialized_start=2929
-  _globals['_ABORTRESPONSE']._serialized_end=2979
-  _globals['_QUERYOUTCOMEREQUEST']._serialized_start=2981
-  _globals['_QUERYOUTCOMEREQUEST']._serialized_end=3068
-  _globals['_QUERYOUTCOMERESPONSE']._serialized_start=3071
-  _globals['_QUERYOUTCOMERESPONSE']._serialized_end=3201
-  _globals['_PEERSERVICE']._serialized_start=3522
-  _globals['_PEERSERVICE']._serialized_end=4150
+  _globals['_RECEIVEGUESTREQUEST']._serialized_end=1567
+  _globals['_RECEIVEGUESTRESPONSE']._serialized_start=1570
+  _globals['_RECEIVEGUESTRESPONSE']._serialized_end=1736
+  _globals['_DESCRIBEMEMORYREQUEST']._serialized_start=1738
+  _globals['_DESCRIBEMEMORYREQUEST']._serialized_end=1798
+  _globals['_DESCRIBEMEMORYRESPONSE']._serialized_start=1800
+  _globals['_DESCRIBEMEMORYRESPONSE']._serialized_end=1881
+  _globals['_EXTENT']._serialized_start=1883
+  _globals['_EXTENT']._serialized_end=1935
+  _globals['_STREAMMEMORYREQUEST']._serialized_start=1938
+  _globals['_STREAMMEMORYREQUEST']._serialized_end=2144
+  _globals['_STREAMMEMORYRESPONSE']._serialized_start=2146
+  _globals['_STREAMMEMORYRESPONSE']._serialized_end=2186
+  _globals['_DELIVERSTATEREQUEST']._serialized_start=2188
+  _globals['_DELIVERSTATEREQUEST']._serialized_end=2296
+  _globals['_STATEHEADER']._serialized_start=2298
+  _globals['_STATEHEADER']._serialized_end=2420
+  _globals['_STATEFILE']._serialized_start=2422
+  _globals['_STATEFILE']._serialized_end=2483
+  _globals['_STATEPART']._serialized_start=2485
+  _globals['_STATEPART']._serialized_end=2524
+  _globals['_DELIVERSTATERESPONSE']._serialized_start=2526
+  _globals['_DELIVERSTATERESPONSE']._serialized_end=2641
+  _globals['_COMMITREQUEST']._serialized_start=2643
+  _globals['_COMMITREQUEST']._serialized_end=2724
+  _globals['_COMMITRESPONSE']._serialized_start=2726
+  _globals['_COMMITRESPONSE']._serialized_end=2850
+  _globals['_ABORTREQUEST']._serialized_start=2852
+  _globals['_ABORTREQUEST']._serialized_end=2948
+  _globals['_ABORTRESPONSE']._serialized_start=2950
+  _globals['_ABORTRESPONSE']._serialized_end=3000
+  _globals['_QUERYOUTCOMEREQUEST']._serialized_start=3002
+  _globals['_QUERYOUTCOMEREQUEST']._serialized_end=3089
+  _globals['_QUERYOUTCOMERESPONSE']._serialized_start=3092
+  _globals['_QUERYOUTCOMERESPONSE']._serialized_end=3222
+  _globals['_PEERSERVICE']._serialized_start=3543
+  _globals['_PEERSERVICE']._serialized_end=4171
 # @@protoc_insertion_point(module_scope)

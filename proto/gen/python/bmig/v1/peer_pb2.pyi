@@ -164,7 +164,7 @@ class MemoryRegion(_message.Message):
     def __init__(self, name: _Optional[str] = ..., guest_address_bytes: _Optional[int] = ..., size_bytes: _Optional[int] = ...) -> None: ...
 
 class ReceiveGuestRequest(_message.Message):
-    __slots__ = ("migration_id", "epoch", "definition", "regions", "protocol_version", "journal_incarnation", "requested_by", "hash_seed", "driver_build", "asks_for_memory")
+    __slots__ = ("migration_id", "epoch", "definition", "regions", "protocol_version", "journal_incarnation", "requested_by", "hash_seed", "driver_build", "asks_for_memory", "until_ready")
     MIGRATION_ID_FIELD_NUMBER: _ClassVar[int]
     EPOCH_FIELD_NUMBER: _ClassVar[int]
     DEFINITION_FIELD_NUMBER: _ClassVar[int]
@@ -175,6 +175,7 @@ class ReceiveGuestRequest(_message.Message):
     HASH_SEED_FIELD_NUMBER: _ClassVar[int]
     DRIVER_BUILD_FIELD_NUMBER: _ClassVar[int]
     ASKS_FOR_MEMORY_FIELD_NUMBER: _ClassVar[int]
+    UNTIL_READY_FIELD_NUMBER: _ClassVar[int]
     migration_id: str
     epoch: int
     definition: _guest_pb2.GuestDefinition
@@ -185,7 +186,8 @@ class ReceiveGuestRequest(_message.Message):
     hash_seed: int
     driver_build: str
     asks_for_memory: bool
-    def __init__(self, migration_id: _Optional[str] = ..., epoch: _Optional[int] = ..., definition: _Optional[_Union[_guest_pb2.GuestDefinition, _Mapping]] = ..., regions: _Optional[_Iterable[_Union[MemoryRegion, _Mapping]]] = ..., protocol_version: _Optional[int] = ..., journal_incarnation: _Optional[str] = ..., requested_by: _Optional[str] = ..., hash_seed: _Optional[int] = ..., driver_build: _Optional[str] = ..., asks_for_memory: _Optional[bool] = ...) -> None: ...
+    until_ready: bool
+    def __init__(self, migration_id: _Optional[str] = ..., epoch: _Optional[int] = ..., definition: _Optional[_Union[_guest_pb2.GuestDefinition, _Mapping]] = ..., regions: _Optional[_Iterable[_Union[MemoryRegion, _Mapping]]] = ..., protocol_version: _Optional[int] = ..., journal_incarnation: _Optional[str] = ..., requested_by: _Optional[str] = ..., hash_seed: _Optional[int] = ..., driver_build: _Optional[str] = ..., asks_for_memory: _Optional[bool] = ..., until_ready: _Optional[bool] = ...) -> None: ...
 
 class ReceiveGuestResponse(_message.Message):
     __slots__ = ("journal_incarnation", "lease_ms", "window_chunks", "has_memory", "most_streams", "codecs")

@@ -99,7 +99,8 @@ class PeerServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ReceiveGuest(self, request, context):
-        """Reserves name, memory and spool room for a guest and prepares its memory.
+        """Reserves name, memory and spool room for a guest and prepares its memory. What the guest will
+        be started with may still be on its way then, unless that is to be waited for.
 
         Errors: FAILED_PRECONDITION (NAME_TAKEN, NO_MEMORY, NO_SPOOL_ROOM, DRIVER_MISMATCH,
         NETWORK_MISSING, STORAGE_MISSING, PROTOCOL_VERSION), INVALID_ARGUMENT (DEFINITION_INVALID),

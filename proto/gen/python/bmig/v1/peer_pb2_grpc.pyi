@@ -42,7 +42,8 @@ class PeerServiceStub:
     ExchangeCapabilities: _grpc.UnaryUnaryMultiCallable[_peer_pb2.ExchangeCapabilitiesRequest, _peer_pb2.ExchangeCapabilitiesResponse]
     """Tells what this node is and has, for the caller's prechecks. Changes nothing."""
     ReceiveGuest: _grpc.UnaryUnaryMultiCallable[_peer_pb2.ReceiveGuestRequest, _peer_pb2.ReceiveGuestResponse]
-    """Reserves name, memory and spool room for a guest and prepares its memory.
+    """Reserves name, memory and spool room for a guest and prepares its memory. What the guest will
+    be started with may still be on its way then, unless that is to be waited for.
 
     Errors: FAILED_PRECONDITION (NAME_TAKEN, NO_MEMORY, NO_SPOOL_ROOM, DRIVER_MISMATCH,
     NETWORK_MISSING, STORAGE_MISSING, PROTOCOL_VERSION), INVALID_ARGUMENT (DEFINITION_INVALID),
@@ -91,7 +92,8 @@ class PeerServiceAsyncStub(PeerServiceStub):
     ExchangeCapabilities: _aio.UnaryUnaryMultiCallable[_peer_pb2.ExchangeCapabilitiesRequest, _peer_pb2.ExchangeCapabilitiesResponse]  # type: ignore[assignment]
     """Tells what this node is and has, for the caller's prechecks. Changes nothing."""
     ReceiveGuest: _aio.UnaryUnaryMultiCallable[_peer_pb2.ReceiveGuestRequest, _peer_pb2.ReceiveGuestResponse]  # type: ignore[assignment]
-    """Reserves name, memory and spool room for a guest and prepares its memory.
+    """Reserves name, memory and spool room for a guest and prepares its memory. What the guest will
+    be started with may still be on its way then, unless that is to be waited for.
 
     Errors: FAILED_PRECONDITION (NAME_TAKEN, NO_MEMORY, NO_SPOOL_ROOM, DRIVER_MISMATCH,
     NETWORK_MISSING, STORAGE_MISSING, PROTOCOL_VERSION), INVALID_ARGUMENT (DEFINITION_INVALID),
@@ -149,7 +151,8 @@ class PeerServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _peer_pb2.ReceiveGuestRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_peer_pb2.ReceiveGuestResponse, _abc.Awaitable[_peer_pb2.ReceiveGuestResponse]]:
-        """Reserves name, memory and spool room for a guest and prepares its memory.
+        """Reserves name, memory and spool room for a guest and prepares its memory. What the guest will
+        be started with may still be on its way then, unless that is to be waited for.
 
         Errors: FAILED_PRECONDITION (NAME_TAKEN, NO_MEMORY, NO_SPOOL_ROOM, DRIVER_MISMATCH,
         NETWORK_MISSING, STORAGE_MISSING, PROTOCOL_VERSION), INVALID_ARGUMENT (DEFINITION_INVALID),
