@@ -9,7 +9,7 @@ import os
 import shutil
 import signal
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -164,6 +164,17 @@ class Supervision:
             if newer.sequence > status.sequence:
                 status = newer
                 yield status
+
+    async def until(self, is_so: Callable[[VmmStatus], bool]) -> VmmStatus:
+        """The first status that is so."""
+        async for status in self.changes():
+            if is_so(status):
+                return status
+        raise AssertionError("changes() never ends")
+
+    async def ended(self) -> VmmStatus:
+        """The status once no hypervisor is left."""
+        return await self.until(lambda status: not status.is_alive)
 
     async def quit(self) -> None:
         """End the supervisor, if there is one; its hypervisor must have ended."""

@@ -41,10 +41,9 @@ class Guest:
     async def until(self, state: str, restarts: int = 0) -> VmmStatus:
         """The status once it has come to that."""
         async with asyncio.timeout(20):
-            async for status in self.supervision.changes():
-                if status.state == state and status.restarts >= restarts:
-                    return status
-        raise AssertionError
+            return await self.supervision.until(
+                lambda seen: seen.state == state and seen.restarts >= restarts
+            )
 
     def ran(self) -> list[str]:
         """What was executed so far."""

@@ -146,9 +146,7 @@ async def test_a_guest_that_cannot_be_started_again_is_an_end_and_not_a_silence(
     program = guest.directory / "gone"
     await guest.run(guest.script("first", "exit 0"), restart_argv=[str(program)])
     async with asyncio.timeout(20):
-        async for status in guest.supervision.changes():
-            if status.error:
-                break
+        status = await guest.supervision.until(lambda seen: bool(seen.error))
     assert (status.is_alive, status.restarts) == (False, 1)
     assert "cannot be started again" in status.error
 

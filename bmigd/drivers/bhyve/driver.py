@@ -115,7 +115,7 @@ class BhyveDriver:
             await site.supervision.signal("TERM")
             try:
                 async with asyncio.timeout(timeout_s):
-                    await site.ended()
+                    await site.supervision.ended()
             except TimeoutError as error:
                 raise NotPossible(
                     "STOP_TIMEOUT",

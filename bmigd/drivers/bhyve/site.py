@@ -64,10 +64,12 @@ class Site:
         timeout_s = self.programs.config.start_timeout_s
         try:
             async with asyncio.timeout(timeout_s):
-                status = await self._settled()
+                status = await self.supervision.until(
+                    lambda seen: seen.was_ready or not seen.is_alive
+                )
         except TimeoutError:
             await self.supervision.signal("KILL")
-            status = await self.ended()
+            status = await self.supervision.ended()
             status = _with_words(status, f"it was not up after {timeout_s:g} s")
         if not status.was_ready or not status.is_alive:
             raise StartFailed(
@@ -77,19 +79,6 @@ class Site:
                 guest=self.name,
                 never_ran=not status.was_ready,
             )
-
-    async def _settled(self) -> VmmStatus:
-        async for status in self.supervision.changes():
-            if status.was_ready or not status.is_alive:
-                return status
-        raise AssertionError("changes() never ends")
-
-    async def ended(self) -> VmmStatus:
-        """Wait until no hypervisor is left."""
-        async for status in self.supervision.changes():
-            if not status.is_alive:
-                return status
-        raise AssertionError("changes() never ends")
 
     async def require_no_other(self) -> None:
         """Nothing but our supervisor runs a guest of this name: Taken (NAME_TAKEN).
@@ -112,7 +101,7 @@ class Site:
         if status and status.is_alive:
             await self.supervision.expect_suspend()  # its end is no reboot
             await self.supervision.signal("KILL")
-            await self.ended()
+            await self.supervision.ended()
         await self.supervision.quit()
         if is_ours or not await self.programs.answers(self.name):
             await self.programs.destroy(self.name)

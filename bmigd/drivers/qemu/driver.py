@@ -118,7 +118,7 @@ class QemuDriver:
                     with contextlib.suppress(MonitorLost):  # it may be powering off already
                         async with session(site.monitor) as monitor:
                             await monitor.ask("system_powerdown")
-                    await site.ended()
+                    await site.supervision.ended()
             except TimeoutError as error:
                 raise NotPossible(
                     "STOP_TIMEOUT",

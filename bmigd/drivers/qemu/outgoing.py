@@ -74,7 +74,7 @@ class QemuOutgoing:
 
     async def watch(self) -> str:
         """Return when the guest stops. QEMU resets a guest by itself, in the same memory."""
-        status = await self._site.ended()
+        status = await self._site.supervision.ended()
         return f"it stopped by itself ({last_words(status)})"
 
     async def throttle(self, stopped_percent: int) -> None:

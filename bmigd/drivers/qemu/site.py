@@ -148,9 +148,11 @@ class Site:
                 await self._answering()
         except TimeoutError:
             await self.supervision.signal("KILL")
-            raise self.not_started(await self.ended(), f"no answer in {timeout_s:g} s") from None
+            raise self.not_started(
+                await self.supervision.ended(), f"no answer in {timeout_s:g} s"
+            ) from None
         except MonitorLost as error:
-            raise self.not_started(await self.ended(), error.message) from error
+            raise self.not_started(await self.supervision.ended(), error.message) from error
 
     async def _answering(self) -> None:
         while True:
@@ -200,15 +202,8 @@ class Site:
         """The status once QEMU has ended, or after a while as it is."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(ENDING_S):
-                return await self.ended()
+                return await self.supervision.ended()
         return await self.supervision.status() or gone(self.name)
-
-    async def ended(self) -> VmmStatus:
-        """Wait until no QEMU is left."""
-        async for status in self.supervision.changes():
-            if not status.is_alive:
-                return status
-        raise AssertionError("changes() never ends")
 
     async def clear_away(self, image: Path | None = None) -> None:
         """End QEMU and the supervisor and remove everything of the guest. Idempotent.
@@ -220,7 +215,7 @@ class Site:
             await asyncio.to_thread(end_unwatched, self.monitor)
         elif status and status.is_alive:
             await self.supervision.signal("KILL")
-            await self.ended()
+            await self.supervision.ended()
         await self.supervision.quit()
         await self.clear_network()
         if image and self.memory_file.exists():
