@@ -1,8 +1,9 @@
 """Which codec a chunk gets, and how hard it tries. Zero pages always go without payload; for the
 rest the operator's word, or whichever way lets most guest memory through, by trial.
 
-Finding, copying and encoding run beside sending, so the slower of the two sets the pace: encoding
-harder pays where the link is the limit, and not at all where the processor is.
+Finding, copying and encoding run beside sending, so the slower of the two sets the pace, if there
+is a processor for each; where there is none to spare, one takes from the other. So encoding harder
+pays where the link is the limit, and not at all where the processor is.
 """
 
 import time
@@ -44,21 +45,27 @@ class Pace:
 
     work_s_per_byte: float = 0.0  # of guest memory: found, copied and hashed
     link_s_per_byte: float = 0.0  # of payload: sent, and written over there
+    spare: float = 1.0  # of a processor: 1 if both run beside each other, 0 if in turns
 
     def and_then(self, newer: "Pace") -> "Pace":
         """With what was seen since; what is long ago counts little."""
         if not self.link_s_per_byte:
             return newer
-        work_s = newer.work_s_per_byte - self.work_s_per_byte
-        link_s = newer.link_s_per_byte - self.link_s_per_byte
         return Pace(
-            self.work_s_per_byte + SMOOTHING * work_s, self.link_s_per_byte + SMOOTHING * link_s
+            _smoothed(self.work_s_per_byte, newer.work_s_per_byte),
+            _smoothed(self.link_s_per_byte, newer.link_s_per_byte),
+            _smoothed(self.spare, newer.spare),
         )
 
 
+def _smoothed(before: float, now: float) -> float:
+    return before + SMOOTHING * (now - before)
+
+
 def _s_per_byte(trial: Trial, pace: Pace) -> float:
-    """Of guest memory, by the slower stage."""
-    return max(pace.work_s_per_byte + trial.s_per_byte, pace.link_s_per_byte * trial.ratio)
+    """Of guest memory: by the slower stage, and what the other one takes from it."""
+    stages = (pace.work_s_per_byte + trial.s_per_byte, pace.link_s_per_byte * trial.ratio)
+    return max(stages) + (1 - pace.spare) * min(stages)
 
 
 def best(trials: Mapping[int, Trial], pace: Pace) -> int:

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from bmigd.chunk import Chunk, CodecId, Extent
 from bmigd.transfer.batch import Batch
 from bmigd.transfer.encoding import Encoded, Encoder, Pace
+from bmigd.transfer.idle import Idle
 from bmigd.transfer.lane import CREDIT, SENDING, ChunkStream, Lane, Patience, Silence, Together
 from bmigd.transfer.pacing import Pacer
 from bmigd.transfer.pages import PageTable, chunk_digest
@@ -63,6 +64,7 @@ class Sender:
     _sequence: int = 0
     _lanes: list[Lane] = field(default_factory=list)
     _told: tuple[float, int, float, int] = (0.0, 0, 0.0, 0)
+    _idle: Idle = field(default_factory=Idle)
 
     def __post_init__(self) -> None:
         window_chunks = max(1, self.window_chunks // self.streams)
@@ -165,7 +167,8 @@ class Sender:
         link_s_per_byte = link_s / wire
         if self.pacer.limit_bytes_per_s:
             link_s_per_byte = max(link_s_per_byte, 1 / self.pacer.limit_bytes_per_s)
-        self.encoder.pace = self.encoder.pace.and_then(Pace(work_s / read, link_s_per_byte))
+        spare = min(1.0, self._idle.processors())
+        self.encoder.pace = self.encoder.pace.and_then(Pace(work_s / read, link_s_per_byte, spare))
 
     def _step(self, batches: Batches) -> tuple[list[Chunk], bool]:
         """The next few chunks, and whether they are the last."""

@@ -48,6 +48,20 @@ def test_encoding_is_as_hard_as_the_slower_stage_allows(
     assert best(TRIALS, pace) == wanted
 
 
+@pytest.mark.parametrize(
+    ("link_mib_per_s", "spare", "wanted"),
+    [
+        (300, 1.0, -5),  # beside sending it costs nothing
+        (300, 0.0, RAW_LEVEL),  # it would keep a busy host from sending
+        (10, 0.0, 3),  # which is slower than any host
+    ],
+)
+def test_a_host_without_a_processor_to_spare_encodes_only_for_a_slow_link(
+    link_mib_per_s: int, spare: float, wanted: int
+) -> None:
+    assert best(TRIALS, Pace(1 / (2000 * MIB), 1 / (link_mib_per_s * MIB), spare)) == wanted
+
+
 SECONDS = st.floats(1e-12, 1e-6)
 
 
@@ -55,16 +69,18 @@ SECONDS = st.floats(1e-12, 1e-6)
     st.dictionaries(
         st.integers(-9, 9), st.builds(Trial, st.floats(0.001, 1.2), SECONDS), min_size=1
     ),
-    st.builds(Pace, SECONDS, SECONDS),
+    st.builds(Pace, SECONDS, SECONDS, st.floats(0, 1)),
 )
 def test_no_way_is_noticeably_better_than_the_chosen_one(
     trials: dict[int, Trial], pace: Pace
 ) -> None:
     def s_per_byte(one: Trial) -> float:
-        return max(pace.work_s_per_byte + one.s_per_byte, pace.link_s_per_byte * one.ratio)
+        stages = pace.work_s_per_byte + one.s_per_byte, pace.link_s_per_byte * one.ratio
+        return pace.spare * max(stages) + (1 - pace.spare) * sum(stages)
 
     chosen = trials[best(trials, pace)]
-    assert s_per_byte(chosen) <= NOTICEABLE * min(s_per_byte(one) for one in trials.values())
+    least = min(s_per_byte(one) for one in trials.values())
+    assert s_per_byte(chosen) <= NOTICEABLE * least * (1 + 1e-9)
     assert not any(
         one.ratio < chosen.ratio and s_per_byte(one) <= s_per_byte(chosen)
         for one in trials.values()
