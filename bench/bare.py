@@ -6,12 +6,14 @@
 import asyncio
 import sys
 import time
-from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import grpc
+import psutil
 from grpc import aio
 
 from bench.running import other_end
@@ -20,6 +22,30 @@ from tests.cluster import free_port
 METHOD = "/bench.Bare/Stream"
 OPTIONS = [("grpc.max_receive_message_length", 4 << 20)]
 WINDOW = 16
+ACKNOWLEDGEMENT = b"a"
+Context = grpc.aio.ServicerContext[bytes, bytes]
+Stream = Callable[[AsyncIterator[bytes], Context], AsyncIterator[bytes]]
+
+
+@dataclass(frozen=True)
+class End:
+    """A process that acknowledges."""
+
+    port: int
+    pid: int
+
+    def processor_s(self) -> float:
+        """What it took so far."""
+        times = psutil.Process(self.pid).cpu_times()
+        return times.user + times.system
+
+
+@dataclass(frozen=True)
+class Sent:
+    """What it took until all was acknowledged."""
+
+    duration_s: float
+    processor_s: float  # of both processes
 
 
 def _pems(certs: Path, name: str) -> tuple[bytes, bytes, bytes]:
@@ -31,16 +57,16 @@ def _pems(certs: Path, name: str) -> tuple[bytes, bytes, bytes]:
     )
 
 
-async def _stream(requests: AsyncIterator[bytes], context: object) -> AsyncIterator[bytes]:
+async def _stream(requests: AsyncIterator[bytes], context: Context) -> AsyncIterator[bytes]:
     async for _ in requests:
-        yield b"a"
+        yield ACKNOWLEDGEMENT
 
 
-async def serve(certs: Path, port: int) -> None:
+async def serve(certs: Path, port: int, stream: Stream = _stream) -> None:
     """Acknowledge everything until killed."""
     ca, key, certificate = _pems(certs, "host2")
     server = aio.server(options=OPTIONS)
-    handler = grpc.stream_stream_rpc_method_handler(_stream)
+    handler = grpc.stream_stream_rpc_method_handler(stream)
     server.add_generic_rpc_handlers(
         (grpc.method_handlers_generic_handler("bench.Bare", {"Stream": handler}),)
     )
@@ -53,38 +79,51 @@ async def serve(certs: Path, port: int) -> None:
 
 
 @contextmanager
-def serving(certs: Path) -> Iterator[int]:
-    """A process that acknowledges; its port."""
+def serving(certs: Path, module: str = "bench.bare", *words: str) -> Iterator[End]:
+    """A process of a module that serves."""
     port = free_port()
-    with other_end("bench.bare", "serve", str(certs), str(port)):
-        yield port
+    with other_end(module, "serve", str(certs), str(port), *words) as pid:
+        yield End(port, pid)
 
 
-async def send(certs: Path, port: int, chunk: bytes, count: int) -> float:
-    """Seconds for `count` chunks, all acknowledged, at most a window under way."""
+async def send(certs: Path, end: End, messages: Iterable[bytes], count: int) -> Sent:
+    """All of the messages, whose count that is, acknowledged, at most a window under way.
+
+    AioRpcError if the other end refuses one.
+    """
     ca, key, certificate = _pems(certs, "host1")
     channel = aio.secure_channel(
-        f"127.0.0.1:{port}",
+        f"127.0.0.1:{end.port}",
         grpc.ssl_channel_credentials(ca, key, certificate),
         options=[("grpc.ssl_target_name_override", "host2"), *OPTIONS],
     )
     credit = asyncio.Semaphore(WINDOW)
     async with channel:
         await channel.channel_ready()
-        began = time.perf_counter()
+        before_s, began = time.process_time() + end.processor_s(), time.perf_counter()
         call: Any = channel.stream_stream(METHOD, None, None)(None)
 
         async def acknowledgements() -> None:
-            for _ in range(count):
-                await call.read()
-                credit.release()
+            try:
+                for _ in range(count):
+                    assert await call.read() == ACKNOWLEDGEMENT
+                    credit.release()
+            except BaseException:
+                call.cancel()
+                credit.release()  # so that whoever waits for it finds the call at an end
+                raise
 
         reading = asyncio.create_task(acknowledgements())
-        for _ in range(count):
-            await credit.acquire()
-            await call.write(chunk)
+        with suppress(aio.AioRpcError, asyncio.InvalidStateError):
+            for message in messages:  # why they cannot be written is told to who reads
+                await credit.acquire()
+                await call.write(message)
         await reading
-        return time.perf_counter() - began
+        duration_s = time.perf_counter() - began
+        sent = Sent(duration_s, time.process_time() + end.processor_s() - before_s)
+        await call.done_writing()
+        await call.code()  # the other end has let go of everything
+        return sent
 
 
 if __name__ == "__main__":

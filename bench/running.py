@@ -35,16 +35,16 @@ def asked(name: str, words: Sequence[str] | None, quick_runs: int = 1) -> Asked:
 
 
 @contextmanager
-def other_end(module: str, *words: str) -> Iterator[None]:
-    """A process of one of our modules, once it has said that it is ready; killed afterwards."""
-    process = subprocess.Popen([sys.executable, "-m", module, *words], stdout=subprocess.PIPE)
-    try:
-        assert process.stdout
-        assert process.stdout.readline() == b"ready\n"
-        yield
-    finally:
-        process.kill()
-        process.wait()
+def other_end(module: str, *words: str) -> Iterator[int]:
+    """The pid of a process of one of our modules that has said it is ready; killed afterwards."""
+    command = [sys.executable, "-m", module, *words]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+        try:
+            assert process.stdout
+            assert process.stdout.readline() == b"ready\n"
+            yield process.pid
+        finally:
+            process.kill()
 
 
 def say(line: str) -> None:

@@ -7,7 +7,7 @@ import pytest
 from bench import targets
 from bench.bhyve_path import BY_FILE, OURS
 from bench.ceiling import AUTO, GRPC, RAW, SOCKET
-from bench.measured import growth, lag_of_sizes
+from bench.measured import growth, lag_of_sizes, throughput
 from bench.peers import CONTENT, PAGEMAP, PAGEMAP_BACK, QEMU
 
 WHENCE = {"machine": "a machine", "load_average": 0.1, "commit": "abc"}
@@ -111,6 +111,15 @@ def test_the_middle_run_counts_and_each_is_held_against_its_neighbour(
         BY_FILE: [trip(100), trip(1000), trip(1000)],
     }
     assert verdicts(results)["downtime, bhyve path, 1 GiB, 20 MiB/s, to that by file"] == "met"
+
+
+def test_what_a_stream_with_the_same_work_reaches_is_told_beside_ours(
+    results: dict[str, Any],
+) -> None:
+    assert str(throughput(results)) == "0.8"  # a file of before that was measured
+    results["throughput"]["rows"] = [{"ratio": 0.6, "laden_to_bare": 0.65}]
+    assert str(throughput(results)) == "0.6 (the bare stream doing the same work: 0.65 of bare)"
+    assert "missed" in verdicts(results)["700 MiB, 30 % text, codec raw, to bare grpc.aio"]
 
 
 def test_the_worst_growth_of_any_side_and_size_counts(results: dict[str, Any]) -> None:
