@@ -68,7 +68,7 @@ class Reception(Taken):
             except BaseException as error:
                 await self._refuse(error)
                 raise
-            self._standby.begin(self._stand_by(), self.record.id)
+            self._standby.begin(self.incoming.stand_by(), self._not_ready, self.record.id)
             self.recorder.enter(Phase.PREPARING, "room is reserved")
             self.recorder.enter(Phase.PRECOPY, "memory is being received")
 
@@ -109,13 +109,11 @@ class Reception(Taken):
         async with self._lock:
             self._require(DestinationState.RECEIVING)
 
-    async def _stand_by(self) -> None:
-        try:
-            await self.incoming.stand_by()
-        except BmigError as error:
-            async with self._lock:
-                if self.state is DestinationState.RECEIVING:
-                    await unbroken(self._refuse(error))
+    async def _not_ready(self, error: BmigError) -> None:
+        """What it would be started with did not start."""
+        async with self._lock:
+            if self.state is DestinationState.RECEIVING:
+                await unbroken(self._refuse(error))
 
     def attach(self, stream: Turn, number: int) -> None:
         """Only the newest stream of a number may write: what an older one carries is outdated."""

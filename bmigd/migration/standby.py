@@ -5,9 +5,10 @@ what it starts would be left behind.
 """
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
+from bmigd.errors import BmigError
 from bmigd.migration.launched import launched
 
 
@@ -16,18 +17,35 @@ class Standby:
 
     def __init__(self) -> None:
         self._work: asyncio.Task[None] | None = None
+        self._seen: asyncio.Task[None] | None = None
 
-    def begin(self, work: Coroutine[Any, Any, None], migration_id: str) -> None:
-        """It tells of its failure by itself."""
-        self._work = launched(work, migration_id)
+    def begin(
+        self,
+        work: Coroutine[Any, Any, None],
+        failed: Callable[[BmigError], Awaitable[None]],
+        migration_id: str,
+    ) -> None:
+        """Do the work; whoever is told of its failure may end it, but not wait for it."""
+        self._work = asyncio.create_task(work)
+        self._seen = launched(self._see(self._work, failed), migration_id)
+
+    async def _see(
+        self, work: asyncio.Task[None], failed: Callable[[BmigError], Awaitable[None]]
+    ) -> None:
+        await asyncio.wait({work})
+        error = None if work.cancelled() else work.exception()
+        if isinstance(error, BmigError):
+            await failed(error)
+        elif error:
+            raise error
 
     async def over(self) -> None:
-        """Until it is done, or has failed."""
-        if self._work:
-            await asyncio.wait({self._work})
+        """Until it is done, or has failed and that was told."""
+        if self._seen:
+            await asyncio.wait({self._seen})
 
     async def end(self) -> None:
-        """Nothing of it goes on, unless it is the one who asks. Idempotent."""
-        if self._work and self._work is not asyncio.current_task():
+        """Nothing of it goes on. Idempotent."""
+        if self._work:
             self._work.cancel()
             await asyncio.wait({self._work})
