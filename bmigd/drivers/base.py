@@ -200,7 +200,7 @@ class IncomingGuest(Protocol):
 
     async def stand_by(self) -> None:
         """Have whatever start() would have to wait for. Once, after prepare(), beside its memory's
-        arrival; discard() comes after its end.
+        arrival; may be cancelled anywhere. discard() comes after its end.
         """
 
     def state_path(self, name: str) -> Path:

@@ -2,6 +2,7 @@
 
 from bmigd.errors import Busy, Denied, Invalid
 from bmigd.journal import Record
+from bmigd.migration.archive import failure_in
 from bmigd.migration.handoff import DestinationState, answer
 from bmigd.migration.picture import DESTINATION, Failure, Part
 from bmigd.migration.ports import Answer
@@ -27,6 +28,14 @@ class Refusals:
         if failure and owner == source:
             return Busy(failure.reason, failure.message, failure.advice, side=DESTINATION)
         return Busy("MIGRATION_OVER", f"migration {migration_id} is not under way here")
+
+
+def over(record: Record, node: str) -> Busy:
+    """What a source is told that invites a guest to a migration that has ended on that node."""
+    if failure := failure_in(record, node):
+        return Busy(failure.reason, failure.message, failure.advice, side=DESTINATION)
+    words = f"migration {record.id} is {record.state} here"
+    return Busy("MIGRATION_OVER", words, "start a new migration")
 
 
 def require_owner(record: Record, epoch: int, source: str) -> None:

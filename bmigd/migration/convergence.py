@@ -21,6 +21,7 @@ class RoundFigures:
     wire_bytes: int
     duration_s: float
     paced_s: float = 0.0  # of it, waited for nothing but the operator's bandwidth
+    waited_s: float = 0.0  # since the one before ended
 
     @property
     def unpaced_s(self) -> float:
@@ -75,7 +76,7 @@ def expected_s(rounds: list[RoundFigures], limits: Limits) -> float:
     if len(rounds) == 1 or not last.sent_bytes:
         return at_most_s(last, limits)
     before = rounds[-2]
-    since_s = before.duration_s + (last.duration_s if limits.reads_all else 0.0)
+    since_s = before.duration_s + last.waited_s + (last.duration_s if limits.reads_all else 0.0)
     part = min(1.0, last.duration_s / since_s) if since_s else 1.0
     spared_s = (1 - part) * last.sent_bytes * _s_per_byte(rounds)
     return at_most_s(replace(last, duration_s=last.duration_s - spared_s), limits)
@@ -84,11 +85,11 @@ def expected_s(rounds: list[RoundFigures], limits: Limits) -> float:
 def _s_per_byte(rounds: list[RoundFigures]) -> float:
     """What each byte more adds to a round: by the first one, or by how the last two differ."""
     first, before, last = rounds[0], rounds[-2], rounds[-1]
-    rates = [first.unpaced_s / first.sent_bytes] if first.sent_bytes else []
+    rates = [first.unpaced_s / first.sent_bytes] if first.sent_bytes else [0.0]
     if before.sent_bytes > last.sent_bytes:
         fewer = before.sent_bytes - last.sent_bytes
         rates.append((before.unpaced_s - last.unpaced_s) / fewer)
-    return min(max(rates, default=0.0), last.unpaced_s / last.sent_bytes)
+    return min(max(0.0, *rates), last.unpaced_s / last.sent_bytes)
 
 
 def decide(rounds: list[RoundFigures], limits: Limits, elapsed_s: float) -> Decision:

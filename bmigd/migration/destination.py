@@ -12,11 +12,11 @@ from weakref import WeakValueDictionary
 import structlog
 
 from bmigd.crashpoints import reach
-from bmigd.errors import Busy, NotPossible, PeerLost, Unknown
+from bmigd.errors import NotPossible, PeerLost, Unknown
 from bmigd.guests.definition import Definition, parse_toml, render_toml
 from bmigd.journal import Record
 from bmigd.migration.acceptance import require_acceptable
-from bmigd.migration.answers import Refusals, answer_of, require_owner
+from bmigd.migration.answers import Refusals, answer_of, over, require_owner
 from bmigd.migration.archive import Archive, failure_in
 from bmigd.migration.handoff import (
     DestinationState,
@@ -225,12 +225,7 @@ class Destination:
         require_owner(record, invitation.epoch, source)
         live = self._receptions.get(record.id)
         if live is None or not await live.is_prepared():
-            record = await self._ledger.get(record.id) or record
-            raise Busy(
-                "MIGRATION_OVER",
-                f"migration {record.id} is {record.state} here: {record.why or 'decided'}",
-                "start a new migration",
-            )
+            raise over(await self._ledger.get(record.id) or record, self._node.name)
         if invitation.until_ready:
             await live.until_ready()
         return live.welcome(self._ledger.incarnation)

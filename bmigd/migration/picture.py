@@ -3,6 +3,7 @@
 Nothing here decides who owns a guest: that is the journal's.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -28,6 +29,11 @@ class Options:
     probe_address: str = ""  # of the guest, to be asked during the switchover
     tracker: str = "auto"  # auto, content, pagemap
     streams: int = 0  # that carry memory at the same time; 0: the source chooses
+
+    @property
+    def copying_limit_s(self) -> float:
+        """How long copying may take before it is given up; inf if something else is done then."""
+        return self.timeout_s if self.on_timeout == "abort" else math.inf
 
 
 @dataclass

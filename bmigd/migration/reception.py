@@ -109,11 +109,12 @@ class Reception(Taken):
         async with self._lock:
             self._require(DestinationState.RECEIVING)
 
-    async def _not_ready(self, error: BmigError) -> None:
-        """What it would be started with did not start."""
+    async def _not_ready(self, error: BaseException) -> None:
+        """What it would be started with did not start, for whatever reason."""
         async with self._lock:
             if self.state is DestinationState.RECEIVING:
-                await unbroken(self._refuse(error))
+                with contextlib.suppress(LocalFault):  # of the journal, which is waited for
+                    await unbroken(self._refuse(error))
 
     def attach(self, stream: Turn, number: int) -> None:
         """Only the newest stream of a number may write: what an older one carries is outdated."""

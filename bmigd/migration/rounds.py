@@ -42,6 +42,7 @@ class Rounds:
         self._throttle = throttle
         self._driver = driver
         self._figures: list[RoundFigures] = []
+        self._ended_at: float | None = None  # the last round
         self._sampled_at = 0.0
         self._began = time.monotonic()
         self._round_began = (0.0, 0, 0, 0)
@@ -51,12 +52,17 @@ class Rounds:
         recorder.picture.report.streams = sender.streams
 
     async def precopy(self, memory: Memory) -> None:
-        """Rounds until it is time to switch over; NotPossible (TIMEOUT, NOT_CONVERGING)."""
+        """Rounds until it is time to switch over; NotPossible (TIMEOUT, NOT_CONVERGING).
+
+        Called again, it judges by what it did since: the guest went on while nobody copied.
+        """
+        first = len(self._figures)
         while True:
             await self._within_timeout(memory)
             elapsed_s = time.monotonic() - self._began
             strength = self._throttle.strength
-            decision = decide_throttled(self._figures, await self._limits(), elapsed_s, strength)
+            judged = self._figures if strength.stopped_percent else self._figures[first:]
+            decision = decide_throttled(judged, await self._limits(), elapsed_s, strength)
             self._recorder.picture.progress.estimated_downtime_ms = round(
                 decision.expected_downtime_s * 1000
             )
@@ -140,6 +146,7 @@ class Rounds:
         totals, progress = self._sender.totals, self._recorder.picture.progress
         progress.round = number = progress.round + 1
         began = time.monotonic()
+        waited_s = began - self._ended_at if self._ended_at else 0.0
         self._round_began = (began, totals.scanned_bytes, totals.sent_bytes, totals.wire_bytes)
         _, _, sent_before, wire_before = self._round_began
         paced_s = totals.spent.sum(PACING)
@@ -147,10 +154,11 @@ class Rounds:
         duration_s = time.monotonic() - began
         sent, wire = totals.sent_bytes - sent_before, totals.wire_bytes - wire_before
         paced_s = (totals.spent.sum(PACING) - paced_s) / self._sender.streams
-        self._figures.append(RoundFigures(sent, wire, duration_s, paced_s))
+        self._figures.append(RoundFigures(sent, wire, duration_s, paced_s, waited_s))
+        self._ended_at = began + duration_s
         if number > 1 and not guest_down:
             # What this round sent is what the guest dirtied since the round before began.
-            since_s = self._figures[-2].duration_s
+            since_s = self._figures[-2].duration_s + waited_s
             progress.dirty_rate_bytes_per_s = round(sent / max(since_s, 0.001))
         self._keep(Round(number, sent, wire, round(duration_s * 1e6), guest_down))
 

@@ -163,7 +163,8 @@ class SourceMigration:
         sharing = self.node.bandwidth.shared(self.recorder, sender.limit)
         async with keeping_lease(self._ask, every_s):
             with sharing:
-                copying = self._inviting.beside(partial(rounds.precopy, self._memory))
+                patience_s = (sender.patience.reconnect_s, options.copying_limit_s)
+                copying = self._inviting.beside(partial(rounds.precopy, self._memory), *patience_s)
                 await unless_it_stops(self._outgoing, definition.name, copying)
 
     async def _switch_over(self, sender: Sender) -> None:

@@ -8,7 +8,6 @@ import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
-from bmigd.errors import BmigError
 from bmigd.migration.launched import launched
 
 
@@ -22,22 +21,20 @@ class Standby:
     def begin(
         self,
         work: Coroutine[Any, Any, None],
-        failed: Callable[[BmigError], Awaitable[None]],
+        failed: Callable[[BaseException], Awaitable[None]],
         migration_id: str,
     ) -> None:
-        """Do the work; whoever is told of its failure may end it, but not wait for it."""
+        """Do the work; whoever is told of its failure may end it, but not wait for its end."""
         self._work = asyncio.create_task(work)
         self._seen = launched(self._see(self._work, failed), migration_id)
 
     async def _see(
-        self, work: asyncio.Task[None], failed: Callable[[BmigError], Awaitable[None]]
+        self, work: asyncio.Task[None], failed: Callable[[BaseException], Awaitable[None]]
     ) -> None:
         await asyncio.wait({work})
         error = None if work.cancelled() else work.exception()
-        if isinstance(error, BmigError):
+        if error:
             await failed(error)
-        elif error:
-            raise error
 
     async def over(self) -> None:
         """Until it is done, or has failed and that was told."""

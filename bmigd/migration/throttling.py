@@ -93,7 +93,8 @@ def rates(rounds: list[RoundFigures], strength: Strength) -> Rates:
     if len(judged) < 2:
         return Rates(0.0, judged[0].sent_bytes / lasted_s[0])
     sent_bytes = sum(one.sent_bytes for one in judged[1:])
-    return Rates(sent_bytes / sum(lasted_s[:-1]), sent_bytes / sum(lasted_s[1:]))
+    dirtied_s = sum(lasted_s[:-1]) + sum(one.waited_s for one in judged[1:])
+    return Rates(sent_bytes / dirtied_s, sent_bytes / sum(lasted_s[1:]))
 
 
 def words(rounds: list[RoundFigures], before: Strength, now: Strength) -> str:

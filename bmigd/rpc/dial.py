@@ -29,6 +29,7 @@ T = TypeVar("T")
 STREAM_METHOD = "/bmig.v1.PeerService/StreamMemory"
 COMMIT_S = 45.0
 DELIVER_S = 120.0
+READY_S = 120.0  # it starts a hypervisor; keepalives notice a silent one
 DESCRIBE_S = 600.0  # it reads and hashes all of the guest's memory; keepalives notice a silent one
 
 
@@ -90,7 +91,8 @@ class GrpcPeer:
         return peers.facts_from(response.facts)
 
     async def receive(self, invitation: Invitation) -> Welcome:
-        """Reserve and prepare."""
+        """Reserve and prepare, or answer once all is ready."""
+        timeout_s = READY_S if invitation.until_ready else self._timeout_s
         response = await self._call(
             self._stub.ReceiveGuest,
             peer_pb2.ReceiveGuestRequest(
@@ -113,7 +115,7 @@ class GrpcPeer:
                 asks_for_memory=invitation.asks_for_memory,
                 until_ready=invitation.until_ready,
             ),
-            self._timeout_s,
+            timeout_s,
         )
         return peers.welcome_from(response)
 

@@ -187,7 +187,8 @@ class Lane:
         """
         if not isinstance(cause, PeerLost):
             raise cause
-        self._lost_since = self._lost_since or self._silent_since
+        due_since = self._silent_since if self._unacknowledged else time.monotonic()
+        self._lost_since = self._lost_since or due_since
         self.together.lost(self.number, "acknowledgement of memory", self._lost_since)
         deadline = self._lost_since + self.patience.reconnect_s
         for attempt in range(1 << 30):

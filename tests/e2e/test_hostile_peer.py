@@ -173,7 +173,7 @@ def test_an_unknown_migration_is_refused_for_good(world: Cluster) -> None:
         assert stub.QueryOutcome(question, timeout=10).outcome == peer_pb2.OUTCOME_REFUSED
         with pytest.raises(grpc.RpcError) as refused:
             stub.ReceiveGuest(asked, timeout=20)
-        assert "MIGRATION_OVER" in str(refused.value.details())
+        assert "MIGRATION_UNKNOWN" in str(refused.value.details())
 
 
 def test_a_question_about_another_journal_is_not_answered(world: Cluster) -> None:

@@ -1,10 +1,12 @@
 """Whom a destination answers, and what it says of what is over."""
 
+from dataclasses import replace
+
 import pytest
 
 from bmigd.errors import Busy, Denied, Invalid
 from bmigd.journal import Record
-from bmigd.migration.answers import REMEMBERED, Refusals, require_owner
+from bmigd.migration.answers import REMEMBERED, Refusals, over, require_owner
 from bmigd.migration.picture import Failure
 
 RECORD = Record("m1", "destination", "web1", "host1", 3, "RECEIVING")
@@ -36,3 +38,10 @@ def test_a_source_learns_why_its_own_was_refused_and_of_no_other() -> None:
     for number in range(REMEMBERED):
         refusals.note(Record(f"n{number}", *("destination", "x", "host1", 1, "REFUSED")), FAILURE)
     assert why(refusals, "host1").reason == "MIGRATION_OVER"
+
+
+def test_who_invites_a_guest_again_is_told_why_it_was_refused() -> None:
+    record = replace(RECORD, why="DESTINATION_RESTARTED: bmigd was restarted")
+    told = over(record, "host2")
+    assert (told.reason, told.message) == ("DESTINATION_RESTARTED", "bmigd was restarted")
+    assert over(replace(RECORD, why=""), "host2").reason == "MIGRATION_OVER"

@@ -201,3 +201,10 @@ def test_nothing_better_is_expected_after_one_round_or_of_rounds_that_sent_nothi
     quiet = RoundFigures(0, 0, 0.1)
     assert expected_s([one], LOGGED) == at_most_s(one, LOGGED)
     assert expected_s([one, quiet], LOGGED) == at_most_s(quiet, LOGGED)
+
+
+def test_what_was_dirtied_while_nobody_copied_is_not_expected_in_the_last_pass() -> None:
+    rounds = [RoundFigures(700 * MIB, 700 * MIB, 1.4), RoundFigures(8 * MIB, 8 * MIB, 0.016)]
+    waited = RoundFigures(800 * MIB, 800 * MIB, 1.6, waited_s=9.984)  # 80 MiB/s for ten seconds
+    wanted_s = LOGGED.fixed_downtime_s + 1.6 * 80 / 500
+    assert expected_s([*rounds, waited], LOGGED) == pytest.approx(wanted_s, rel=0.01)

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from bmigd.errors import BmigError, StartFailed
+from bmigd.errors import StartFailed
 from bmigd.migration.standby import Standby
 
 FAILS = StartFailed("START_FAILED", "unsupported machine type", never_ran=True)
@@ -15,9 +15,9 @@ class Told:
 
     def __init__(self, standby: Standby) -> None:
         self._standby = standby
-        self.errors: list[BmigError] = []
+        self.errors: list[BaseException] = []
 
-    async def failed(self, error: BmigError) -> None:
+    async def failed(self, error: BaseException) -> None:
         await asyncio.create_task(self._standby.end())  # from whatever task
         self.errors.append(error)
 
@@ -36,17 +36,20 @@ async def test_it_is_over_when_the_work_is_done() -> None:
     await standby.end()
 
 
-async def test_it_is_over_once_its_failure_was_told_and_everything_dropped() -> None:
+@pytest.mark.parametrize("error", [FAILS, OSError("no space left on device")])
+async def test_it_is_over_once_its_failure_was_told_and_everything_dropped(
+    error: Exception,
+) -> None:
     standby = Standby()
     told = Told(standby)
 
     async def work() -> None:
-        raise FAILS
+        raise error
 
     standby.begin(work(), told.failed, "m1")
     async with asyncio.timeout(5):
         await standby.over()
-    assert told.errors == [FAILS]
+    assert told.errors == [error]
 
 
 async def test_whoever_ends_it_goes_on_only_when_nothing_of_it_does() -> None:

@@ -216,3 +216,8 @@ def test_people_are_told_the_strength_and_the_figures() -> None:
     assert words(lasting(10), FULL, Strength(20, 1)) == (
         "the guest is slowed to 80 % of its speed: it is not known yet how fast it dirties memory"
     )
+
+
+def test_what_was_dirtied_while_nobody_copied_was_not_dirtied_faster() -> None:
+    rounds = [RoundFigures(8 * MIB, 8 * MIB, 0.1), RoundFigures(80 * MIB, 80 * MIB, 1.0, 0.0, 9.9)]
+    assert rates(rounds, FULL).dirtied == pytest.approx(8 * MIB)

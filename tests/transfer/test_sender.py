@@ -87,6 +87,10 @@ class Stream:
         self._peer.under_way -= 1
         return sequence
 
+    def reset(self) -> None:
+        """The connection ends by itself."""
+        self._taken.put_nowait(None)
+
     async def close(self) -> None:
         self._peer.closed += 1
 
@@ -311,6 +315,24 @@ async def test_a_stream_that_falls_silent_while_there_is_nothing_to_send_is_take
     async with sending as sender, asyncio.timeout(20):
         await sender.send_pass(scan())
     guest.assert_arrived(peer)
+
+
+async def test_a_stream_that_breaks_when_nothing_has_been_due_for_long_is_taken_up_again() -> None:
+    guest, peer, streams = Guest(), Peer(), list[Stream]()
+
+    async def open_stream(number: int) -> ChunkStream:
+        streams.append(await peer.open(number))
+        return streams[-1]
+
+    sending = guest.sender(peer, silence_s=5.0, reconnect_s=0.3, open_stream=open_stream)
+    async with sending as sender, asyncio.timeout(20):
+        await sender.send_pass(guest.tracker.scan(guest.memory))
+        await asyncio.sleep(0.5)  # for longer than an outage may last
+        streams[0].reset()
+        guest.memory.contents[0][:PAGE_BYTES] = bytes(PAGE_BYTES)
+        await sender.send_pass(guest.tracker.scan(guest.memory))
+    guest.assert_arrived(peer)
+    assert peer.opened == 2
 
 
 async def test_what_is_sent_again_is_counted_and_is_no_more_than_a_window() -> None:

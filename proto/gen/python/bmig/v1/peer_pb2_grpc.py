@@ -104,7 +104,7 @@ class PeerServiceServicer:
 
         Errors: FAILED_PRECONDITION (NAME_TAKEN, NO_MEMORY, NO_SPOOL_ROOM, DRIVER_MISMATCH,
         NETWORK_MISSING, STORAGE_MISSING, PROTOCOL_VERSION), INVALID_ARGUMENT (DEFINITION_INVALID),
-        ABORTED (MIGRATION_OVER: refused before; use a new id).
+        ABORTED (why it was refused before, or MIGRATION_OVER: use a new id).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -47,7 +47,7 @@ class PeerServiceStub:
 
     Errors: FAILED_PRECONDITION (NAME_TAKEN, NO_MEMORY, NO_SPOOL_ROOM, DRIVER_MISMATCH,
     NETWORK_MISSING, STORAGE_MISSING, PROTOCOL_VERSION), INVALID_ARGUMENT (DEFINITION_INVALID),
-    ABORTED (MIGRATION_OVER: refused before; use a new id).
+    ABORTED (why it was refused before, or MIGRATION_OVER: use a new id).
     """
     DescribeMemory: _grpc.UnaryStreamMultiCallable[_peer_pb2.DescribeMemoryRequest, _peer_pb2.DescribeMemoryResponse]
     """Tells what the destination still has of a guest that left it before, page by page, if
@@ -97,7 +97,7 @@ class PeerServiceAsyncStub(PeerServiceStub):
 
     Errors: FAILED_PRECONDITION (NAME_TAKEN, NO_MEMORY, NO_SPOOL_ROOM, DRIVER_MISMATCH,
     NETWORK_MISSING, STORAGE_MISSING, PROTOCOL_VERSION), INVALID_ARGUMENT (DEFINITION_INVALID),
-    ABORTED (MIGRATION_OVER: refused before; use a new id).
+    ABORTED (why it was refused before, or MIGRATION_OVER: use a new id).
     """
     DescribeMemory: _aio.UnaryStreamMultiCallable[_peer_pb2.DescribeMemoryRequest, _peer_pb2.DescribeMemoryResponse]  # type: ignore[assignment]
     """Tells what the destination still has of a guest that left it before, page by page, if
@@ -156,7 +156,7 @@ class PeerServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Errors: FAILED_PRECONDITION (NAME_TAKEN, NO_MEMORY, NO_SPOOL_ROOM, DRIVER_MISMATCH,
         NETWORK_MISSING, STORAGE_MISSING, PROTOCOL_VERSION), INVALID_ARGUMENT (DEFINITION_INVALID),
-        ABORTED (MIGRATION_OVER: refused before; use a new id).
+        ABORTED (why it was refused before, or MIGRATION_OVER: use a new id).
         """
 
     @_abc_1.abstractmethod
