@@ -181,7 +181,7 @@ def test_a_destination_lost_while_the_guest_goes_down_gives_it_back(world: Clust
 
 def test_a_cancel_said_twice_is_said_once(world: Cluster) -> None:
     host2 = world.nodes["host2"]
-    started = copying(world)
+    started = copying(world, "vm1", "--bandwidth", "1M")  # a busy machine takes its time to cancel
     assert host2.process
     host2.process.send_signal(signal.SIGSTOP)  # so that telling it takes its time
     try:

@@ -161,6 +161,11 @@ def _require_told_as_here(case: Case) -> None:
     assert ("goes on here" in busy["message"], "cancel" in busy["advice"]) == (True, False)
 
 
+def log_of(case: Case) -> list[str]:
+    """Lines of the source's log."""
+    return case.source.log.splitlines()
+
+
 def test_a_guest_whose_letting_go_was_not_written_goes_on_once_though_the_daemon_dies(
     case: Case,
 ) -> None:
@@ -171,7 +176,10 @@ def test_a_guest_whose_letting_go_was_not_written_goes_on_once_though_the_daemon
         case.strike()
         assert case.source.process
         kill(case.source.process.pid, signal.SIGCONT)
-        await_pulse(case.bench.world, GUEST, case.source.name, case.beats)
+        stuck = '"event": "stuck"'
+        eventually(lambda: any(case.id in one and stuck in one for one in log_of(case)), 20, stuck)
+        where = (case.bench.world, GUEST, case.source.name)
+        await_pulse(*where, await_pulse(*where, case.beats))  # since then: it goes on
         case.source.stop(signal.SIGKILL)
     case.source.start()  # its journal says LET_GO, which is durable, and the guest runs here
     case.settle("stayed")
