@@ -26,14 +26,20 @@ class Refusals:
         """What that source is told of a migration that is not under way."""
         owner, failure = self._latest.get(migration_id, ("", None))
         if failure and owner == source:
-            return Busy(failure.reason, failure.message, failure.advice, side=DESTINATION)
+            return refusal(failure)
         return Busy("MIGRATION_OVER", f"migration {migration_id} is not under way here")
+
+
+def refusal(failure: Failure, guest: str = "") -> Busy:
+    """What a source is told of a migration that ended so."""
+    why = (failure.reason, failure.message, failure.advice)
+    return Busy(*why, guest=guest, side=DESTINATION)
 
 
 def over(record: Record, node: str) -> Busy:
     """What a source is told that invites a guest to a migration that has ended on that node."""
     if failure := failure_in(record, node):
-        return Busy(failure.reason, failure.message, failure.advice, side=DESTINATION)
+        return refusal(failure)
     words = f"migration {record.id} is {record.state} here"
     return Busy("MIGRATION_OVER", words, "start a new migration")
 

@@ -52,7 +52,7 @@ class Inviting:
         waits = f"{name} still starts what the guest will run in; meanwhile it runs here"
         self.silences.recorder.event("decision", waits)
         try:
-            async with asyncio.timeout_at(None if at_most_s == math.inf else deadline_s):
+            async with asyncio.timeout_at(deadline_s):
                 await asyncio.shield(ready)
         except TimeoutError:
             raise NotPossible(

@@ -15,6 +15,7 @@ from bmigd.chunk import MOST_STREAMS, Chunk
 from bmigd.codecs import CODECS
 from bmigd.crashpoints import reach
 from bmigd.errors import BadBytes, BmigError, Busy, LocalFault
+from bmigd.migration.answers import refusal
 from bmigd.migration.handoff import (
     DestinationEvent,
     DestinationState,
@@ -281,8 +282,7 @@ class Reception(Taken):
 
     def _over_here(self) -> Busy:
         if self.failure:
-            why = (self.failure.reason, self.failure.message, self.failure.advice)
-            return Busy(*why, guest=self.definition.name, side=DESTINATION)
+            return refusal(self.failure, self.definition.name)
         return Busy(
             "MIGRATION_OVER",
             f"migration {self.record.id} is {self.state} here: {self.record.why or 'decided'}",

@@ -8,7 +8,7 @@ pays where the link is the limit, and not at all where the processor is.
 
 import time
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from bmigd.chunk import Bytes, CodecId
 from bmigd.codecs import CODECS
@@ -119,12 +119,19 @@ class Encoder:
         """What is sent from now on was sent before, but for the first time."""
         self._passes += 1
 
+    @property
+    def _pace(self) -> Pace:
+        """What counts. Later rounds decide how long the guest is down: there fewer bytes are worth
+        more than the processor.
+        """
+        return self.pace if self._passes < 2 else replace(self.pace, spare=1.0)
+
     def encode(self, region: int, pages: Pages, content: bytes) -> list[Encoded]:
         """Pages of a region, by number and content, each in one of the payloads."""
         level = self._level()
         if not self._deltas or self._passes < 2:
             return self._encode(content, level)
-        delta = self._deltas.delta(region, pages, content, is_wanted=deltas_pay(self.pace))
+        delta = self._deltas.delta(region, pages, content, is_wanted=deltas_pay(self._pace))
         if delta is None:
             return self._encode(content, level)
         codec = CODECS[CodecId.DELTA]
@@ -163,7 +170,7 @@ class Encoder:
             return levels[self._count // TRIAL_EVERY % len(levels)]
         if not self.pace.link_s_per_byte:
             return levels[len(levels) // 2]
-        return best(self._trials, self.pace)
+        return best(self._trials, self._pace)
 
     def _note(self, level: int, encoded_bytes: int, original_bytes: int, spent_s: float) -> None:
         ratio, s_per_byte = encoded_bytes / original_bytes, spent_s / original_bytes

@@ -64,7 +64,6 @@ class Sender:
     _sequence: int = 0
     _lanes: list[Lane] = field(default_factory=list)
     _told: tuple[float, int, float, int] = (0.0, 0, 0.0, 0)
-    _passes: int = 0
     _idle: Idle = field(default_factory=Idle)
 
     def __post_init__(self) -> None:
@@ -92,7 +91,6 @@ class Sender:
     async def send_pass(self, batches: Batches) -> None:
         """Send everything in the batches; returns when all of it is acknowledged."""
         self.encoder.begin_pass()
-        self._passes += 1
         ready: Ready = asyncio.Queue(AHEAD)
         try:
             async with asyncio.TaskGroup() as group:
@@ -169,8 +167,7 @@ class Sender:
         link_s_per_byte = link_s / wire
         if self.pacer.limit_bytes_per_s:
             link_s_per_byte = max(link_s_per_byte, 1 / self.pacer.limit_bytes_per_s)
-        # Later rounds decide how long the guest is down: there fewer bytes are worth more.
-        spare = min(1.0, self._idle.processors()) if self._passes == 1 else 1.0
+        spare = min(1.0, self._idle.processors())
         self.encoder.pace = self.encoder.pace.and_then(Pace(work_s / read, link_s_per_byte, spare))
 
     def _step(self, batches: Batches) -> tuple[list[Chunk], bool]:

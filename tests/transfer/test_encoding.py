@@ -62,6 +62,16 @@ def test_a_host_without_a_processor_to_spare_encodes_only_for_a_slow_link(
     assert best(TRIALS, Pace(1 / (2000 * MIB), 1 / (link_mib_per_s * MIB), spare)) == wanted
 
 
+def test_only_the_first_round_spares_the_processor() -> None:
+    encoder = Encoder(None)
+    encoder._untried, encoder._trials = [], dict(TRIALS)
+    encoder.pace = Pace(1 / (2000 * MIB), 1 / (300 * MIB), spare=0.0)
+    encoder.begin_pass()
+    assert encoder._level() == RAW_LEVEL
+    encoder.begin_pass()
+    assert encoder._level() == -5
+
+
 SECONDS = st.floats(1e-12, 1e-6)
 
 
