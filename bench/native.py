@@ -160,7 +160,8 @@ class Native:
             outcome: dict[str, Any] = self._source.ask("query-migrate")
             if outcome["status"] in OVER:
                 assert outcome["status"] == "completed", f"QEMU's own migration: {outcome}"
-                return outcome
+                if outcome["total-time"]:  # it is over a moment before its figures are there
+                    return outcome
             if not is_forced and time.monotonic() > until:
                 self._source.ask("migrate-set-parameters", downtime_limit=ANY_DOWNTIME_MS)
                 is_forced = True
