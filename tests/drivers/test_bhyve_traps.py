@@ -48,6 +48,13 @@ async def wait_for_socket(node: BhyveNode) -> None:
     await eventually(is_up, "control socket")
 
 
+async def is_starting(node: BhyveNode) -> bool:
+    """Whether there is a bhyve whose guest does not run yet."""
+    directory = node.driver.console_directory(node.bed.definition.name)
+    status = await Supervision(directory).status()
+    return status is not None and status.state == "starting"
+
+
 # Somebody else's bhyve
 
 
@@ -143,6 +150,48 @@ async def test_a_request_that_did_not_leave_is_not_waited_for(bed: BhyveBed) -> 
             await guest.suspend()
         await guest.resume()
         await node.beats_on()
+
+
+@slow
+async def test_a_resume_that_was_cut_off_is_waited_for_and_leaves_nothing(bed: BhyveBed) -> None:
+    node = wrapped(bed.node("a"), "bhyve", 'case " $* " in *" -r "*) sleep 0.5 ;; esac')
+    async with suspended(node) as (guest, _):
+        cut_off = asyncio.create_task(guest.resume())
+        await eventually(lambda: is_starting(node), "bhyve that starts")
+        cut_off.cancel()  # as its daemon is killed
+        await node.again().driver.outgoing(bed.definition).resume()
+        assert (await node.driver.power("web1")).is_running
+        assert not await is_starting(node)
+        assert not list(node.spool.rglob("*"))
+        await node.beats_on()
+
+
+@slow
+async def test_a_resume_that_was_cut_off_when_the_guest_ran_leaves_nothing(bed: BhyveBed) -> None:
+    node = bed.node("a")
+    async with suspended(node) as (guest, _):
+        shutil.copytree(node.spool / "web1.out", node.directory / "kept")
+        await guest.resume()
+        shutil.move(node.directory / "kept", node.spool / "web1.out")
+        await node.again().driver.outgoing(bed.definition).resume()
+        await node.beats_on()
+        assert not list(node.spool.rglob("*"))
+
+
+@slow
+async def test_a_resume_that_was_cut_off_and_then_failed_is_done_again(bed: BhyveBed) -> None:
+    once = "$(dirname $0)/failed"
+    failing = (
+        f'case " $* " in *" -r "*) [ -e {once} ] || {{ touch {once}; sleep 0.5; exit 1; }} ;; esac'
+    )
+    node = wrapped(bed.node("a"), "bhyve", failing)
+    async with suspended(node) as (guest, _):
+        cut_off = asyncio.create_task(guest.resume())
+        await eventually(lambda: is_starting(node), "bhyve that starts")
+        cut_off.cancel()
+        await node.again().driver.outgoing(bed.definition).resume()
+        await node.beats_on()  # from where it was
+        assert not list(node.spool.rglob("*"))
 
 
 @slow

@@ -7,6 +7,7 @@ A second request is not made while the first may still come true: bhyve would se
 """
 
 import asyncio
+import contextlib
 import re
 import time
 from collections.abc import Callable
@@ -105,8 +106,10 @@ class BhyveOutgoing:
             )
         if status.is_alive and status.expect_suspend:
             status = await self._outlast_suspend(status)
+        elif status.is_alive and not status.was_ready:
+            status = await self._outlast_start()
         if status.is_alive:
-            await self._drop_refused(status)
+            await self._drop_needless(status)
             return
         if not _stopped_itself(status):
             await self._bring_back(status)
@@ -165,11 +168,24 @@ class BhyveOutgoing:
         argv = restoring(await self._site.argv(), self._file)
         return await self._site.supervision.give_up_suspend(self._file, argv)
 
-    async def _drop_refused(self, status: VmmStatus) -> None:
-        """A suspend that failed leaves a file as large as memory; one that may come needs it."""
-        is_whole = snapshot.suffixed(self._file, "meta").exists()
-        if not is_whole and (self._was_refused(status) or not status.late_suspend):
+    async def _drop_needless(self, status: VmmStatus) -> None:
+        """A suspend that failed, or was undone, leaves files as large as memory; one that may still
+        come true needs them, and so does a bhyve that is not up yet.
+        """
+        is_needed = not status.was_ready
+        if status.late_suspend:
+            is_whole = snapshot.suffixed(self._file, "meta").exists()
+            is_needed = is_whole or not self._was_refused(status)
+        if not is_needed:
             await self._site.remove_directory(self._file.parent)
+
+    async def _outlast_start(self) -> VmmStatus:
+        """Somebody began to bring it back: a daemon that was cut off then, or the supervisor."""
+        supervision = self._site.supervision
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._site.programs.config.start_timeout_s):
+                return await supervision.until(lambda seen: seen.was_ready or not seen.is_alive)
+        return await supervision.status() or _gone(self._site.name)
 
     async def _outlast_suspend(self, status: VmmStatus) -> VmmStatus:
         """A suspend was asked for and bhyve still runs: wait, or let it run on."""
