@@ -52,7 +52,7 @@ class Pages:
 
     def wire_mib(self, which: Mask) -> float:
         """What some of them are when they are encoded as a first round would, in MiB."""
-        content = chosen(self.content, which)
+        content = bytes(chosen(self.content, which))
         starts = range(0, len(content), MIB)
         return sum(_encoded_bytes(content[at : at + MIB]) for at in starts) / MIB
 
@@ -61,7 +61,7 @@ def pages_of(memory: Bytes) -> Pages:
     """Of memory; its last page may be a part of one, as that of a file is."""
     whole = bytes(memory) + bytes(-len(memory) % PAGE_BYTES)
     rows = np.frombuffer(whole, dtype=np.uint8).reshape(-1, PAGE_BYTES)
-    content = chosen(whole, np.count_nonzero(rows, axis=1) > 0)
+    content = bytes(chosen(whole, np.count_nonzero(rows, axis=1) > 0))
     view = memoryview(content)
     starts = range(0, len(content), PAGE_BYTES)
     return Pages(content, [hashlib.sha256(view[at : at + PAGE_BYTES]).digest() for at in starts])

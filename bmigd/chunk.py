@@ -1,7 +1,7 @@
 """Chunk: the one value that travels, and the sizes that bound it.
 
-A chunk names its guest memory by region and extents, carries a digest over the pages' hashes, and
-may be written any number of times.
+A chunk names its guest memory by region and runs of pages, carries a digest over the pages' hashes,
+and may be written any number of times.
 """
 
 from dataclasses import dataclass
@@ -11,6 +11,8 @@ from typing import NamedTuple
 MIB = 1 << 20
 PAGE_BYTES = 4096
 CHUNK_BYTES = MIB  # guest bytes in one chunk, at most
+CHUNK_PAGES = CHUNK_BYTES // PAGE_BYTES
+MOST_RUNS = 4096  # in one chunk
 MOST_STREAMS = 4  # that carry one migration
 ZERO_CHUNK_BYTES = 1 << 30  # guest bytes named by one zero chunk, at most
 DIGEST_BYTES = 16
@@ -28,7 +30,7 @@ class CodecId(IntEnum):
 
 
 class Extent(NamedTuple):
-    """A stretch of a region, page-aligned, in bytes."""
+    """A stretch of a region, in whole pages; in bytes."""
 
     offset_bytes: int
     length_bytes: int
@@ -43,7 +45,7 @@ class Chunk:
     sequence: int
     region: int
     codec: int  # a CodecId, unless a peer sent something else
-    extents: tuple[Extent, ...]
+    runs: tuple[int, ...]  # for each run: pages skipped since the one before, pages that it has
     digest: bytes
     payload: tuple[Bytes, ...]
     stream: int = 0  # number among the migration's streams of the one that carries it
@@ -51,7 +53,7 @@ class Chunk:
     @property
     def memory_bytes(self) -> int:
         """Guest bytes that it stands for."""
-        return sum(extent.length_bytes for extent in self.extents)
+        return sum(self.runs[1::2]) * PAGE_BYTES
 
     @property
     def wire_bytes(self) -> int:

@@ -9,12 +9,11 @@ tests/rpc/test_frame.py holds both equal.
 from bmig.v1 import peer_pb2
 from google.protobuf.message import DecodeError
 
-from bmigd.chunk import Chunk, Extent
+from bmigd.chunk import MOST_RUNS, Chunk
 from bmigd.errors import BadBytes
 
 PAYLOAD_TAG = (15 << 3) | 2
 MAX_HEADER_BYTES = 64 << 10
-MAX_EXTENTS = 4096
 _SHIFTS = range(0, 64, 7)
 
 
@@ -26,10 +25,7 @@ def write(chunk: Chunk) -> bytes:
         sequence=chunk.sequence,
         region=chunk.region,
         codec=chunk.codec,  # type: ignore[arg-type]
-        extents=[
-            peer_pb2.Extent(offset_bytes=extent.offset_bytes, length_bytes=extent.length_bytes)
-            for extent in chunk.extents
-        ],
+        runs=chunk.runs,
         digest=chunk.digest,
         stream=chunk.stream,
     ).SerializeToString()
@@ -52,15 +48,15 @@ def read(frame: bytes) -> Chunk:
             payload = view[payload_begins:]
     except DecodeError as error:
         raise BadBytes("CHUNK_INVALID", f"not a memory chunk: {error}") from error
-    if len(message.extents) > MAX_EXTENTS:
-        raise BadBytes("CHUNK_INVALID", f"{len(message.extents)} extents in one chunk")
+    if len(message.runs) > 2 * MOST_RUNS:
+        raise BadBytes("CHUNK_INVALID", f"more than {MOST_RUNS} runs in one chunk")
     return Chunk(
         migration_id=message.migration_id,
         epoch=message.epoch,
         sequence=message.sequence,
         region=message.region,
         codec=int(message.codec),
-        extents=tuple(Extent(one.offset_bytes, one.length_bytes) for one in message.extents),
+        runs=tuple(message.runs),
         digest=message.digest,
         payload=(payload,) if len(payload) else (),
         stream=message.stream,

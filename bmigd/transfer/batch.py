@@ -6,16 +6,14 @@ back to A. Whichever tracker says where to look, nothing is sent that was not co
 """
 
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-import numpy.typing as npt
 
-from bmigd.chunk import PAGE_BYTES, Extent
-from bmigd.transfer.classes import chosen
-from bmigd.transfer.pages import ZERO_PAGE, Hashes, PageTable, page_hashes
-from bmigd.transfer.stretches import pages_of, runs
+from bmigd.chunk import PAGE_BYTES, Bytes
+from bmigd.transfer.classes import Mask, chosen
+from bmigd.transfer.pages import Hashes, PageTable, page_hashes
+from bmigd.transfer.runs import NO_PAGES, Pages
 
 NO_HASHES: Hashes = np.zeros(0, dtype="<u8")
 
@@ -26,10 +24,10 @@ class Batch:
 
     region: int
     scanned_bytes: int = 0  # looked at since the batch before
-    extents: list[Extent] = field(default_factory=list)
-    payload: bytes = b""  # the extents' bytes in their order
-    hashes: Hashes = field(default_factory=lambda: NO_HASHES)  # of the payload's pages
-    zero_extents: list[Extent] = field(default_factory=list)
+    pages: Pages = field(default_factory=lambda: NO_PAGES)
+    payload: Bytes = b""  # the pages' bytes in their order
+    hashes: Hashes = field(default_factory=lambda: NO_HASHES)  # of the pages
+    zero_pages: Pages = field(default_factory=lambda: NO_PAGES)
     read_s: float = 0.0  # what copying took
     hash_s: float = 0.0  # and hashing the copy
 
@@ -40,30 +38,37 @@ class Copier:
     def __init__(self, table: PageTable) -> None:
         self._table = table
 
-    def copy(self, batch: Batch, view: memoryview, stretches: Sequence[Extent]) -> None:
-        """Copy whole pages, ascending, into an empty batch; it gets what differs from the table."""
+    def copy(self, batch: Batch, view: memoryview, pages: Pages) -> None:
+        """Copy pages of a region into an empty batch, which gets those that differ from the table.
+
+        There must be one at least.
+        """
         began = time.perf_counter()
-        copy = b"".join(
-            [view[one.offset_bytes : one.offset_bytes + one.length_bytes] for one in stretches]
-        )
+        copy = _copy_of(view, pages)
         copied = time.perf_counter()
         hashes = page_hashes(copy, self._table.seed)
         batch.read_s, batch.hash_s = copied - began, time.perf_counter() - copied
-        pages = pages_of(stretches)
         table = self._table.regions[batch.region]
-        is_changed: npt.NDArray[np.bool_] = hashes != table[pages]
+        is_changed: Mask = hashes != table[pages]
         table[pages] = hashes
-        is_zero = self._zero_ones(copy, is_changed & (hashes == self._table.zero_hash))
+        is_zero = _zero_ones(copy, is_changed & (hashes == self._table.zero_hash))
         is_changed &= ~is_zero
-        batch.zero_extents = runs(pages[is_zero])
-        batch.extents = runs(pages[is_changed])
+        batch.zero_pages = pages[is_zero]
+        batch.pages = pages[is_changed]
         batch.hashes = hashes[is_changed]
         # Not a view: it would keep pages that are not sent until the chunk is acknowledged.
         batch.payload = copy if is_changed.all() else chosen(copy, is_changed)
 
-    def _zero_ones(self, copy: bytes, look_zero: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
-        """Those of the pages that are zero: a hash alone does not make them."""
-        for page in np.flatnonzero(look_zero):
-            at = int(page) * PAGE_BYTES
-            look_zero[page] = copy[at : at + PAGE_BYTES] == ZERO_PAGE
-        return look_zero
+
+def _copy_of(view: memoryview, pages: Pages) -> Bytes:
+    first, last = int(pages[0]), int(pages[-1])
+    if last - first == len(pages) - 1:
+        return bytes(view[first * PAGE_BYTES : (last + 1) * PAGE_BYTES])
+    return chosen(view, pages)
+
+
+def _zero_ones(copy: Bytes, look_zero: Mask) -> Mask:
+    """Those of the pages that are zero: a hash alone does not make them."""
+    rows = np.frombuffer(copy, dtype=np.uint8).reshape(-1, PAGE_BYTES)
+    look_zero[look_zero] = ~rows[look_zero].any(axis=1)
+    return look_zero

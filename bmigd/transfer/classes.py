@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bmigd.chunk import PAGE_BYTES, Bytes
+from bmigd.transfer.runs import Pages
 
 Mask = npt.NDArray[np.bool_]  # one for each page
 
@@ -25,6 +26,6 @@ def promising(content: Bytes) -> Mask:
     return mask
 
 
-def chosen(content: Bytes, pages: Mask) -> bytes:
-    """Some of the pages, one after the other."""
-    return np.frombuffer(content, dtype=np.uint8).reshape(-1, PAGE_BYTES)[pages].tobytes()
+def chosen(content: Bytes, pages: Mask | Pages) -> memoryview:
+    """Copies of some of the pages, one after the other."""
+    return np.frombuffer(content, dtype=np.uint8).reshape(-1, PAGE_BYTES)[pages].reshape(-1).data

@@ -9,17 +9,17 @@ from collections.abc import Generator, Iterable
 
 import numpy as np
 
-from bmigd.chunk import CHUNK_BYTES, MIB, PAGE_BYTES, Extent
+from bmigd.chunk import CHUNK_PAGES, MIB, MOST_RUNS, PAGE_BYTES, Extent
 from bmigd.drivers.base import Memory
 from bmigd.transfer.batch import Batch, Copier
 from bmigd.transfer.hashing import PIECE_BYTES, LiveHashes
 from bmigd.transfer.pages import PageTable
-from bmigd.transfer.stretches import chunks, holes, pages_of, pieces, runs, size_bytes, whole_pages
+from bmigd.transfer.runs import NO_PAGES, Pages, portions
+from bmigd.transfer.stretches import holes, pages_in, pieces, whole_pages
 
 STRIDE_BYTES = 16 * MIB  # looked at between two chances to stop
-ZEROED_BYTES = 16 * MIB  # of single pages, as many as one chunk may name
 
-Looks = Generator[tuple[int, list[Extent]], None, None]
+Looks = Generator[tuple[int, Pages], None, None]
 
 
 class ContentTracker:
@@ -47,20 +47,20 @@ class ContentTracker:
         self, region: int, view: memoryview, looks: Looks
     ) -> Generator[Batch, None, None]:
         """What may differ is copied by a chunk's worth at once."""
-        batch, pending = Batch(region), list[Extent]()
+        batch, pending = Batch(region), NO_PAGES
         for looked_at_bytes, dirty in looks:
             batch.scanned_bytes += looked_at_bytes
-            found = list(chunks([*pending, *dirty]))
-            is_partial = bool(found) and size_bytes(found[-1]) < CHUNK_BYTES
-            pending = found.pop() if is_partial else []
-            for stretches in found:
-                self._copier.copy(batch, view, stretches)
+            pending = np.concatenate((pending, dirty))
+            whole = len(pending) // CHUNK_PAGES * CHUNK_PAGES
+            for pages in portions(pending[:whole], CHUNK_PAGES):
+                self._copier.copy(batch, view, pages)
                 yield batch
                 batch = Batch(region)
+            pending = pending[whole:]
             if batch.scanned_bytes >= STRIDE_BYTES:
                 yield batch
                 batch = Batch(region)
-        if pending:
+        if len(pending):
             self._copier.copy(batch, view, pending)
         yield batch
 
@@ -69,11 +69,11 @@ class ContentTracker:
         known = self._table.regions[region]
         is_hole = holes(populated, len(known))
         batch = Batch(region, int(is_hole.sum()) * PAGE_BYTES)
-        for stretches in chunks(
-            runs(np.flatnonzero(is_hole & (known != self._table.zero_hash))), ZEROED_BYTES
+        for pages in portions(
+            np.flatnonzero(is_hole & (known != self._table.zero_hash)), MOST_RUNS
         ):
-            batch.zero_extents = stretches
-            known[pages_of(stretches)] = self._table.zero_hash
+            batch.zero_pages = pages
+            known[pages] = self._table.zero_hash
             yield batch
             batch = Batch(region)
         yield batch
@@ -87,8 +87,8 @@ class ContentTracker:
         for piece, live in self._live.hashes(memory, region, populated):
             first = piece.offset_bytes // PAGE_BYTES
             differing = np.flatnonzero(live != known[first : first + len(live)])
-            yield piece.length_bytes, runs(first + differing)
+            yield piece.length_bytes, first + differing
 
     def _all_of(self, populated: Iterable[Extent]) -> Looks:
         for piece in pieces(populated, PIECE_BYTES):
-            yield piece.length_bytes, [piece]
+            yield piece.length_bytes, pages_in([piece])

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from bmigd.chunk import MIB, PAGE_BYTES, Bytes
 from bmigd.transfer.classes import Mask
-from bmigd.transfer.stretches import Pages
+from bmigd.transfer.runs import Pages
 
 ROOM_BYTES = 16 * MIB  # of the daemon's own memory, for each migration
 PAYS_BELOW = 0.25  # of a page's bytes; a page that changed more is encoded as it is
@@ -48,7 +48,7 @@ class Deltas:
         self._waits = 0  # chunks, until it is tried again
 
     def delta(
-        self, region: int, pages: Pages, content: bytes, *, is_wanted: bool = True
+        self, region: int, pages: Pages, content: Bytes, *, is_wanted: bool = True
     ) -> Delta | None:
         """What pays of pages that are to be sent, if wanted; all are kept from now on."""
         rows = np.frombuffer(content, dtype=np.uint8).reshape(-1, PAGE_BYTES)

@@ -14,7 +14,7 @@ from bmigd.chunk import Bytes, CodecId
 from bmigd.codecs import CODECS
 from bmigd.transfer.classes import Mask, chosen, promising
 from bmigd.transfer.deltas import Deltas
-from bmigd.transfer.stretches import Pages
+from bmigd.transfer.runs import Pages
 
 TRIAL_EVERY = 16  # chunks: then one is encoded in another way, to see what that does
 SMOOTHING = 0.3
@@ -126,7 +126,7 @@ class Encoder:
         """
         return self.pace if self._passes < 2 else replace(self.pace, spare=1.0)
 
-    def encode(self, region: int, pages: Pages, content: bytes) -> list[Encoded]:
+    def encode(self, region: int, pages: Pages, content: Bytes) -> list[Encoded]:
         """Pages of a region, by number and content, each in one of the payloads."""
         level = self._level()
         if not self._deltas or self._passes < 2:
@@ -149,7 +149,7 @@ class Encoder:
         if self._deltas:
             self._deltas.forget(region, pages)
 
-    def _encode(self, content: bytes, level: int) -> list[Encoded]:
+    def _encode(self, content: Bytes, level: int) -> list[Encoded]:
         if level == RAW_LEVEL:
             return [Encoded(CodecId.RAW, content)]
         began = time.perf_counter()
@@ -178,7 +178,7 @@ class Encoder:
         trial.note(ratio, s_per_byte)
 
 
-def _apart(content: bytes, level: int) -> list[Encoded]:
+def _apart(content: Bytes, level: int) -> list[Encoded]:
     """Pages that are worth it are encoded, apart from those that are not."""
     pages = promising(content)
     if not pages.any():
@@ -191,7 +191,7 @@ def _apart(content: bytes, level: int) -> list[Encoded]:
     ]
 
 
-def _zstd(content: bytes, level: int, pages: Mask | None) -> Encoded:
+def _zstd(content: Bytes, level: int, pages: Mask | None) -> Encoded:
     encoded = CODECS[CodecId.ZSTD].encode((content,), level)
     if encoded is None:
         return Encoded(CodecId.RAW, content, pages)

@@ -7,13 +7,14 @@ holds, so the first pass goes by content.
 
 from collections.abc import Generator
 
-from bmigd.chunk import Extent
+from bmigd.chunk import CHUNK_PAGES, PAGE_BYTES
 from bmigd.drivers.base import DirtyLog, Memory
 from bmigd.transfer.batch import Batch, Copier
 from bmigd.transfer.content import ContentTracker
 from bmigd.transfer.hashing import LiveHashes
 from bmigd.transfer.pages import PageTable
-from bmigd.transfer.stretches import chunks, size_bytes, whole_pages
+from bmigd.transfer.runs import Pages, portions
+from bmigd.transfer.stretches import pages_in
 
 
 class PagemapTracker:
@@ -40,16 +41,13 @@ class PagemapTracker:
             self._live.close()
             return
         for region in regions:
-            dirty = whole_pages(self._log.take(region))
+            dirty = pages_in(self._log.take(region))
             yield from self._copy(region, memory.view(region), dirty)
 
-    def _copy(
-        self, region: int, view: memoryview, dirty: list[Extent]
-    ) -> Generator[Batch, None, None]:
+    def _copy(self, region: int, view: memoryview, dirty: Pages) -> Generator[Batch, None, None]:
         """What is not dirty counts as looked at, all at once."""
-        clean_bytes = len(view) - size_bytes(dirty)
-        yield Batch(region, clean_bytes)
-        for stretches in chunks(dirty):
-            batch = Batch(region, size_bytes(stretches))
-            self._copier.copy(batch, view, stretches)
+        yield Batch(region, len(view) - len(dirty) * PAGE_BYTES)
+        for pages in portions(dirty, CHUNK_PAGES):
+            batch = Batch(region, len(pages) * PAGE_BYTES)
+            self._copier.copy(batch, view, pages)
             yield batch

@@ -18,9 +18,9 @@ from bmigd.codecs import CODECS
 from bmigd.drivers.base import IncomingMemory
 from bmigd.errors import BadBytes
 from bmigd.transfer.deltas import xor
-from bmigd.transfer.pages import Hashes, PageTable, chunk_digest, page_hashes
+from bmigd.transfer.pages import PageTable, chunk_digest, page_hashes
+from bmigd.transfer.runs import Pages, pages_of, stretches_of
 from bmigd.transfer.spent import Spent
-from bmigd.transfer.stretches import pages_of
 
 ZEROES = bytes(MIB)
 VERIFY_BYTES = 4 * MIB
@@ -40,8 +40,9 @@ class Receiver:
         if chunk.codec == CodecId.ZERO:
             self._apply_zeroes(chunk)
             return
+        pages = pages_of(chunk.runs)
         payload = chunk.payload[0] if len(chunk.payload) == 1 else b"".join(chunk.payload)
-        if chunk.codec == CodecId.DELTA and self._is_there(chunk):
+        if chunk.codec == CodecId.DELTA and self._is_there(chunk, pages):
             return  # sent again: what it is the difference to is gone
         with self.spent.on("decode"):
             content = CODECS[chunk.codec].decode(payload, chunk.memory_bytes)
@@ -51,7 +52,8 @@ class Receiver:
             hashes = page_hashes(content, self._table.seed)
             _check_digest(chunk, hashes.tobytes())
         with self.spent.on("write"):
-            self._write(chunk, memoryview(content), hashes)
+            self._write(chunk, memoryview(content))
+            self._table.regions[chunk.region][pages] = hashes
 
     def verify(self) -> bool:
         """Read all memory back: whether it hashes to the table."""
@@ -68,11 +70,11 @@ class Receiver:
             raise BadBytes("CHUNK_INVALID", f"region {chunk.region} does not exist")
         if chunk.codec not in CODECS:
             raise BadBytes("CHUNK_INVALID", f"codec {chunk.codec} is unknown")
-        if len(chunk.digest) != DIGEST_BYTES or not chunk.extents:
-            raise BadBytes("CHUNK_INVALID", "no extents, or a digest of the wrong length")
+        if len(chunk.digest) != DIGEST_BYTES:
+            raise BadBytes("CHUNK_INVALID", f"a digest of {len(chunk.digest)} bytes")
         if chunk.wire_bytes > CHUNK_BYTES:
             raise BadBytes("CHUNK_INVALID", f"payload of {chunk.wire_bytes} bytes")
-        _check_extents(chunk.extents, self._memory.regions[chunk.region].size_bytes)
+        _check_runs(chunk.runs, self._memory.regions[chunk.region].size_bytes)
         limit = ZERO_CHUNK_BYTES if chunk.codec == CodecId.ZERO else CHUNK_BYTES
         if chunk.memory_bytes > limit:
             raise BadBytes("CHUNK_INVALID", f"{chunk.memory_bytes} bytes in one chunk")
@@ -82,41 +84,39 @@ class Receiver:
         pages = chunk.memory_bytes // PAGE_BYTES
         _check_digest(chunk, self._table.zero_hash_bytes * pages)
         table = self._table.regions[chunk.region]
-        for extent in chunk.extents:
+        for extent in stretches_of(chunk.runs):
             first = extent.offset_bytes // PAGE_BYTES
             known = table[first : first + extent.length_bytes // PAGE_BYTES]
             if (known != self._table.zero_hash).any():  # else it is zero already: stay sparse
                 self._zero(chunk.region, extent)
                 known[:] = self._table.zero_hash
 
-    def _is_there(self, chunk: Chunk) -> bool:
-        hashes = self._table.regions[chunk.region][pages_of(chunk.extents)]
+    def _is_there(self, chunk: Chunk, pages: Pages) -> bool:
+        hashes = self._table.regions[chunk.region][pages]
         return chunk_digest(hashes.tobytes()) == chunk.digest
 
     def _read(self, chunk: Chunk) -> bytes:
-        return b"".join([self._memory.read(chunk.region, *one) for one in chunk.extents])
+        return b"".join([self._memory.read(chunk.region, *one) for one in stretches_of(chunk.runs)])
 
     def _zero(self, region: int, extent: Extent) -> None:
         for done in range(0, extent.length_bytes, MIB):
             length = min(MIB, extent.length_bytes - done)
             self._memory.write(region, extent.offset_bytes + done, ZEROES[:length])
 
-    def _write(self, chunk: Chunk, content: memoryview, hashes: Hashes) -> None:
+    def _write(self, chunk: Chunk, content: memoryview) -> None:
         done = 0
-        for offset_bytes, length_bytes in chunk.extents:
+        for offset_bytes, length_bytes in stretches_of(chunk.runs):
             self._memory.write(chunk.region, offset_bytes, content[done : done + length_bytes])
             done += length_bytes
-        self._table.regions[chunk.region][pages_of(chunk.extents)] = hashes
 
 
-def _check_extents(extents: tuple[Extent, ...], size_bytes: int) -> None:
-    end = 0
-    for extent in extents:
-        if extent.offset_bytes % PAGE_BYTES or extent.length_bytes % PAGE_BYTES:
-            raise BadBytes("CHUNK_INVALID", f"{extent} is not page-aligned")
-        if extent.length_bytes == 0 or extent.offset_bytes < end:
-            raise BadBytes("CHUNK_INVALID", f"{extent} is empty or overlaps the one before")
-        end = extent.offset_bytes + extent.length_bytes
+def _check_runs(runs: tuple[int, ...], size_bytes: int) -> None:
+    """What they say is ascending and apart by itself."""
+    if not runs or len(runs) % 2:
+        raise BadBytes("CHUNK_INVALID", f"{len(runs)} numbers are no runs of pages")
+    if min(runs) < 0 or not min(runs[1::2]):
+        raise BadBytes("CHUNK_INVALID", "a run of pages is empty")
+    end = sum(runs) * PAGE_BYTES
     if end > size_bytes:
         raise BadBytes("CHUNK_INVALID", f"ends at {end}, the region at {size_bytes}")
 

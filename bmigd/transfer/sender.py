@@ -12,15 +12,15 @@ from collections.abc import Awaitable, Callable, Generator
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 
-from bmigd.chunk import Chunk, CodecId, Extent
+from bmigd.chunk import Bytes, Chunk, CodecId
 from bmigd.transfer.batch import Batch
 from bmigd.transfer.encoding import Encoded, Encoder, Pace
 from bmigd.transfer.idle import Idle
 from bmigd.transfer.lane import CREDIT, SENDING, ChunkStream, Lane, Patience, Silence, Together
 from bmigd.transfer.pacing import Pacer
 from bmigd.transfer.pages import PageTable, chunk_digest
+from bmigd.transfer.runs import Pages, runs_of
 from bmigd.transfer.spent import Spent
-from bmigd.transfer.stretches import Pages, pages_of, runs
 from bmigd.transfer.unbroken import unbroken
 
 Batches = Generator[Batch, None, None]
@@ -198,35 +198,33 @@ class Sender:
         totals.read_bytes += len(batch.payload)
         totals.spent.add(READING, batch.read_s)
         totals.spent.add(HASHING, batch.hash_s)
-        if batch.extents:
+        if len(batch.pages):
             with totals.spent.on(ENCODING):
-                pages = pages_of(batch.extents)
-                encoded = self.encoder.encode(batch.region, pages, batch.payload)
-            chunks += [self._encoded_chunk(batch, pages, one) for one in encoded]
-        if batch.zero_extents:
-            extents, pages = tuple(batch.zero_extents), pages_of(batch.zero_extents)
-            self.encoder.become_zero(batch.region, pages)
-            digest = chunk_digest(self.table.zero_hash_bytes * len(pages))
-            chunks.append(self._chunk(batch.region, CodecId.ZERO, extents, digest, ()))
+                encoded = self.encoder.encode(batch.region, batch.pages, batch.payload)
+            chunks += [self._encoded_chunk(batch, one) for one in encoded]
+        if len(batch.zero_pages):
+            self.encoder.become_zero(batch.region, batch.zero_pages)
+            digest = chunk_digest(self.table.zero_hash_bytes * len(batch.zero_pages))
+            chunks.append(self._chunk(batch.region, CodecId.ZERO, batch.zero_pages, digest, ()))
         return chunks
 
-    def _encoded_chunk(self, batch: Batch, pages: Pages, encoded: Encoded) -> Chunk:
-        extents, hashes = batch.extents, batch.hashes
+    def _encoded_chunk(self, batch: Batch, encoded: Encoded) -> Chunk:
+        pages, hashes = batch.pages, batch.hashes
         if encoded.pages is not None:
-            extents, hashes = runs(pages[encoded.pages]), hashes[encoded.pages]
+            pages, hashes = pages[encoded.pages], hashes[encoded.pages]
         digest, payload = chunk_digest(hashes.tobytes()), (encoded.payload,)
-        return self._chunk(batch.region, encoded.codec, tuple(extents), digest, payload)
+        return self._chunk(batch.region, encoded.codec, pages, digest, payload)
 
     def _chunk(
         self,
         region: int,
         codec: CodecId,
-        extents: tuple[Extent, ...],
+        pages: Pages,
         digest: bytes,
-        payload: tuple[bytes | bytearray | memoryview, ...],
+        payload: tuple[Bytes, ...],
     ) -> Chunk:
         self._sequence += 1
         return Chunk(
             *(self.migration_id, self.epoch, self._sequence, region, codec),
-            *(extents, digest, payload),
+            *(runs_of(pages), digest, payload),
         )

@@ -69,8 +69,8 @@ def test_memory_that_was_never_touched_is_known_without_reading_it() -> None:
         assert memory.populated(1) == [(MIB // 2, GRAIN_BYTES)]
         table = PageTable([region.size_bytes for region in REGIONS], seed=1)
         tracker = ContentTracker(table, HashedHere(seed=1))
-        sent = [extent for batch in tracker.scan(memory) for extent in batch.extents]
-        assert sent == [(MIB, PAGE_BYTES), (MIB // 2, PAGE_BYTES)]
+        sent = [batch.pages.tolist() for batch in tracker.scan(memory) if len(batch.pages)]
+        assert sent == [[MIB // PAGE_BYTES], [MIB // 2 // PAGE_BYTES]]
         assert node.stat().st_blocks * 512 == 2 * GRAIN_BYTES  # reading a hole fills it
         memory.close()
 

@@ -103,7 +103,7 @@ def good_chunk(asked: peer_pb2.ReceiveGuestRequest) -> Chunk:
         sequence=1,
         region=0,
         codec=migration_pb2.CODEC_RAW,
-        extents=[peer_pb2.Extent(offset_bytes=0, length_bytes=PAGE)],
+        runs=[0, 1],
         digest=digest(content, SEED),
         payload=content,
     )

@@ -9,13 +9,11 @@ from google.protobuf.message import DecodeError
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from bmigd.chunk import Chunk, Extent
+from bmigd.chunk import MOST_RUNS, Chunk
 from bmigd.errors import BadBytes
 from bmigd.rpc import frame
 
-EXTENTS = st.lists(
-    st.builds(Extent, st.integers(0, 2**64 - 1), st.integers(0, 2**32 - 1)), max_size=5
-).map(tuple)
+NUMBERS = st.lists(st.integers(0, 2**32 - 1), max_size=10)
 # Lengths around the places where the length on the wire takes another byte.
 PAYLOADS = st.one_of(
     st.just(()),
@@ -29,7 +27,7 @@ CHUNKS = st.builds(
     sequence=st.integers(0, 2**64 - 1),
     region=st.integers(0, 2**32 - 1),
     codec=st.integers(-(2**31), 2**31 - 1),
-    extents=EXTENTS,
+    runs=NUMBERS.map(tuple),
     digest=st.binary(max_size=20),
     payload=PAYLOADS,
     stream=st.integers(0, 2**32 - 1),
@@ -45,10 +43,7 @@ def generated(chunk: Chunk) -> peer_pb2.StreamMemoryRequest:
         sequence=chunk.sequence,
         region=chunk.region,
         codec=chunk.codec,  # type: ignore[arg-type]
-        extents=[
-            peer_pb2.Extent(offset_bytes=one.offset_bytes, length_bytes=one.length_bytes)
-            for one in chunk.extents
-        ],
+        runs=chunk.runs,
         digest=chunk.digest,
         stream=chunk.stream,
         payload=b"".join(chunk.payload),
@@ -63,7 +58,7 @@ def from_generated(message: peer_pb2.StreamMemoryRequest) -> Chunk:
         sequence=message.sequence,
         region=message.region,
         codec=int(message.codec),
-        extents=tuple(Extent(one.offset_bytes, one.length_bytes) for one in message.extents),
+        runs=tuple(message.runs),
         digest=message.digest,
         payload=(message.payload,) if message.payload else (),
         stream=message.stream,
@@ -75,7 +70,7 @@ def joined(chunk: Chunk) -> Chunk:
     whole = b"".join(chunk.payload)
     return Chunk(
         *(chunk.migration_id, chunk.epoch, chunk.sequence, chunk.region, chunk.codec),
-        *(chunk.extents, chunk.digest, (whole,) if whole else (), chunk.stream),
+        *(chunk.runs, chunk.digest, (whole,) if whole else (), chunk.stream),
     )
 
 
@@ -107,7 +102,7 @@ def test_what_we_write_is_read_back(chunk: Chunk) -> None:
 
 
 def test_the_payload_is_a_view_of_the_frame_and_not_a_copy() -> None:
-    encoded = frame.write(Chunk("m", 1, 1, 0, 2, (Extent(0, 4096),), b"d" * 16, (bytes(4096),)))
+    encoded = frame.write(Chunk("m", 1, 1, 0, 2, (0, 1), b"d" * 16, (bytes(4096),)))
     (payload,) = frame.read(encoded).payload
     assert isinstance(payload, memoryview)
     assert payload.obj is encoded
@@ -130,13 +125,6 @@ def field(number: int, wire_type: int, content: bytes) -> bytes:
     return varint(number << 3 | wire_type) + length + content
 
 
-EXTENT_MESSAGES = st.builds(
-    lambda offset, length: peer_pb2.Extent(
-        offset_bytes=offset, length_bytes=length
-    ).SerializeToString(),
-    st.integers(0, 2**64 - 1),
-    st.integers(0, 2**32 - 1),
-)
 FIELDS = st.one_of(
     st.text(max_size=10).map(lambda text: field(1, 2, text.encode())),
     st.builds(
@@ -144,7 +132,9 @@ FIELDS = st.one_of(
         st.sampled_from([2, 3, 4, 5]),
         st.integers(0, 2**64 - 1),
     ),
-    EXTENT_MESSAGES.map(lambda content: field(6, 2, content)),
+    NUMBERS.map(lambda numbers: field(6, 2, b"".join(map(varint, numbers)))),  # packed
+    st.integers(0, 2**64 - 1).map(lambda number: field(6, 0, varint(number))),  # and not
+    st.binary(max_size=5).map(lambda content: field(6, 2, content)),
     st.binary(max_size=20).map(lambda content: field(7, 2, content)),
     st.binary(max_size=20).map(lambda content: field(15, 2, content)),
     # Unknown fields, and known ones of the wrong wire type.
@@ -155,7 +145,7 @@ FIELDS = st.one_of(
     ),
     st.builds(
         lambda number, value: field(number, 0, varint(value)),
-        st.sampled_from([0, 1, 6, 7, 8, 14, 15, 16, 1000]),
+        st.sampled_from([0, 1, 7, 8, 14, 15, 16, 1000]),
         st.integers(0, 2**64 - 1),
     ),
     st.sampled_from([2, 8, 15, 16]).map(lambda number: field(number, 1, b"12345678")),
@@ -247,8 +237,8 @@ def test_a_header_beyond_its_bound_is_still_read() -> None:
     assert_read_like_generated(encoded)
 
 
-def test_too_many_extents_are_refused() -> None:
-    extent = field(6, 2, peer_pb2.Extent(length_bytes=4096).SerializeToString())
-    assert len(frame.read(extent * frame.MAX_EXTENTS).extents) == frame.MAX_EXTENTS
-    with pytest.raises(BadBytes, match="4097 extents"):
-        frame.read(extent * (frame.MAX_EXTENTS + 1))
+def test_too_many_runs_are_refused() -> None:
+    run = field(6, 2, varint(1) * 2)
+    assert len(frame.read(run * MOST_RUNS).runs) == 2 * MOST_RUNS
+    with pytest.raises(BadBytes, match="more than 4096 runs"):
+        frame.read(run * (MOST_RUNS + 1))

@@ -9,10 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bmigd.chunk import MIB, PAGE_BYTES, Chunk, CodecId, Extent
+from bmigd.chunk import MIB, PAGE_BYTES, Chunk, CodecId
 from bmigd.errors import BadBytes
 from bmigd.transfer.deltas import GIVES_WAY_EVERY, TRIES_AGAIN, Deltas, xor
 from bmigd.transfer.encoding import Encoder
+from bmigd.transfer.runs import pages_of
 from tests.transfer.test_sender import Guest, Peer, Stream
 
 NOISE = random.Random(5).randbytes(64 * PAGE_BYTES)  # noqa: S311 - noise
@@ -85,7 +86,7 @@ async def test_a_page_travels_as_what_changed_from_the_third_time_on() -> None:
         *(CodecId.RAW, CodecId.DELTA, CodecId.DELTA),
     )
     assert third.wire_bytes < 100
-    assert third.extents == (Extent(3 * PAGE_BYTES, PAGE_BYTES),)
+    assert third.runs == (3, 1)
 
 
 async def test_what_changed_little_travels_apart_from_what_changed_much() -> None:
@@ -96,8 +97,8 @@ async def test_what_changed_little_travels_apart_from_what_changed_much() -> Non
     )
     delta, rest = moving.heard[-2:]
     assert (delta.codec, rest.codec) == (CodecId.DELTA, CodecId.RAW)
-    assert {one.offset_bytes // PAGE_BYTES % 4 for one in delta.extents} == {0}
-    assert {one.offset_bytes // PAGE_BYTES % 4 for one in rest.extents} == {2}
+    assert {int(page) % 4 for page in pages_of(delta.runs)} == {0}
+    assert {int(page) % 4 for page in pages_of(rest.runs)} == {2}
 
 
 async def test_a_page_that_was_zero_meanwhile_is_no_base() -> None:
@@ -128,7 +129,7 @@ async def test_a_chunk_may_come_again_and_one_without_its_base_is_refused() -> N
     with pytest.raises(BadBytes, match="digest"):
         receiver.apply(replace(delta, digest=b"x" * 16))
     with pytest.raises(BadBytes, match="digest"):  # another page is no base
-        receiver.apply(replace(delta, extents=(Extent(5 * PAGE_BYTES, PAGE_BYTES),)))
+        receiver.apply(replace(delta, runs=(5, 1)))
     assert moving.peer.memory.contents[0] == before
 
 

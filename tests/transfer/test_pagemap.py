@@ -19,21 +19,11 @@ from bmigd.transfer.hashing import Hashed
 from bmigd.transfer.pagemap import PagemapTracker
 from bmigd.transfer.pages import page_hashes
 from bmigd.transfer.receiver import Receiver
-from bmigd.transfer.stretches import chunks
 from bmigd.transfer.verification import differing_pages
 from tests.cluster import eventually
 from tests.drivers.dirtylog.hypervisor import Hypervisor, hypervisor, require_kernel
 from tests.transfer.memories import FreshMemory, HashedHere, LiveMemory, layout, table_of
 from tests.transfer.test_tracker import SIZES, WRITES, chunks_of
-
-
-def numbers(extents: list[Extent]) -> list[int]:
-    """The number of each page."""
-    return [
-        page
-        for offset, length in extents
-        for page in range(offset // PAGE_BYTES, (offset + length) // PAGE_BYTES)
-    ]
 
 
 class ModelLog:
@@ -152,7 +142,7 @@ def test_scattered_pages_travel_together_and_only_if_they_changed(
     batches = list(copy.tracker.scan(memory))
     assert len(batches) <= 1 + -(-len(pages) * PAGE_BYTES // CHUNK_BYTES)
     assert sum(batch.scanned_bytes for batch in batches) == 600 * PAGE_BYTES
-    assert numbers([one for batch in batches for one in batch.extents]) == sorted(changed)
+    assert [page for batch in batches for page in batch.pages.tolist()] == sorted(changed)
 
 
 def test_what_was_there_before_the_log_is_in_the_first_pass() -> None:
@@ -223,21 +213,6 @@ def test_a_page_that_is_written_while_it_is_copied_comes_in_the_next_pass() -> N
     memory.contents[0][3 * PAGE_BYTES] = 77  # as part of the same write, before the next take
     copy.run_pass()
     assert copy.wrong_pages() == []
-
-
-@given(st.lists(st.tuples(st.integers(1, 700), st.integers(1, 700)), max_size=8))
-def test_chunks_have_the_same_pages_in_order_and_are_full(gaps: list[tuple[int, int]]) -> None:
-    stretches, at = [], 0
-    for gap, pages in gaps:
-        at += gap
-        stretches.append(Extent(at * PAGE_BYTES, pages * PAGE_BYTES))
-        at += pages
-
-    made = list(chunks(stretches))
-    assert [page for one in made for page in numbers(one)] == numbers(stretches)
-    sizes = [sum(extent.length_bytes for extent in one) for one in made]
-    assert all(size == CHUNK_BYTES for size in sizes[:-1])
-    assert all(0 < size <= CHUNK_BYTES for size in sizes)
 
 
 def mapped(started: Hypervisor) -> Memory:

@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 
 from bmigd.chunk import (
     CHUNK_BYTES,
+    CHUNK_PAGES,
     DIGEST_BYTES,
     MIB,
     PAGE_BYTES,
     ZERO_CHUNK_BYTES,
     Chunk,
     CodecId,
-    Extent,
 )
 from bmigd.drivers.base import Region
 from bmigd.errors import BadBytes
@@ -27,6 +27,7 @@ from bmigd.transfer.receiver import Receiver
 from tests.transfer.memories import SEED, FreshMemory, layout, table_of
 
 PAGES = 600  # 2.3 MiB: more than two chunks
+Runs = tuple[int, ...]
 CONTENT = bytes(range(256)) * (2 * PAGE_BYTES // 256)
 
 
@@ -37,7 +38,7 @@ class Destination:
         regions = layout([PAGES, 2])
         self.memory, self.table = FreshMemory(regions), table_of(regions)
         self.receiver = Receiver(self.memory, self.table)
-        self.receiver.apply(chunk_of(CONTENT, [Extent(0, 2 * PAGE_BYTES)]))
+        self.receiver.apply(chunk_of(CONTENT, (0, 2)))
 
     def assert_refuses(self, chunk: Chunk) -> None:
         """BadBytes, and nothing changed."""
@@ -50,55 +51,59 @@ class Destination:
         assert ([bytes(content) for content in self.memory.contents], self.table.root()) == before
 
 
-def chunk_of(content: bytes, extents: list[Extent], codec: CodecId = CodecId.RAW) -> Chunk:
+def chunk_of(content: bytes, runs: Runs, codec: CodecId = CodecId.RAW) -> Chunk:
     """A good chunk."""
     digest = chunk_digest(page_hashes(content, SEED).tobytes())
     payload = zstandard.compress(content) if codec is CodecId.ZSTD else content
-    return Chunk("m", 1, 1, 0, codec, tuple(extents), digest, (payload,))
+    return Chunk("m", 1, 1, 0, codec, runs, digest, (payload,))
 
 
-def zero_chunk(*extents: Extent) -> Chunk:
+def zero_chunk(*runs: int) -> Chunk:
     """A good chunk of zero pages."""
     table = PageTable([], SEED)
-    pages = sum(one.length_bytes for one in extents) // PAGE_BYTES
-    digest = chunk_digest(table.zero_hash_bytes * pages)
-    return Chunk("m", 1, 1, 0, CodecId.ZERO, extents, digest, ())
+    digest = chunk_digest(table.zero_hash_bytes * sum(runs[1::2]))
+    return Chunk("m", 1, 1, 0, CodecId.ZERO, runs, digest, ())
 
 
-GOOD = chunk_of(CONTENT, [Extent(4 * PAGE_BYTES, PAGE_BYTES), Extent(9 * PAGE_BYTES, PAGE_BYTES)])
+GOOD = chunk_of(CONTENT, (4, 1, 4, 1))
 END = PAGES * PAGE_BYTES
 TWO = 2 * PAGE_BYTES
 
 
 @pytest.mark.parametrize(
-    "extents",
+    "runs",
     [
-        pytest.param([], id="none"),
-        pytest.param([Extent(END - PAGE_BYTES, TWO)], id="over the end"),
-        pytest.param([Extent(END, TWO)], id="beyond the end"),
-        pytest.param([Extent(2**64 - PAGE_BYTES, TWO)], id="around the end of addresses"),
-        pytest.param([Extent(-PAGE_BYTES, TWO)], id="before the start"),
-        pytest.param([Extent(1, TWO)], id="begins within a page"),
-        pytest.param([Extent(0, PAGE_BYTES + 1), Extent(TWO, PAGE_BYTES - 1)], id="ends within"),
-        pytest.param([Extent(0, PAGE_BYTES), Extent(0, PAGE_BYTES)], id="twice the same"),
-        pytest.param([Extent(0, TWO), Extent(PAGE_BYTES, PAGE_BYTES)], id="overlap"),
-        pytest.param([Extent(TWO, PAGE_BYTES), Extent(0, PAGE_BYTES)], id="descending"),
-        pytest.param([Extent(0, TWO), Extent(TWO, 0)], id="an empty one"),
-        pytest.param([Extent(0, PAGE_BYTES)], id="less than the payload"),
-        pytest.param([Extent(0, 3 * PAGE_BYTES)], id="more than the payload"),
-        pytest.param([Extent(0, CHUNK_BYTES + PAGE_BYTES)], id="more than a chunk may have"),
+        pytest.param((), id="none"),
+        pytest.param((0,), id="half of one"),
+        pytest.param((0, 2, 1), id="one and a half"),
+        pytest.param((PAGES - 1, 2), id="over the end"),
+        pytest.param((PAGES, 2), id="beyond the end"),
+        pytest.param((0, 1, PAGES - 1, 1), id="the last one beyond the end"),
+        pytest.param((2**32 - 1, 2), id="around the end of numbers"),
+        pytest.param((2**32 - 1, 1, 2**32 - 1, 1), id="far beyond the end"),
+        pytest.param((-1, 2), id="before the start"),
+        pytest.param((4, 3, 0, -1), id="backwards"),
+        pytest.param((0, 2, 4, 0), id="an empty one"),
+        pytest.param((0, 0, 0, 2), id="an empty one first"),
+        pytest.param((0, 1), id="less than the payload"),
+        pytest.param((0, 3), id="more than the payload"),
+        pytest.param((0, CHUNK_PAGES + 1), id="more than a chunk may have"),
     ],
 )
 @pytest.mark.parametrize("codec", [CodecId.RAW, CodecId.ZSTD])
-def test_extents_that_do_not_fit_are_refused(extents: list[Extent], codec: CodecId) -> None:
-    chunk = replace(chunk_of(CONTENT, [Extent(0, TWO)], codec), extents=tuple(extents))
-    Destination().assert_refuses(chunk)
+def test_runs_that_do_not_fit_are_refused(runs: Runs, codec: CodecId) -> None:
+    Destination().assert_refuses(replace(chunk_of(CONTENT, (0, 2), codec), runs=runs))
+
+
+@pytest.mark.parametrize("runs", [(), (0,), (0, 0), (PAGES, 1), (0, PAGES + 1), (0, 1, 2**32, 1)])
+def test_zero_runs_that_do_not_fit_are_refused(runs: Runs) -> None:
+    Destination().assert_refuses(zero_chunk(*runs))
 
 
 @pytest.mark.parametrize("region", [2, 3, 2**32 - 1])
 def test_a_region_that_does_not_exist_is_refused(region: int) -> None:
     Destination().assert_refuses(replace(GOOD, region=region))
-    Destination().assert_refuses(replace(zero_chunk(Extent(0, PAGE_BYTES)), region=region))
+    Destination().assert_refuses(replace(zero_chunk(0, 1), region=region))
 
 
 @pytest.mark.parametrize("codec", [0, 4, -1, 2**31 - 1, -(2**31)])
@@ -111,20 +116,20 @@ def test_a_codec_that_is_unknown_is_refused(codec: int) -> None:
 )
 def test_a_wrong_digest_is_refused(digest: bytes) -> None:
     Destination().assert_refuses(replace(GOOD, digest=digest))
-    Destination().assert_refuses(replace(zero_chunk(Extent(0, PAGE_BYTES)), digest=digest))
+    Destination().assert_refuses(replace(zero_chunk(0, 1), digest=digest))
 
 
 @given(st.integers(0, len(CONTENT) * 8 - 1), st.sampled_from([CodecId.RAW, CodecId.ZSTD]))
 def test_content_with_one_bit_changed_is_refused(bit: int, codec: CodecId) -> None:
     damaged = bytearray(CONTENT)
     damaged[bit // 8] ^= 1 << bit % 8
-    chunk = chunk_of(bytes(damaged), list(GOOD.extents), codec)
+    chunk = chunk_of(bytes(damaged), GOOD.runs, codec)
     Destination().assert_refuses(replace(chunk, digest=GOOD.digest))
 
 
 @given(st.data())
 def test_a_damaged_zstd_payload_is_refused(data: st.DataObject) -> None:
-    chunk = chunk_of(CONTENT, list(GOOD.extents), CodecId.ZSTD)
+    chunk = chunk_of(CONTENT, GOOD.runs, CodecId.ZSTD)
     damaged = bytearray(chunk.payload[0])
     position = data.draw(st.integers(0, len(damaged) - 1))
     damaged[position] ^= data.draw(st.integers(1, 255))
@@ -140,7 +145,7 @@ def test_a_damaged_zstd_payload_is_refused(data: st.DataObject) -> None:
     assert destination.memory.read(0, 4 * PAGE_BYTES, PAGE_BYTES) == CONTENT[:PAGE_BYTES]
 
 
-def test_a_zstd_frame_that_states_more_than_its_extents_is_refused() -> None:
+def test_a_zstd_frame_that_states_more_than_its_pages_is_refused() -> None:
     bomb = zstandard.compress(bytes(64 * MIB))
     assert len(bomb) < CHUNK_BYTES
     Destination().assert_refuses(replace(GOOD, codec=CodecId.ZSTD, payload=(bomb,)))
@@ -163,13 +168,13 @@ def test_a_zstd_frame_that_holds_more_than_it_states_is_refused() -> None:
 
 def test_a_payload_larger_than_a_chunk_is_refused() -> None:
     Destination().assert_refuses(replace(GOOD, payload=(bytes(CHUNK_BYTES + 1),)))
-    whole = chunk_of(bytes(CHUNK_BYTES), [Extent(0, CHUNK_BYTES)])
+    whole = chunk_of(bytes(CHUNK_BYTES), (0, CHUNK_PAGES))
     Destination().receiver.apply(whole)
 
 
 @pytest.mark.parametrize("payload", [b"\0", bytes(PAGE_BYTES)])
 def test_a_zero_chunk_with_a_payload_is_refused(payload: bytes) -> None:
-    Destination().assert_refuses(replace(zero_chunk(Extent(0, PAGE_BYTES)), payload=(payload,)))
+    Destination().assert_refuses(replace(zero_chunk(0, 1), payload=(payload,)))
 
 
 def test_a_zero_chunk_may_name_a_gibibyte_and_no_page_more() -> None:
@@ -186,27 +191,27 @@ def test_a_zero_chunk_may_name_a_gibibyte_and_no_page_more() -> None:
             raise AssertionError("written")
 
     receiver = Receiver(Sparse(), PageTable([size_bytes], SEED))
-    receiver.apply(zero_chunk(Extent(0, ZERO_CHUNK_BYTES)))
+    receiver.apply(zero_chunk(0, ZERO_CHUNK_BYTES // PAGE_BYTES))
     with pytest.raises(BadBytes):
-        receiver.apply(zero_chunk(Extent(0, size_bytes)))
+        receiver.apply(zero_chunk(0, size_bytes // PAGE_BYTES))
 
 
 def test_zero_chunks_keep_fresh_memory_sparse() -> None:
     destination = Destination()
     destination.memory.writes.clear()
-    destination.receiver.apply(zero_chunk(Extent(4 * PAGE_BYTES, 500 * PAGE_BYTES)))
+    destination.receiver.apply(zero_chunk(4, 500))
     assert destination.memory.writes == []
 
 
 def test_zero_chunks_clear_what_was_written() -> None:
     destination = Destination()
-    destination.receiver.apply(zero_chunk(Extent(PAGE_BYTES, 400 * PAGE_BYTES)))
+    destination.receiver.apply(zero_chunk(1, 400))
     assert destination.memory.read(0, 0, PAGE_BYTES) == CONTENT[:PAGE_BYTES]
     assert not any(destination.memory.read(0, PAGE_BYTES, END - PAGE_BYTES))
     assert destination.receiver.verify()
 
 
-def test_extents_get_their_part_of_the_content_and_nothing_else_changes() -> None:
+def test_runs_get_their_part_of_the_content_and_nothing_else_changes() -> None:
     destination = Destination()
     destination.receiver.apply(GOOD)
     content = bytearray(END)
@@ -220,9 +225,9 @@ def test_extents_get_their_part_of_the_content_and_nothing_else_changes() -> Non
 @given(st.lists(st.sampled_from(["raw", "zero", "zstd"]), min_size=1, max_size=6))
 def test_chunks_may_be_applied_any_number_of_times(order: list[str]) -> None:
     chunks = {
-        "raw": chunk_of(CONTENT, [Extent(8 * PAGE_BYTES, TWO)]),
-        "zero": zero_chunk(Extent(8 * PAGE_BYTES, PAGE_BYTES)),
-        "zstd": chunk_of(CONTENT[::-1], [Extent(20 * PAGE_BYTES, TWO)], CodecId.ZSTD),
+        "raw": chunk_of(CONTENT, (8, 2)),
+        "zero": zero_chunk(8, 1),
+        "zstd": chunk_of(CONTENT[::-1], (20, 2), CodecId.ZSTD),
     }
     once, often = Destination(), Destination()
     for name in order:

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bmigd.chunk import MIB, PAGE_BYTES, Chunk, CodecId, Extent
+from bmigd.chunk import MIB, PAGE_BYTES, Chunk, CodecId
 from bmigd.errors import BadBytes, LocalFault, PeerLost
 from bmigd.transfer.batch import Batch
 from bmigd.transfer.content import ContentTracker
@@ -378,7 +378,7 @@ async def test_a_guest_that_cannot_be_read_is_told_as_it_is() -> None:
     assert told.value is fault
 
 
-async def test_extents_that_touch_travel_as_one() -> None:
+async def test_pages_that_touch_travel_as_one_run() -> None:
     guest, peer = Guest(), Peer()
     sent: list[Chunk] = []
 
@@ -392,7 +392,7 @@ async def test_extents_that_touch_travel_as_one() -> None:
 
     async with guest.sender(peer, open_stream=listen) as sender:
         await sender.send_pass(guest.tracker.scan(guest.memory))
-    assert sent[0].extents == (Extent(0, MIB),)
+    assert sent[0].runs == (0, MIB // PAGE_BYTES)
     assert [chunk.sequence for chunk in sent] == list(range(1, len(sent) + 1))
 
 

@@ -223,22 +223,14 @@ class DescribeMemoryResponse(_message.Message):
     page_hashes: bytes
     def __init__(self, region: _Optional[int] = ..., first_page: _Optional[int] = ..., page_hashes: _Optional[bytes] = ...) -> None: ...
 
-class Extent(_message.Message):
-    __slots__ = ("offset_bytes", "length_bytes")
-    OFFSET_BYTES_FIELD_NUMBER: _ClassVar[int]
-    LENGTH_BYTES_FIELD_NUMBER: _ClassVar[int]
-    offset_bytes: int
-    length_bytes: int
-    def __init__(self, offset_bytes: _Optional[int] = ..., length_bytes: _Optional[int] = ...) -> None: ...
-
 class StreamMemoryRequest(_message.Message):
-    __slots__ = ("migration_id", "epoch", "sequence", "region", "codec", "extents", "digest", "stream", "payload")
+    __slots__ = ("migration_id", "epoch", "sequence", "region", "codec", "runs", "digest", "stream", "payload")
     MIGRATION_ID_FIELD_NUMBER: _ClassVar[int]
     EPOCH_FIELD_NUMBER: _ClassVar[int]
     SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     REGION_FIELD_NUMBER: _ClassVar[int]
     CODEC_FIELD_NUMBER: _ClassVar[int]
-    EXTENTS_FIELD_NUMBER: _ClassVar[int]
+    RUNS_FIELD_NUMBER: _ClassVar[int]
     DIGEST_FIELD_NUMBER: _ClassVar[int]
     STREAM_FIELD_NUMBER: _ClassVar[int]
     PAYLOAD_FIELD_NUMBER: _ClassVar[int]
@@ -247,11 +239,11 @@ class StreamMemoryRequest(_message.Message):
     sequence: int
     region: int
     codec: _migration_pb2.Codec
-    extents: _containers.RepeatedCompositeFieldContainer[Extent]
+    runs: _containers.RepeatedScalarFieldContainer[int]
     digest: bytes
     stream: int
     payload: bytes
-    def __init__(self, migration_id: _Optional[str] = ..., epoch: _Optional[int] = ..., sequence: _Optional[int] = ..., region: _Optional[int] = ..., codec: _Optional[_Union[_migration_pb2.Codec, str]] = ..., extents: _Optional[_Iterable[_Union[Extent, _Mapping]]] = ..., digest: _Optional[bytes] = ..., stream: _Optional[int] = ..., payload: _Optional[bytes] = ...) -> None: ...
+    def __init__(self, migration_id: _Optional[str] = ..., epoch: _Optional[int] = ..., sequence: _Optional[int] = ..., region: _Optional[int] = ..., codec: _Optional[_Union[_migration_pb2.Codec, str]] = ..., runs: _Optional[_Iterable[int]] = ..., digest: _Optional[bytes] = ..., stream: _Optional[int] = ..., payload: _Optional[bytes] = ...) -> None: ...
 
 class StreamMemoryResponse(_message.Message):
     __slots__ = ("sequence",)
