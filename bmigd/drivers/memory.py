@@ -139,13 +139,10 @@ class SpoolMemory:
         return self._offsets[region] + offset_bytes
 
 
-def make_file(
-    file: Path, size_bytes: int, image: Path | None = None, *, is_reserved: bool = False
-) -> None:
+def make_file(file: Path, size_bytes: int, image: Path | None = None) -> None:
     """A new file of zeroes, or with what is in `image`, which is moved there if it is given.
 
-    LocalFault (SPOOL_FULL) if it cannot be made or reserved whole. Reserve what a hypervisor maps:
-    on a full file system a write through a mapping ends it.
+    LocalFault (SPOOL_FULL) if it cannot be made.
     """
     try:
         if image:
@@ -156,13 +153,40 @@ def make_file(
         raise LocalFault("SPOOL_FULL", f"cannot make {file}: {error}") from error
     try:
         os.ftruncate(descriptor, size_bytes)
-        if is_reserved:
-            os.posix_fallocate(descriptor, 0, size_bytes)
     except OSError as error:
         file.unlink()
-        raise LocalFault("SPOOL_FULL", f"cannot reserve {size_bytes} bytes: {error}") from error
+        raise LocalFault("SPOOL_FULL", f"cannot make {file}: {error}") from error
     finally:
         os.close(descriptor)
+
+
+def require_room(file: Path) -> None:
+    """Its file system has room for all of a file: LocalFault (SPOOL_FULL).
+
+    To be asked before it is reserved by parts, which would take all there is before it fails.
+    """
+    there, held = os.statvfs(file), file.stat()
+    wanted_bytes = held.st_size - held.st_blocks * 512
+    free_bytes = there.f_bavail * there.f_frsize
+    if there.f_blocks and wanted_bytes > free_bytes:  # no blocks: a tmpfs without a limit
+        raise LocalFault(
+            "SPOOL_FULL", f"cannot reserve {wanted_bytes} bytes: only {free_bytes} are free"
+        )
+
+
+def reserve(file: Path, offset_bytes: int, length_bytes: int) -> None:
+    """Have room for a part of a file, whatever is written to it meanwhile: LocalFault (SPOOL_FULL).
+
+    For what a hypervisor maps: on a full file system a write through a mapping ends it.
+    """
+    try:
+        descriptor = os.open(file, os.O_RDWR)
+        try:
+            os.posix_fallocate(descriptor, offset_bytes, length_bytes)
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        raise LocalFault("SPOOL_FULL", f"cannot reserve {length_bytes} bytes: {error}") from error
 
 
 def file_offsets(regions: tuple[Region, ...]) -> list[int]:

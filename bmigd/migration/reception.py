@@ -31,7 +31,7 @@ from bmigd.migration.standby import Standby
 from bmigd.migration.state_files import Arrived, StateHeader, StateParts, gather_state
 from bmigd.migration.taken import Taken
 from bmigd.migration.turns import Turn
-from bmigd.transfer.unbroken import unbroken
+from bmigd.unbroken import unbroken
 
 
 @dataclass

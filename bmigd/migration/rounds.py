@@ -15,8 +15,8 @@ from bmigd.migration.throttle import Throttle
 from bmigd.migration.throttling import decide_throttled
 from bmigd.transfer.sender import PACING, Sender
 from bmigd.transfer.tracker import Tracker
-from bmigd.transfer.unbroken import unbroken
 from bmigd.transfer.verification import differing_pages
+from bmigd.unbroken import unbroken
 
 SAMPLE_S = 0.2
 MIB = 1 << 20

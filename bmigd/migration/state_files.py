@@ -13,7 +13,7 @@ from pathlib import Path
 
 from bmigd.drivers.base import IncomingGuest
 from bmigd.errors import BadBytes, LocalFault
-from bmigd.transfer.unbroken import unbroken
+from bmigd.unbroken import unbroken
 
 StateParts = AsyncIterator[tuple[int, bytes]]  # number of the file in the header, its next bytes
 

@@ -16,7 +16,7 @@ from bmigd.errors import BmigError, LocalFault
 from bmigd.migration.convergence import RoundFigures
 from bmigd.migration.recorder import Recorder, us_since
 from bmigd.migration.throttling import Strength, stronger, words
-from bmigd.transfer.unbroken import unbroken
+from bmigd.unbroken import unbroken
 
 log = structlog.get_logger()
 

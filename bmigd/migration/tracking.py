@@ -14,7 +14,7 @@ from bmigd.transfer.hashing import Hashers
 from bmigd.transfer.pagemap import PagemapTracker
 from bmigd.transfer.pages import PageTable
 from bmigd.transfer.tracker import Tracker
-from bmigd.transfer.unbroken import unbroken
+from bmigd.unbroken import unbroken
 
 CONTENT, PAGEMAP = ContentTracker.name, PagemapTracker.name
 NO_LOG = "the driver keeps no log of what a guest writes"

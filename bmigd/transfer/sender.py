@@ -21,7 +21,7 @@ from bmigd.transfer.pacing import Pacer
 from bmigd.transfer.pages import PageTable, chunk_digest
 from bmigd.transfer.runs import Pages, runs_of
 from bmigd.transfer.spent import Spent
-from bmigd.transfer.unbroken import unbroken
+from bmigd.unbroken import unbroken
 
 Batches = Generator[Batch, None, None]
 Ready = asyncio.Queue[Chunk | None]  # None: there is nothing more

@@ -12,7 +12,7 @@ from bmigd import host
 from bmigd.chunk import MIB, PAGE_BYTES
 from bmigd.drivers.base import Region
 from bmigd.drivers.bhyve.memory import live_memory, received_memory, snapshot_memory
-from bmigd.drivers.memory import GRAIN_BYTES, make_file
+from bmigd.drivers.memory import GRAIN_BYTES, make_file, reserve
 from bmigd.errors import LocalFault
 from bmigd.transfer.content import ContentTracker
 from bmigd.transfer.pages import PageTable
@@ -78,20 +78,34 @@ def test_memory_that_was_never_touched_is_known_without_reading_it() -> None:
 def test_memory_that_is_reserved_is_there_and_still_known_to_be_untouched() -> None:
     with TemporaryDirectory(dir="/dev/shm") as directory:
         file = Path(directory) / "ram"
-        make_file(file, 3 * MIB, is_reserved=True)
+        make_file(file, 3 * MIB)
+        reserve(file, 0, 3 * MIB)
         assert file.stat().st_blocks * 512 == 3 * MIB
         memory = snapshot_memory(file, REGIONS)
         assert memory.populated(0) == memory.populated(1) == []
         memory.close()
 
 
-def test_memory_that_cannot_be_reserved_is_refused_and_leaves_nothing() -> None:
+def test_memory_that_cannot_be_reserved_is_refused_and_takes_no_room() -> None:
     with TemporaryDirectory(dir="/dev/shm") as directory:
         file = Path(directory) / "ram"
+        make_file(file, 1 << 50)
         with pytest.raises(LocalFault, match="cannot reserve") as fault:
-            make_file(file, 1 << 50, is_reserved=True)
+            reserve(file, 0, 1 << 50)
         assert fault.value.reason == "SPOOL_FULL"
-        assert not file.exists()
+        assert file.stat().st_blocks == 0
+
+
+def test_memory_that_is_reserved_has_what_was_written_before() -> None:
+    with TemporaryDirectory(dir="/dev/shm") as directory:
+        file = Path(directory) / "ram"
+        make_file(file, 2 * MIB)
+        content = bytes(range(256)) * 16
+        with file.open("r+b") as written:
+            written.seek(MIB)
+            written.write(content)
+        reserve(file, 0, 2 * MIB)
+        assert file.read_bytes() == bytes(MIB) + content + bytes(MIB - len(content))
 
 
 def test_a_guest_without_holes_is_populated_throughout() -> None:

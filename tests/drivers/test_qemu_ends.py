@@ -14,7 +14,7 @@ import pytest
 from bmigd.drivers.qemu.monitor import MonitorLost, session
 from bmigd.errors import BmigError, LocalFault
 from tests import qemu
-from tests.drivers.bed import Fault, eventually, received, suspended
+from tests.drivers.bed import Fault, eventually, nothing_left, received, suspended
 from tests.drivers.qemu_bed import QemuBed, ask, kill, supervision_of
 
 pytestmark = [pytest.mark.slow, qemu.needed]
@@ -202,3 +202,17 @@ async def test_qemus_death_in_a_session_is_one_error(bed: QemuBed) -> None:
         os.kill(pid, signal.SIGKILL)
         with pytest.raises(MonitorLost):
             await ask_on()
+
+
+async def test_memory_that_there_is_no_room_for_is_an_error_before_a_qemu_has_it(
+    bed: QemuBed,
+) -> None:
+    node = bed.node("a")
+    huge = bed.definition.model_copy(update={"memory_bytes": 1 << 44})
+    guest = node.driver.incoming(huge)
+    (await guest.prepare()).close()
+    with pytest.raises(LocalFault, match="are free") as full:
+        await guest.stand_by()
+    assert full.value.reason == "SPOOL_FULL"
+    await guest.discard()
+    await nothing_left(node)

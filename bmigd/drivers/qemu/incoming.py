@@ -32,7 +32,7 @@ class QemuIncoming:
         self._is_settled = False  # whether start() did what is to be done
 
     async def prepare(self, image: Path | None = None) -> IncomingMemory:
-        """Reserved memory, or the image; and taps."""
+        """Memory, or the image; and taps."""
         site = self._site
         status = await site.supervision.status()
         if status and status.is_alive and status.was_ready:
@@ -45,7 +45,8 @@ class QemuIncoming:
         return await asyncio.to_thread(SpoolMemory, site.memory_file, site.regions)
 
     async def stand_by(self) -> None:
-        """A supervisor, and a QEMU that waits for device state."""
+        """All memory is reserved, and a QEMU waits for device state."""
+        await self._site.reserve_memory()
         await self._site.supervision.ensure()
         await self._site.launch(self._argv)
 
