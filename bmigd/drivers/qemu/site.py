@@ -23,7 +23,7 @@ from bmigd.guests.supervision import Supervision, VmmStatus
 from bmigd.unbroken import unbroken
 
 LAST_WORDS = 800
-RESERVED_BYTES = 128 << 20  # at once
+RESERVED_BYTES = 16 << 20  # at once: nobody writes to the file meanwhile
 CONNECT_POLL_S = 0.02
 ENDING_S = 5.0  # from the end of a session to the exit that caused it
 POWERED_OFF = 0  # QEMU's exit status
@@ -94,7 +94,8 @@ class Site:
     async def reserve_memory(self) -> None:
         """Before QEMU maps it: QEMU dies if its mapping cannot be filled.
 
-        Takes 0.2 to 0.3 s for each GiB, so it is done by parts: whoever cancels it waits for one.
+        Takes 0.2 to 0.3 s for each GiB, so it is done by parts, between which memory is written and
+        a cancellation comes through.
         """
         await asyncio.to_thread(require_room, self.memory_file)
         size_bytes = self.definition.memory_bytes
