@@ -1,7 +1,8 @@
-"""What the figures in bench/results are held to: a table in bench/README.md, filled from the files.
+"""What the figures in bench/results are held to: a table in bench/README.md, filled from the files,
+as are those of our migrations beside QEMU's.
 
-`python -m bench.targets` rewrites the table and prints it. What no file tells is "not measured";
-nothing here fails.
+`python -m bench.targets` rewrites them and prints the targets. What no file tells is "not
+measured"; nothing here fails.
 """
 
 import json
@@ -9,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from bench.beside import tables
 from bench.ceiling import AUTO, RAW
 from bench.figures import RESULTS, told
 from bench.measured import (
@@ -32,7 +34,6 @@ from bench.running import say
 
 OURS = (PAGEMAP, PAGEMAP_BACK)
 README = Path(__file__).parent / "README.md"
-BEGIN, END = "<!-- targets -->", "<!-- /targets -->"
 FILES = ("throughput", "ceiling", "bhyve_path", "sizes", "rates", "crowd", "links", "peers")
 
 
@@ -60,8 +61,12 @@ class Target:
 
 def main() -> None:
     """Rewrite and print."""
-    table = tabled(read())
-    README.write_text(with_table(README.read_text(encoding="utf-8"), table), encoding="utf-8")
+    results = read()
+    table, text = tabled(results), README.read_text(encoding="utf-8")
+    text = with_table(text, "targets", table)
+    if "peers" in results:
+        text = with_table(text, "peers", tables(results["peers"]["rows"]))
+    README.write_text(text, encoding="utf-8")
     say(table)
 
 
@@ -71,12 +76,13 @@ def read() -> Results:
     return {name: json.loads(path.read_text()) for name, path in paths.items() if path.exists()}
 
 
-def with_table(text: str, table: str) -> str:
-    """A document with the table between its marks."""
-    before, _, rest = text.partition(BEGIN)
-    _, found, after = rest.partition(END)
-    assert found, f"no {BEGIN} … {END}"
-    return f"{before}{BEGIN}\n{table}\n{END}{after}"
+def with_table(text: str, name: str, table: str) -> str:
+    """A document with the table between the marks of that name."""
+    begin, end = f"<!-- {name} -->", f"<!-- /{name} -->"
+    before, _, rest = text.partition(begin)
+    _, found, after = rest.partition(end)
+    assert found, f"no {begin} … {end}"
+    return f"{before}{begin}\n{table}\n{end}{after}"
 
 
 def tabled(results: Results) -> str:

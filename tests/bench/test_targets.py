@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from bench import targets
+from bench.beside import tables
 from bench.bhyve_path import BY_FILE, OURS
 from bench.ceiling import AUTO, GRPC, RAW, SOCKET
 from bench.measured import growth, lag_of_sizes, throughput
@@ -147,12 +148,29 @@ def test_figures_from_before_something_was_measured_say_so(results: dict[str, An
 
 
 def test_the_table_replaces_the_one_before() -> None:
-    text = f"above\n{targets.BEGIN}\nold\n{targets.END}\nbelow\n"
-    once = targets.with_table(text, "new")
-    assert once == f"above\n{targets.BEGIN}\nnew\n{targets.END}\nbelow\n"
-    assert targets.with_table(once, "new") == once
+    text = "above\n<!-- one -->\nold\n<!-- /one -->\nbelow\n"
+    once = targets.with_table(text, "one", "new")
+    assert once == "above\n<!-- one -->\nnew\n<!-- /one -->\nbelow\n"
+    assert targets.with_table(once, "one", "new") == once
 
 
-def test_the_readme_has_a_place_for_the_table() -> None:
-    text = targets.README.read_text(encoding="utf-8")
-    assert targets.with_table(text, targets.tabled(targets.read()))
+def test_the_readme_has_the_tables_of_the_files() -> None:
+    text, results = targets.README.read_text(encoding="utf-8"), targets.read()
+    assert targets.with_table(text, "targets", targets.tabled(results)) == text
+    assert targets.with_table(text, "peers", tables(results["peers"]["rows"])) == text
+
+
+def test_ways_stand_beside_each_other_with_their_ratio_to_tls() -> None:
+    runs: list[dict[str, Any]] = [{"total_ms": ms, "health": "well"} for ms in (100, 150, 400)]
+    rows = {"0": {"bmig, pagemap": runs}, "20": {}}
+    rows["20"]["QEMU, tls"] = [{"total_ms": 75, "health": "died"}]
+    rows["20"]["bmig, pagemap"] = [{"total_ms": 150, "health": "well"}]
+    others = dict.fromkeys(("downtime_ms", "wire_bytes", "source_cpu_s", "destination_cpu_s"), 1)
+    for one in [one for by_way in rows.values() for moved in by_way.values() for one in moved]:
+        one.update(others)
+    told = tables(rows)
+    assert "| total, ms | idle | 20 MiB/s |" in told
+    assert "| bmig, pagemap | 150 (100 to 400) | 150 (150 to 150), 2.00 of tls |" in told
+    assert "| QEMU, tls |  | 75 (75 to 75) |" in told
+    assert "| bmig, pagemap | 3 well | 1 well |" in told
+    assert "| QEMU, tls |  | 1 died |" in told
