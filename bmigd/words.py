@@ -14,7 +14,7 @@ def short(text: str, most: int = MOST) -> str:
 
 
 def rate(bytes_per_s: float) -> str:
-    """A limit for people: "40 MiB/s"; "none" for 0."""
+    """For people: "40 MiB/s"; "none" for 0."""
     for factor, unit in UNITS:
         if bytes_per_s >= factor:
             number = bytes_per_s / factor

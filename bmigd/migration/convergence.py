@@ -7,6 +7,8 @@ waiting is how long it is expected to be, which is less.
 from dataclasses import dataclass, replace
 from enum import Enum
 
+from bmigd.words import rate
+
 HELPS_BELOW = 0.9  # a round helps if the bound falls below this part of the best one so far
 PATIENCE_ROUNDS = 3  # so many rounds without help in a row
 SHRINKS_BELOW = 0.75  # within the limit rounds go on as long as each takes less than this part
@@ -131,7 +133,8 @@ def decide(rounds: list[RoundFigures], limits: Limits, elapsed_s: float) -> Deci
         return Decision(
             Step.TAKE_ACTION,
             f"{PATIENCE_ROUNDS} rounds did not help: the guest dirties memory as fast as it is"
-            f" sent ({_rate(rounds[-1])}); downtime of up to {_ms(now)}, limit {_ms(limit_s)}",
+            f" sent ({rate(_bytes_per_s(rounds[-1]))}); downtime of up to {_ms(now)}, limit"
+            f" {_ms(limit_s)}",
             expected,
             "NOT_CONVERGING",
         )
@@ -168,5 +171,5 @@ def _ms(seconds: float) -> str:
     return f"{seconds * 1000:.0f} ms"
 
 
-def _rate(last: RoundFigures) -> str:
-    return f"{last.sent_bytes / max(last.duration_s, 1e-6) / (1 << 20):.0f} MiB/s"
+def _bytes_per_s(last: RoundFigures) -> float:
+    return last.sent_bytes / max(last.duration_s, 1e-6)

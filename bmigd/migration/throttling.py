@@ -15,13 +15,13 @@ from bmigd.migration.convergence import (
     Step,
     decide,
 )
+from bmigd.words import rate
 
 LEAST_PERCENT, MOST_PERCENT = 20, 99
 AIM = 0.5  # of what is sent in the same time: at most that is to be dirtied
 ROUNDS_TO_SHOW = 2  # after so many that show a strength it is raised, unless
 SHRINKS_BELOW = 0.75  # each of them took less than this part of the one before, on average
 SHORTEST_S = 1e-6  # a round that the clock did not see
-MIB = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -104,8 +104,4 @@ def words(rounds: list[RoundFigures], before: Strength, now: Strength) -> str:
     if not found.dirtied:
         return f"{done}: it is not known yet how fast it dirties memory"
     still = "still " if before.stopped_percent else ""
-    return f"{done}: it {still}dirties {_rate(found.dirtied)} and {_rate(found.sent)} are sent"
-
-
-def _rate(bytes_per_s: float) -> str:
-    return f"{bytes_per_s / MIB:.{0 if bytes_per_s >= 10 * MIB else 1}f} MiB/s"
+    return f"{done}: it {still}dirties {rate(found.dirtied)} and {rate(found.sent)} are sent"

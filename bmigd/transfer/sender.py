@@ -30,7 +30,7 @@ AHEAD = 4  # chunks ready before the network wants them
 STEP_BYTES = 4 << 20  # of payload
 STEP_SCANNED_BYTES = 64 << 20  # a quiet guest's step ends here, to be cancelled or watched
 FINDING, READING, HASHING, ENCODING = "find", "read", "hash", "encode"
-IDLE, PACING = "wait for pages", "wait for bandwidth"
+WAITING, PACING = "wait for pages", "wait for bandwidth"
 
 
 @dataclass
@@ -126,7 +126,7 @@ class Sender:
         totals = self.totals
         while True:
             await lane.has_room()  # before a chunk is taken that another stream could carry
-            with totals.spent.on(IDLE):
+            with totals.spent.on(WAITING):
                 chunk = await lane.next_of(ready)
             if chunk is None:
                 break

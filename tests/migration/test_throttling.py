@@ -210,8 +210,7 @@ def test_people_are_told_the_strength_and_the_figures() -> None:
     )
     slow = [RoundFigures(5 * MIB, 5 * MIB, 1.0)] * 3
     assert words(slow, Strength(50, 0), Strength(75, 3)) == (
-        "the guest is slowed to 25 % of its speed:"
-        " it still dirties 5.0 MiB/s and 5.0 MiB/s are sent"
+        "the guest is slowed to 25 % of its speed: it still dirties 5 MiB/s and 5 MiB/s are sent"
     )
     assert words(lasting(10), FULL, Strength(20, 1)) == (
         "the guest is slowed to 80 % of its speed: it is not known yet how fast it dirties memory"
