@@ -44,7 +44,7 @@ def _cell_of(figure: Callable[[Run], float]) -> Cell:
         values = [figure(run) for run in by_way[way]]
         if way in QEMU or TLS not in by_way:
             return str(spread(values))
-        of_tls = median(values) / median(figure(run) for run in by_way[TLS])
+        of_tls = median(values) / max(median(figure(run) for run in by_way[TLS]), 0.001)
         return f"{spread(values)}, {of_tls:.2f} of tls"
 
     return cell

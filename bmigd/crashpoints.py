@@ -18,7 +18,7 @@ _ORDER = os.environ.get(VARIABLE)
 OTHERS = (
     "source.open",  # before MIGRATING is journalled, and after
     "source.opened",
-    "source.meet_peer",  # the destination has reserved; its journal is not known here yet
+    "source.meet_peer",  # the destination has prepared; its journal is not known here yet
     "source.met_peer",
     "source.suspend",  # before the guest is asked to stop
     "source.suspended",

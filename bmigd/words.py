@@ -14,9 +14,14 @@ def short(text: str, most: int = MOST) -> str:
 
 
 def rate(bytes_per_s: float) -> str:
-    """For people: "40 MiB/s"; "none" for 0."""
+    """For people: "40 MiB/s"."""
     for factor, unit in UNITS:
         if bytes_per_s >= factor:
             number = bytes_per_s / factor
             return f"{number:.3g} {unit}" if number < 999.5 else f"{number:.0f} {unit}"
-    return "none"
+    return "0 B/s"
+
+
+def limit(bytes_per_s: float) -> str:
+    """A limit for people: a rate, or "none" for 0."""
+    return rate(bytes_per_s) if bytes_per_s else "none"

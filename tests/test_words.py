@@ -4,7 +4,7 @@ import pytest
 
 from bmigd.__main__ import bounded
 from bmigd.errors import Invalid, StartFailed
-from bmigd.words import rate, short
+from bmigd.words import limit, rate, short
 
 HOSTILE = "\x1b[2J\U000e0001\n\u202e" * 400_000
 
@@ -40,7 +40,7 @@ def test_no_line_of_the_log_carries_more() -> None:
 @pytest.mark.parametrize(
     ("bytes_per_s", "text"),
     [
-        (0, "none"),
+        (0, "0 B/s"),
         (1, "1 B/s"),
         (1023, "1023 B/s"),
         (512 << 10, "512 KiB/s"),
@@ -52,3 +52,7 @@ def test_no_line_of_the_log_carries_more() -> None:
 )
 def test_a_rate_has_its_unit(bytes_per_s: float, text: str) -> None:
     assert rate(bytes_per_s) == text
+
+
+def test_no_limit_is_none() -> None:
+    assert (limit(0), limit(40 << 20)) == ("none", "40 MiB/s")

@@ -193,14 +193,16 @@ class IncomingGuest(Protocol):
     """A guest that may come to this node."""
 
     async def prepare(self, image: Path | None = None) -> IncomingMemory:
-        """Make room for it: memory, all zero.
+        """Memory for it, all zero.
 
         Memory is not zero but what release() moved to `image`, which is moved away, if given.
         """
 
     async def stand_by(self) -> None:
-        """Have whatever start() would have to wait for. Once, after prepare(), beside its memory's
-        arrival; may be cancelled anywhere. discard() comes after its end.
+        """Have whatever start() would have to wait for, and all room that it will need.
+
+        Once, after prepare(), beside its memory's arrival; may be cancelled anywhere. discard()
+        comes after its end. LocalFault or StartFailed: it will not be started here.
         """
 
     def state_path(self, name: str) -> Path:

@@ -160,26 +160,17 @@ def make_file(file: Path, size_bytes: int, image: Path | None = None) -> None:
         os.close(descriptor)
 
 
-def require_room(file: Path) -> None:
-    """Its file system has room for all of a file: LocalFault (SPOOL_FULL).
-
-    To be asked before it is reserved by parts, which would take all there is before it fails.
-    """
-    there, held = os.statvfs(file), file.stat()
-    wanted_bytes = held.st_size - held.st_blocks * 512
-    free_bytes = there.f_bavail * there.f_frsize
-    if there.f_blocks and wanted_bytes > free_bytes:  # no blocks: a tmpfs without a limit
-        raise LocalFault(
-            "SPOOL_FULL", f"cannot reserve {wanted_bytes} bytes: only {free_bytes} are free"
-        )
-
-
 def reserve(file: Path, offset_bytes: int, length_bytes: int) -> None:
-    """Have room for a part of a file, whatever is written to it meanwhile: LocalFault (SPOOL_FULL).
+    """Have room for a part of a file, whatever is written to it later: LocalFault (SPOOL_FULL).
 
-    For what a hypervisor maps: on a full file system a write through a mapping ends it.
+    For what a hypervisor maps: on a full file system a write through a mapping ends it. Where there
+    is no room for all of the file no part is taken, so that nobody else finds the spool full.
+
+    Only in memory may others write to the part meanwhile: elsewhere the C library may have to fill
+    it by reading and writing.
     """
     try:
+        _require_room(file)
         descriptor = os.open(file, os.O_RDWR)
         try:
             os.posix_fallocate(descriptor, offset_bytes, length_bytes)
@@ -187,6 +178,15 @@ def reserve(file: Path, offset_bytes: int, length_bytes: int) -> None:
             os.close(descriptor)
     except OSError as error:
         raise LocalFault("SPOOL_FULL", f"cannot reserve {length_bytes} bytes: {error}") from error
+
+
+def _require_room(file: Path) -> None:
+    there, held = os.statvfs(file), file.stat()
+    wanted_bytes = held.st_size - held.st_blocks * 512
+    free_bytes = there.f_bavail * there.f_frsize
+    if there.f_blocks and wanted_bytes > free_bytes:  # no blocks: a tmpfs without a limit
+        words = f"cannot reserve {wanted_bytes} bytes: only {free_bytes} are free"
+        raise LocalFault("SPOOL_FULL", words)
 
 
 def file_offsets(regions: tuple[Region, ...]) -> list[int]:

@@ -16,7 +16,7 @@ from bmigd.migration.phases import Phase
 from bmigd.migration.picture import SOURCE, Picture
 from bmigd.migration.recorder import Recorder
 from bmigd.transfer.pacing import shares
-from bmigd.words import rate
+from bmigd.words import limit, rate
 
 Apply = Callable[[int], None]  # bytes per second, 0 for no limit
 
@@ -83,7 +83,7 @@ class Bandwidth:
         if recorder is None or picture.phase not in WHILE_IT_RUNS:
             raise _too_late(picture)
         picture.options = replace(picture.options, bandwidth_limit_bytes_per_s=bytes_per_s)
-        words = f"limit changed from {rate(before)} to {rate(bytes_per_s)} by {operator}"
+        words = f"limit changed from {limit(before)} to {limit(bytes_per_s)} by {operator}"
         recorder.event(KIND, words)
         recorder.keep()
         self._divide()

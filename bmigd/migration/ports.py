@@ -44,7 +44,7 @@ class Invitation:
 
 @dataclass(frozen=True)
 class Welcome:
-    """The destination has reserved and prepared."""
+    """The destination has promised room and prepared."""
 
     journal_incarnation: str
     lease_s: float

@@ -70,7 +70,7 @@ class Reception(Taken):
                 await self._refuse(error)
                 raise
             self._standby.begin(self.incoming.stand_by(), self._not_ready, self.record.id)
-            self.recorder.enter(Phase.PREPARING, "room is reserved")
+            self.recorder.enter(Phase.PREPARING, "room is promised")
             self.recorder.enter(Phase.PRECOPY, "memory is being received")
 
     def welcome(self, incarnation: str) -> Welcome:

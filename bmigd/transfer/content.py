@@ -52,7 +52,7 @@ class ContentTracker:
             batch.scanned_bytes += looked_at_bytes
             pending = np.concatenate((pending, dirty))
             whole = len(pending) // CHUNK_PAGES * CHUNK_PAGES
-            for pages in portions(pending[:whole], CHUNK_PAGES):
+            for pages in portions([pending[:whole]], CHUNK_PAGES):
                 self._copier.copy(batch, view, pages)
                 yield batch
                 batch = Batch(region)
@@ -69,9 +69,8 @@ class ContentTracker:
         known = self._table.regions[region]
         is_hole = holes(populated, len(known))
         batch = Batch(region, int(is_hole.sum()) * PAGE_BYTES)
-        for pages in portions(
-            np.flatnonzero(is_hole & (known != self._table.zero_hash)), MOST_RUNS
-        ):
+        is_changed = is_hole & (known != self._table.zero_hash)
+        for pages in portions([np.flatnonzero(is_changed)], MOST_RUNS):
             batch.zero_pages = pages
             known[pages] = self._table.zero_hash
             yield batch

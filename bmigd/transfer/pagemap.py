@@ -13,8 +13,8 @@ from bmigd.transfer.batch import Batch, Copier
 from bmigd.transfer.content import ContentTracker
 from bmigd.transfer.hashing import LiveHashes
 from bmigd.transfer.pages import PageTable
-from bmigd.transfer.runs import Pages, portions
-from bmigd.transfer.stretches import pages_in
+from bmigd.transfer.runs import portions
+from bmigd.transfer.stretches import pages_in_turn
 
 
 class PagemapTracker:
@@ -41,13 +41,14 @@ class PagemapTracker:
             self._live.close()
             return
         for region in regions:
-            dirty = pages_in(self._log.take(region))
-            yield from self._copy(region, memory.view(region), dirty)
+            yield from self._copy(region, memory.view(region), self._log.take(region))
 
-    def _copy(self, region: int, view: memoryview, dirty: Pages) -> Generator[Batch, None, None]:
+    def _copy(
+        self, region: int, view: memoryview, written: list[tuple[int, int]]
+    ) -> Generator[Batch, None, None]:
         """What is not dirty counts as looked at, all at once."""
-        yield Batch(region, len(view) - len(dirty) * PAGE_BYTES)
-        for pages in portions(dirty, CHUNK_PAGES):
+        yield Batch(region, len(view) - sum(length_bytes for _, length_bytes in written))
+        for pages in portions(pages_in_turn(written), CHUNK_PAGES):
             batch = Batch(region, len(pages) * PAGE_BYTES)
             self._copier.copy(batch, view, pages)
             yield batch

@@ -4,7 +4,7 @@ A run is two numbers, as in Chunk: how many pages are skipped since the run befo
 start of the region, and how many pages it has.
 """
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -43,10 +43,17 @@ def stretches_of(runs: Sequence[int]) -> list[Extent]:
     return [Extent(*one) for one in zip(offsets.tolist(), lengths.tolist(), strict=True)]
 
 
-def portions(pages: Pages, most: int) -> Generator[Pages, None, None]:
+def portions(found: Iterable[Pages], most: int) -> Generator[Pages, None, None]:
     """The same pages, so many at once; only the last may be fewer."""
-    for at in range(0, len(pages), most):
-        yield pages[at : at + most]
+    pending = NO_PAGES
+    for pages in found:
+        pending = np.concatenate((pending, pages)) if len(pending) else pages
+        whole = len(pending) // most * most
+        for at in range(0, whole, most):
+            yield pending[at : at + most]
+        pending = pending[whole:]
+    if len(pending):
+        yield pending
 
 
 def _columns(runs: Sequence[int]) -> tuple[Pages, Pages]:

@@ -8,6 +8,8 @@ import numpy.typing as npt
 from bmigd.chunk import PAGE_BYTES, Extent
 from bmigd.transfer.runs import Pages
 
+AT_ONCE, AT_ONCE_BYTES = 4096, 64 << 20  # stretches, and what they are together
+
 
 def whole_pages(stretches: Iterable[tuple[int, int]]) -> list[Extent]:
     """Offset and length in bytes, rounded outwards."""
@@ -35,6 +37,16 @@ def pages_in(stretches: Sequence[tuple[int, int]]) -> Pages:
     before = np.cumsum(counts) - counts  # pages that come before each stretch
     pages: Pages = np.repeat(firsts - before, counts) + np.arange(counts.sum())
     return pages
+
+
+def pages_in_turn(stretches: Sequence[tuple[int, int]]) -> Generator[Pages, None, None]:
+    """The same, some at once: memory that was written throughout has many pages."""
+    for at in range(0, len(stretches), AT_ONCE):
+        some = stretches[at : at + AT_ONCE]
+        if sum(length_bytes for _, length_bytes in some) <= AT_ONCE_BYTES:
+            yield pages_in(some)
+        else:
+            yield from (pages_in([one]) for one in pieces(whole_pages(some), AT_ONCE_BYTES))
 
 
 def pieces(stretches: Iterable[Extent], most_bytes: int) -> Generator[Extent, None, None]:

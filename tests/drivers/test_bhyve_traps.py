@@ -195,6 +195,40 @@ async def test_a_resume_that_was_cut_off_and_then_failed_is_done_again(bed: Bhyv
 
 
 @slow
+async def test_a_resume_that_was_cut_off_and_hangs_is_ended_and_done_again(bed: BhyveBed) -> None:
+    once = "$(dirname $0)/hung"
+    hanging = f"[ -e {once} ] || {{ touch {once}; exec sleep 600; }}"
+    node = wrapped(bed.node("a"), "bhyve", f'case " $* " in *" -r "*) {hanging} ;; esac')
+    async with suspended(node) as (guest, _):
+        cut_off = asyncio.create_task(guest.resume())
+        await eventually(lambda: is_starting(node), "bhyve that starts")
+        cut_off.cancel()
+        node.again(start_timeout_s=2.0)
+        await node.driver.outgoing(bed.definition).resume()
+        await node.beats_on()  # from where it was
+        assert not list(node.spool.rglob("*"))
+
+
+@slow
+async def test_a_late_suspend_that_cannot_be_undone_is_not_taken_for_the_guest_going_on(
+    bed: BhyveBed,
+) -> None:
+    failing = 'case " $* " in *" -r "*) sleep 0.5; exit 1 ;; esac'
+    node = wrapped(bed.node("a", patience_s=0.5), "bhyve", failing)
+    await node.start()
+    node.fault(Fault.SUSPEND_HANGS)
+    guest = node.driver.outgoing(bed.definition)
+    with pytest.raises(LocalFault):
+        await guest.suspend()
+    await guest.resume()  # given up
+    node.fault()  # it comes true
+    await eventually(lambda: is_starting(node), "the undoing")
+    with pytest.raises(LocalFault) as restarted:
+        await node.driver.outgoing(bed.definition).resume()
+    assert restarted.value.reason == "GUEST_RESTARTED"
+
+
+@slow
 async def test_words_from_before_the_suspend_are_not_its_failure(bed: BhyveBed) -> None:
     node = wrapped(bed.node("a"), "bhyve", "echo 'vm_set_capability failed' >&2")
     await node.start()

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from bmigd import host
 from bmigd.drivers.qemu.monitor import MonitorLost, session
 from bmigd.errors import BmigError, LocalFault
 from tests import qemu
@@ -208,7 +209,8 @@ async def test_memory_that_there_is_no_room_for_is_an_error_before_a_qemu_has_it
     bed: QemuBed,
 ) -> None:
     node = bed.node("a")
-    huge = bed.definition.model_copy(update={"memory_bytes": 1 << 44})
+    assert os.statvfs(bed.directory).f_blocks, "a tmpfs without a limit would have room"
+    huge = bed.definition.model_copy(update={"memory_bytes": 1 << 42})
     guest = node.driver.incoming(huge)
     (await guest.prepare()).close()
     with pytest.raises(LocalFault, match="are free") as full:
@@ -216,3 +218,19 @@ async def test_memory_that_there_is_no_room_for_is_an_error_before_a_qemu_has_it
     assert full.value.reason == "SPOOL_FULL"
     await guest.discard()
     await nothing_left(node)
+
+
+@pytest.mark.parametrize("in_memory", [True, False])
+async def test_memory_is_reserved_beside_its_arrival_only_where_others_may_write_meanwhile(
+    bed: QemuBed, monkeypatch: pytest.MonkeyPatch, in_memory: bool
+) -> None:
+    monkeypatch.setattr(host, "is_in_memory", lambda _: in_memory)  # what is under it stays tmpfs
+    node = bed.node("a")
+    guest = node.driver.incoming(bed.definition)
+    (await guest.prepare()).close()
+    (ram,) = node.spool.rglob("ram")
+    reserved = ram.stat().st_blocks * 512
+    assert reserved == (0 if in_memory else bed.definition.memory_bytes)
+    await guest.stand_by()
+    assert ram.stat().st_blocks * 512 == bed.definition.memory_bytes
+    await guest.discard()

@@ -1,12 +1,15 @@
 """Pages become runs and stretches and the same pages again, whichever they are."""
 
+from itertools import accumulate, pairwise
+
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from bmigd.chunk import PAGE_BYTES
 from bmigd.transfer.runs import pages_of, portions, runs_of, stretches_of
-from bmigd.transfer.stretches import pages_in
+from bmigd.transfer.stretches import AT_ONCE, AT_ONCE_BYTES, pages_in, pages_in_turn
 
 PAGES = st.sets(st.integers(0, 60)).map(sorted)  # many of them neighbours
 
@@ -50,9 +53,31 @@ def test_a_page_is_in_a_stretch_if_any_byte_of_it_is(gaps: list[tuple[int, int]]
     assert pages_in(stretches).tolist() == touched
 
 
-@given(st.integers(0, 700), st.integers(1, 300))
-def test_portions_are_the_same_pages_and_full_but_for_the_last(count: int, most: int) -> None:
-    made = [one.tolist() for one in portions(np.arange(count), most)]
-    assert [page for one in made for page in one] == list(range(count))
+@given(st.lists(st.integers(0, 300), max_size=6), st.integers(1, 300))
+def test_portions_are_the_same_pages_and_full_but_for_the_last(
+    counts: list[int], most: int
+) -> None:
+    ends = list(accumulate(counts, initial=0))
+    found = [np.arange(begin, end) for begin, end in pairwise(ends)]
+    made = [one.tolist() for one in portions(found, most)]
+    assert [page for one in made for page in one] == list(range(ends[-1]))
     assert all(len(one) == most for one in made[:-1])
     assert all(made)
+
+
+@pytest.mark.parametrize(
+    "stretches",
+    [
+        [],
+        [(at * PAGE_BYTES, PAGE_BYTES) for at in range(0, 3 * AT_ONCE, 2)],  # many
+        [(PAGE_BYTES, 3 * AT_ONCE_BYTES)],  # large
+        [(0, PAGE_BYTES), (3 * PAGE_BYTES, AT_ONCE_BYTES), (2 * AT_ONCE_BYTES, PAGE_BYTES)],
+    ],
+    ids=["none", "many", "large", "mixed"],
+)
+def test_pages_come_in_turn_so_that_not_all_are_there_at_once(
+    stretches: list[tuple[int, int]],
+) -> None:
+    made = list(pages_in_turn(stretches))
+    assert [page for one in made for page in one.tolist()] == pages_in(stretches).tolist()
+    assert all(len(one) * PAGE_BYTES <= AT_ONCE_BYTES for one in made)

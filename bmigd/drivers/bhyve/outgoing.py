@@ -7,7 +7,6 @@ A second request is not made while the first may still come true: bhyve would se
 """
 
 import asyncio
-import contextlib
 import re
 import time
 from collections.abc import Callable
@@ -107,7 +106,7 @@ class BhyveOutgoing:
         if status.is_alive and status.expect_suspend:
             status = await self._outlast_suspend(status)
         elif status.is_alive and not status.was_ready:
-            status = await self._outlast_start()
+            status = await self._outlast_start(status)
         if status.is_alive:
             await self._drop_needless(status)
             return
@@ -138,7 +137,10 @@ class BhyveOutgoing:
         await self._site.programs.destroy(self._site.name)
         await self._site.execute(argv, restart_argv=argv)
         await self._site.remove_directory(self._file.parent)
-        raise LocalFault(
+        raise self._restarted(flaw)
+
+    def _restarted(self, flaw: str) -> LocalFault:
+        return LocalFault(
             "GUEST_RESTARTED",
             f"bhyve ended guest {self._site.name} without saving it ({flaw}):"
             " it was started again from its disk and its memory is lost",
@@ -170,22 +172,27 @@ class BhyveOutgoing:
 
     async def _drop_needless(self, status: VmmStatus) -> None:
         """A suspend that failed, or was undone, leaves files as large as memory; one that may still
-        come true needs them, and so does a bhyve that is not up yet.
+        come true needs them.
         """
-        is_needed = not status.was_ready
+        is_needed = False
         if status.late_suspend:
             is_whole = snapshot.suffixed(self._file, "meta").exists()
             is_needed = is_whole or not self._was_refused(status)
         if not is_needed:
             await self._site.remove_directory(self._file.parent)
 
-    async def _outlast_start(self) -> VmmStatus:
+    async def _outlast_start(self, began: VmmStatus) -> VmmStatus:
         """Somebody began to bring it back: a daemon that was cut off then, or the supervisor."""
         supervision = self._site.supervision
-        with contextlib.suppress(TimeoutError):
+        try:
             async with asyncio.timeout(self._site.programs.config.start_timeout_s):
-                return await supervision.until(lambda seen: seen.was_ready or not seen.is_alive)
-        return await supervision.status() or _gone(self._site.name)
+                status = await supervision.until(lambda seen: seen.was_ready or not seen.is_alive)
+        except TimeoutError:
+            await supervision.signal("KILL")
+            status = await supervision.until(lambda seen: seen.pid != began.pid)
+        if status.restarts > began.restarts:  # the supervisor could not undo a late suspend
+            raise self._restarted("its state could not be restored")
+        return status
 
     async def _outlast_suspend(self, status: VmmStatus) -> VmmStatus:
         """A suspend was asked for and bhyve still runs: wait, or let it run on."""

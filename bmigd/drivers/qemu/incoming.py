@@ -41,12 +41,15 @@ class QemuIncoming:
             await site.require_watched()
         await self.discard()
         await site.make_memory(image)
+        if not site.is_in_memory:
+            await site.reserve_memory()
         self._argv = receiving(await site.argv())
         return await asyncio.to_thread(SpoolMemory, site.memory_file, site.regions)
 
     async def stand_by(self) -> None:
         """All memory is reserved, and a QEMU waits for device state."""
-        await self._site.reserve_memory()
+        if self._site.is_in_memory:  # takes long there, and only there others may write meanwhile
+            await self._site.reserve_memory()
         await self._site.supervision.ensure()
         await self._site.launch(self._argv)
 

@@ -7,10 +7,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from bmigd import host
 from bmigd.config import Qemu
 from bmigd.drivers.base import Region
 from bmigd.drivers.dirtylog.log import PreloadedLog, preloaded
-from bmigd.drivers.memory import MappedMemory, make_file, require_room, reserve
+from bmigd.drivers.memory import MappedMemory, make_file, reserve
 from bmigd.drivers.qemu import devices, images
 from bmigd.drivers.qemu.command import Setting, qemu_argv
 from bmigd.drivers.qemu.monitor import MonitorLost, MonitorRefused, session
@@ -76,6 +77,11 @@ class Site:
         """Of the object preloaded into QEMU."""
         return self.supervision.directory / "dirtylog"
 
+    @property
+    def is_in_memory(self) -> bool:
+        """Whether the spool is: then memory may be written while it is being reserved."""
+        return host.is_in_memory(self.spool)
+
     def dirty_log(self) -> PreloadedLog:
         """A log of what QEMU writes to its memory, not open."""
         unseen = devices.unseen(self.definition)
@@ -97,7 +103,6 @@ class Site:
         Takes 0.2 to 0.3 s for each GiB, so it is done by parts, between which memory is written and
         a cancellation comes through.
         """
-        await asyncio.to_thread(require_room, self.memory_file)
         size_bytes = self.definition.memory_bytes
         for done in range(0, size_bytes, RESERVED_BYTES):
             length_bytes = min(RESERVED_BYTES, size_bytes - done)
