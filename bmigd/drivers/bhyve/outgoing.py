@@ -174,22 +174,13 @@ class BhyveOutgoing:
         """A suspend that failed, or was undone, leaves files as large as memory; one that may still
         come true needs them.
         """
-        is_needed = False
-        if status.late_suspend:
-            is_whole = snapshot.suffixed(self._file, "meta").exists()
-            is_needed = is_whole or not self._was_refused(status)
-        if not is_needed:
+        is_whole = snapshot.suffixed(self._file, "meta").exists()
+        if not status.late_suspend or (self._was_refused(status) and not is_whole):
             await self._site.remove_directory(self._file.parent)
 
     async def _outlast_start(self, began: VmmStatus) -> VmmStatus:
         """Somebody began to bring it back: a daemon that was cut off then, or the supervisor."""
-        supervision = self._site.supervision
-        try:
-            async with asyncio.timeout(self._site.programs.config.start_timeout_s):
-                status = await supervision.until(lambda seen: seen.was_ready or not seen.is_alive)
-        except TimeoutError:
-            await supervision.signal("KILL")
-            status = await supervision.until(lambda seen: seen.pid != began.pid)
+        status = await self._site.until_up()
         if status.restarts > began.restarts:  # the supervisor could not undo a late suspend
             raise self._restarted("its state could not be restored")
         return status

@@ -61,16 +61,7 @@ class Site:
             destroy_argv=self.programs.destroy_argv(self.name),
             ready_socket=str(self.programs.control_socket(self.name)),
         )
-        timeout_s = self.programs.config.start_timeout_s
-        try:
-            async with asyncio.timeout(timeout_s):
-                status = await self.supervision.until(
-                    lambda seen: seen.was_ready or not seen.is_alive
-                )
-        except TimeoutError:
-            await self.supervision.signal("KILL")
-            status = await self.supervision.ended()
-            status = _with_words(status, f"it was not up after {timeout_s:g} s")
+        status = await self.until_up()
         if not status.was_ready or not status.is_alive:
             raise StartFailed(
                 "START_FAILED",
@@ -79,6 +70,22 @@ class Site:
                 guest=self.name,
                 never_ran=not status.was_ready,
             )
+
+    async def until_up(self) -> VmmStatus:
+        """Until a bhyve that was started runs its guest, or has ended; it is ended if late."""
+        timeout_s = self.programs.config.start_timeout_s
+        try:
+            async with asyncio.timeout(timeout_s):
+                return await self.supervision.until(
+                    lambda seen: seen.was_ready or not seen.is_alive
+                )
+        except TimeoutError:
+            late = await self.supervision.signal("KILL")
+            # The supervisor may start another one at once: then none is ever seen to be missing.
+            status = await self.supervision.until(
+                lambda seen: seen.pid != late.pid or not seen.is_alive
+            )
+            return _with_words(status, f"it was not up after {timeout_s:g} s")
 
     async def require_no_other(self) -> None:
         """Nothing but our supervisor runs a guest of this name: Taken (NAME_TAKEN).
