@@ -50,13 +50,13 @@ class ContentTracker:
         batch, pending = Batch(region), NO_PAGES
         for looked_at_bytes, dirty in looks:
             batch.scanned_bytes += looked_at_bytes
-            pending = np.concatenate((pending, dirty))
-            whole = len(pending) // CHUNK_PAGES * CHUNK_PAGES
-            for pages in portions([pending[:whole]], CHUNK_PAGES):
+            found = list(portions([pending, dirty], CHUNK_PAGES))
+            is_partial = bool(found) and len(found[-1]) < CHUNK_PAGES
+            pending = found.pop() if is_partial else NO_PAGES
+            for pages in found:
                 self._copier.copy(batch, view, pages)
                 yield batch
                 batch = Batch(region)
-            pending = pending[whole:]
             if batch.scanned_bytes >= STRIDE_BYTES:
                 yield batch
                 batch = Batch(region)
