@@ -91,7 +91,7 @@ def measure(rate: int, runs: int, where: Place | None, *, is_quick: bool) -> ByW
 
     with both_guests(rate, where) as (ours, peers):
         for number in range(runs):
-            sys.stdout.write(f"{_group(rate)}, run {number + 1} of {runs}\n")
+            sys.stdout.write(f"{group(rate)}, run {number + 1} of {runs}\n")
             for tracker, there, back in TRACKERS[: 1 if is_quick else None]:
                 ours.let_go_on()
                 note(there, ours.move(tracker, DOWNTIME_LIMIT_MS))
@@ -131,7 +131,7 @@ def both_guests(rate: int, where: Place | None) -> Iterator[tuple[Ours, Native]]
 def report(rows: Rows) -> None:
     """Tables for people."""
     for rate, by_way in rows.items():
-        sys.stdout.write(f"\n{_group(rate)}, medians (and ranges)\n")
+        sys.stdout.write(f"\n{group(rate)}, medians (and ranges)\n")
         for figure, value in FIGURES.items():
             sys.stdout.write(f"  {figure}\n")
             for way, moved in by_way.items():
@@ -169,7 +169,7 @@ def keep(rows: Rows, whence: dict[str, Any]) -> None:
 
 def plotted(rows: Rows, note: str) -> str:
     """The figures as a plot."""
-    panels = panels_of(FIGURES, {_group(rate): by_way for rate, by_way in rows.items()})
+    panels = panels_of(FIGURES, {group(rate): by_way for rate, by_way in rows.items()})
     title = "A Linux guest of 1 GiB moves: medians, and ranges as lines"
     return svg(title, WAYS, panels, note)
 
@@ -198,7 +198,8 @@ def _parts(moved: Sequence[Moved]) -> str:
     )
 
 
-def _group(rate: int) -> str:
+def group(rate: int) -> str:
+    """A rate of dirtying, for people."""
     return f"{rate} MiB/s" if rate else "idle"
 
 
