@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bmigd.chunk import MIB, PAGE_BYTES, Bytes, CodecId
-from bmigd.codecs import CODECS
+from bmigd.chunk import MIB, PAGE_BYTES, Bytes
+from bmigd.codecs import ZSTD
 from bmigd.transfer.classes import Mask, chosen, promising
 
 LEVEL = 1
@@ -96,8 +96,8 @@ def _encoded_bytes(content: bytes) -> int:
     """Of whole pages, in which noise goes as it is."""
     which = promising(content)
     rest = chosen(content, which)
-    encoded = CODECS[CodecId.ZSTD].encode((rest,), LEVEL) if rest else None
-    return len(content) - len(rest) + (len(encoded[0]) if encoded else len(rest))
+    encoded = ZSTD.encode(rest, LEVEL) if rest else None
+    return len(content) - len(rest) + (len(encoded) if encoded else len(rest))
 
 
 def _files(archive: bytes) -> Iterator[bytes]:

@@ -13,11 +13,15 @@ PAGE_BYTES = 4096
 CHUNK_BYTES = MIB  # guest bytes in one chunk, at most
 CHUNK_PAGES = CHUNK_BYTES // PAGE_BYTES
 MOST_RUNS = 4096  # in one chunk
+MOST_SECTIONS = 4
 MOST_STREAMS = 4  # that carry one migration
 ZERO_CHUNK_BYTES = 1 << 30  # guest bytes named by one zero chunk, at most
 DIGEST_BYTES = 16
 
 Bytes = bytes | bytearray | memoryview
+
+
+NO_CODEC = 0  # of a section that a peer has not, or has not told; no chunk with one is taken
 
 
 class CodecId(IntEnum):
@@ -37,17 +41,25 @@ class Extent(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
+class Section:
+    """Pages of a chunk that are encoded together."""
+
+    codec: int  # a CodecId, unless a peer sent something else
+    payload: Bytes = b""
+    pages: bytes = b""  # which of the chunk's, a bit for each, the lowest first; empty: all
+
+
+@dataclass(frozen=True, slots=True)
 class Chunk:
-    """One message of memory. The payload is a tuple so that it is copied only into the frame."""
+    """One message of memory. Payloads stay apart until they are copied into the frame."""
 
     migration_id: str
     epoch: int
     sequence: int
     region: int
-    codec: int  # a CodecId, unless a peer sent something else
     runs: tuple[int, ...]  # for each run: pages skipped since the one before, pages that it has
     digest: bytes
-    payload: tuple[Bytes, ...]
+    sections: tuple[Section, ...]
     stream: int = 0  # number among the migration's streams of the one that carries it
 
     @property
@@ -58,4 +70,8 @@ class Chunk:
     @property
     def wire_bytes(self) -> int:
         """Payload bytes on the wire."""
-        return sum(len(part) for part in self.payload)
+        return sum(len(section.payload) for section in self.sections)
+
+    def has(self, codec: CodecId) -> bool:
+        """Whether any of it is encoded so."""
+        return any(section.codec == codec for section in self.sections)

@@ -7,9 +7,10 @@ from bmigd.codecs.raw import Raw
 from bmigd.codecs.zero import Zero
 from bmigd.codecs.zstd import Zstd
 
+ZSTD, DELTA = Zstd(), Delta()
 CODECS: dict[int, Codec] = {
     CodecId.ZERO: Zero(),
     CodecId.RAW: Raw(),
-    CodecId.ZSTD: Zstd(),
-    CodecId.DELTA: Delta(),
+    CodecId.ZSTD: ZSTD,
+    CodecId.DELTA: DELTA,
 }

@@ -1,7 +1,6 @@
 """One Zstandard frame; it states its content size, checked before anything is allocated."""
 
 import threading
-from collections.abc import Sequence
 
 import zstandard
 
@@ -15,16 +14,15 @@ class Zstd:
     """Zstandard, from a fast level (a negative one) to a usual one."""
 
     codec_id = CodecId.ZSTD
-    levels: tuple[int, ...] = (-5, 1, 3)
+    levels: tuple[int, ...] = (-5, 1, 3)  # how hard it can try, the fastest first
 
     def __init__(self) -> None:
         self._local = threading.local()  # contexts are costly to make and not thread-safe
 
-    def encode(self, parts: Sequence[Bytes], level: int) -> tuple[Bytes, ...] | None:
+    def encode(self, content: Bytes, level: int) -> bytes | None:
         """One frame, if it is clearly smaller."""
-        joined = parts[0] if len(parts) == 1 else b"".join(parts)
-        encoded: bytes = self._compressor(level).compress(joined)
-        return (encoded,) if len(encoded) < PAYS_BELOW * len(joined) else None
+        encoded: bytes = self._compressor(level).compress(content)
+        return encoded if len(encoded) < PAYS_BELOW * len(content) else None
 
     def decode(self, payload: Bytes, expected_bytes: int) -> Bytes:
         """The frame's content, if it states and has exactly the right size."""

@@ -9,7 +9,7 @@ tests/rpc/test_frame.py holds both equal.
 from bmig.v1 import peer_pb2
 from google.protobuf.message import DecodeError
 
-from bmigd.chunk import MOST_RUNS, Chunk
+from bmigd.chunk import MOST_RUNS, NO_CODEC, Chunk, Section
 from bmigd.errors import BadBytes
 
 PAYLOAD_TAG = (15 << 3) | 2
@@ -18,20 +18,29 @@ _SHIFTS = range(0, 64, 7)
 
 
 def write(chunk: Chunk) -> bytes:
-    """Serialize a chunk; the payload's parts are copied once, here."""
+    """Serialize a chunk; the sections' payloads are copied once, here."""
     header = peer_pb2.StreamMemoryRequest(
         migration_id=chunk.migration_id,
         epoch=chunk.epoch,
         sequence=chunk.sequence,
         region=chunk.region,
-        codec=chunk.codec,  # type: ignore[arg-type]
+        sections=[
+            peer_pb2.Section(
+                codec=one.codec,  # type: ignore[arg-type]
+                payload_bytes=len(one.payload),
+                pages=one.pages,
+            )
+            for one in chunk.sections
+        ],
         runs=chunk.runs,
         digest=chunk.digest,
         stream=chunk.stream,
     ).SerializeToString()
-    if not chunk.payload:
+    wire_bytes = chunk.wire_bytes
+    if not wire_bytes:
         return header
-    return b"".join([header, bytes([PAYLOAD_TAG]), _varint(chunk.wire_bytes), *chunk.payload])
+    payloads = [one.payload for one in chunk.sections]
+    return b"".join([header, bytes([PAYLOAD_TAG]), _varint(wire_bytes), *payloads])
 
 
 def read(frame: bytes) -> Chunk:
@@ -55,12 +64,25 @@ def read(frame: bytes) -> Chunk:
         epoch=message.epoch,
         sequence=message.sequence,
         region=message.region,
-        codec=int(message.codec),
         runs=tuple(message.runs),
         digest=message.digest,
-        payload=(payload,) if len(payload) else (),
+        sections=_sections_of(message, payload),
         stream=message.stream,
     )
+
+
+def _sections_of(message: peer_pb2.StreamMemoryRequest, payload: memoryview) -> tuple[Section, ...]:
+    """Each with its part of the payload. Where they are not the payload, the receiver refuses the
+    chunk, and with it the reception, which nobody knows here.
+    """
+    sections, begin = [], 0
+    for one in message.sections:
+        end = begin + one.payload_bytes
+        sections.append(Section(int(one.codec), payload[begin:end], one.pages))
+        begin = end
+    if begin != len(payload):
+        sections.append(Section(NO_CODEC, payload[begin:]))
+    return tuple(sections)
 
 
 def _find_payload(view: memoryview) -> tuple[int, int] | None:

@@ -10,11 +10,12 @@ import time
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 
-from bmigd.chunk import Bytes, CodecId
-from bmigd.codecs import CODECS
+from bmigd.chunk import Bytes, CodecId, Section
+from bmigd.codecs import CODECS, DELTA, ZSTD
 from bmigd.transfer.classes import Mask, chosen, promising
 from bmigd.transfer.deltas import Deltas
 from bmigd.transfer.runs import Pages
+from bmigd.transfer.sections import bits_of
 
 TRIAL_EVERY = 16  # chunks: then one is encoded in another way, to see what that does
 SMOOTHING = 0.3
@@ -86,18 +87,23 @@ def deltas_pay(pace: Pace) -> bool:
 
 @dataclass(frozen=True)
 class Encoded:
-    """Some of a batch's pages, or all of them, as a payload."""
+    """Some of a chunk's pages, or all of them, as a payload."""
 
     codec: CodecId
     payload: Bytes
     pages: Mask | None = None  # None: all
 
     def among(self, others: Mask) -> "Encoded":
-        """Its pages were counted among these of a batch only; now among all of the batch."""
+        """Its pages were counted among these of a chunk only; now among all of the chunk."""
         pages = others.copy()
         if self.pages is not None:
             pages[others] = self.pages
         return Encoded(self.codec, self.payload, pages)
+
+    def section(self) -> Section:
+        """As it travels."""
+        bits = b"" if self.pages is None else bits_of(self.pages)
+        return Section(self.codec, self.payload, bits)
 
 
 class Encoder:
@@ -110,7 +116,7 @@ class Encoder:
         self.pace = Pace()
         self._wanted = wanted
         self._count = 0
-        self._untried = list(CODECS[CodecId.ZSTD].levels) if wanted != CodecId.RAW else []
+        self._untried = list(ZSTD.levels) if wanted != CodecId.RAW else []
         self._trials = {RAW_LEVEL: NOT_ENCODED} if wanted != CodecId.ZSTD else {}
         self._deltas = Deltas() if wanted is None and CodecId.DELTA in known else None
         self._passes = 0
@@ -127,18 +133,17 @@ class Encoder:
         return self.pace if self._passes < 2 else replace(self.pace, spare=1.0)
 
     def encode(self, region: int, pages: Pages, content: Bytes) -> list[Encoded]:
-        """Pages of a region, by number and content, each in one of the payloads."""
+        """Pages of a region, by number and content, each in one of at most three."""
         level = self._level()
         if not self._deltas or self._passes < 2:
             return self._encode(content, level)
         delta = self._deltas.delta(region, pages, content, is_wanted=deltas_pay(self._pace))
         if delta is None:
             return self._encode(content, level)
-        codec = CODECS[CodecId.DELTA]
-        payload = codec.encode((delta.content,), codec.levels[0])
+        payload = DELTA.encode(delta.content, DELTA.levels[0])
         if payload is None:
             return self._encode(content, level)
-        first = Encoded(CodecId.DELTA, payload[0], delta.pages)
+        first = Encoded(CodecId.DELTA, payload, delta.pages)
         if delta.pages.all():
             return [first]
         rest = self._encode(chosen(content, ~delta.pages), level)
@@ -163,7 +168,7 @@ class Encoder:
         self._count += 1
         if self._wanted == CodecId.RAW:
             return RAW_LEVEL
-        levels = CODECS[CodecId.ZSTD].levels
+        levels = ZSTD.levels
         if self._untried:
             return self._untried.pop(0)
         if self._count % TRIAL_EVERY == 0:
@@ -192,7 +197,7 @@ def _apart(content: Bytes, level: int) -> list[Encoded]:
 
 
 def _zstd(content: Bytes, level: int, pages: Mask | None) -> Encoded:
-    encoded = CODECS[CodecId.ZSTD].encode((content,), level)
+    encoded = ZSTD.encode(content, level)
     if encoded is None:
         return Encoded(CodecId.RAW, content, pages)
-    return Encoded(CodecId.ZSTD, encoded[0], pages)
+    return Encoded(CodecId.ZSTD, encoded, pages)

@@ -4,22 +4,29 @@ A peer's bytes are hostile until checked: ranges and sizes before anything is al
 before anything is written. A chunk may be applied any number of times.
 """
 
+import numpy as np
+
 from bmigd.chunk import (
     CHUNK_BYTES,
     DIGEST_BYTES,
     MIB,
+    MOST_SECTIONS,
+    NO_CODEC,
     PAGE_BYTES,
     ZERO_CHUNK_BYTES,
+    Bytes,
     Chunk,
     CodecId,
     Extent,
+    Section,
 )
 from bmigd.codecs import CODECS
 from bmigd.drivers.base import IncomingMemory
 from bmigd.errors import BadBytes
 from bmigd.transfer.deltas import xor
 from bmigd.transfer.pages import PageTable, chunk_digest, page_hashes
-from bmigd.transfer.runs import Pages, pages_of, stretches_of
+from bmigd.transfer.runs import Pages, pages_of, runs_of, stretches_of
+from bmigd.transfer.sections import masks_of
 from bmigd.transfer.spent import Spent
 
 ZEROES = bytes(MIB)
@@ -37,17 +44,14 @@ class Receiver:
     def apply(self, chunk: Chunk) -> None:
         """Write one chunk; BadBytes (CHUNK_INVALID) leaves memory as it was."""
         self._check_bounds(chunk)
-        if chunk.codec == CodecId.ZERO:
+        if chunk.has(CodecId.ZERO):
             self._apply_zeroes(chunk)
             return
         pages = pages_of(chunk.runs)
-        payload = chunk.payload[0] if len(chunk.payload) == 1 else b"".join(chunk.payload)
-        if chunk.codec == CodecId.DELTA and self._is_there(chunk, pages):
+        if chunk.has(CodecId.DELTA) and self._is_there(chunk, pages):
             return  # sent again: what it is the difference to is gone
         with self.spent.on("decode"):
-            content = CODECS[chunk.codec].decode(payload, chunk.memory_bytes)
-            if chunk.codec == CodecId.DELTA:
-                content = xor(content, self._read(chunk))
+            content = self._content(chunk, pages)
         with self.spent.on("hash"):
             hashes = page_hashes(content, self._table.seed)
             _check_digest(chunk, hashes.tobytes())
@@ -68,19 +72,18 @@ class Receiver:
     def _check_bounds(self, chunk: Chunk) -> None:
         if chunk.region >= len(self._memory.regions):
             raise BadBytes("CHUNK_INVALID", f"region {chunk.region} does not exist")
-        if chunk.codec not in CODECS:
-            raise BadBytes("CHUNK_INVALID", f"codec {chunk.codec} is unknown")
+        _check_sections(chunk.sections)
         if len(chunk.digest) != DIGEST_BYTES:
             raise BadBytes("CHUNK_INVALID", f"a digest of {len(chunk.digest)} bytes")
         if chunk.wire_bytes > CHUNK_BYTES:
             raise BadBytes("CHUNK_INVALID", f"payload of {chunk.wire_bytes} bytes")
         _check_runs(chunk.runs, self._memory.regions[chunk.region].size_bytes)
-        limit = ZERO_CHUNK_BYTES if chunk.codec == CodecId.ZERO else CHUNK_BYTES
+        limit = ZERO_CHUNK_BYTES if chunk.has(CodecId.ZERO) else CHUNK_BYTES
         if chunk.memory_bytes > limit:
             raise BadBytes("CHUNK_INVALID", f"{chunk.memory_bytes} bytes in one chunk")
 
     def _apply_zeroes(self, chunk: Chunk) -> None:
-        CODECS[CodecId.ZERO].decode(b"".join(chunk.payload), 0)
+        CODECS[CodecId.ZERO].decode(chunk.sections[0].payload, 0)
         pages = chunk.memory_bytes // PAGE_BYTES
         _check_digest(chunk, self._table.zero_hash_bytes * pages)
         table = self._table.regions[chunk.region]
@@ -95,8 +98,26 @@ class Receiver:
         hashes = self._table.regions[chunk.region][pages]
         return chunk_digest(hashes.tobytes()) == chunk.digest
 
-    def _read(self, chunk: Chunk) -> bytes:
-        return b"".join([self._memory.read(chunk.region, *one) for one in stretches_of(chunk.runs)])
+    def _content(self, chunk: Chunk, pages: Pages) -> Bytes:
+        """Its pages' bytes in their order."""
+        masks = masks_of(chunk.sections, len(pages))
+        if len(masks) == 1:
+            return self._decoded(chunk.region, pages, chunk.sections[0])
+        rows = np.empty((len(pages), PAGE_BYTES), dtype=np.uint8)
+        for section, mask in zip(chunk.sections, masks, strict=True):
+            decoded = self._decoded(chunk.region, pages[mask], section)
+            rows[mask] = np.frombuffer(decoded, dtype=np.uint8).reshape(-1, PAGE_BYTES)
+        return rows.reshape(-1).data
+
+    def _decoded(self, region: int, pages: Pages, section: Section) -> Bytes:
+        content = CODECS[section.codec].decode(section.payload, len(pages) * PAGE_BYTES)
+        if section.codec == CodecId.DELTA:
+            return xor(content, self._read(region, pages))
+        return content
+
+    def _read(self, region: int, pages: Pages) -> bytes:
+        stretches = stretches_of(runs_of(pages))
+        return b"".join([self._memory.read(region, *one) for one in stretches])
 
     def _zero(self, region: int, extent: Extent) -> None:
         for done in range(0, extent.length_bytes, MIB):
@@ -108,6 +129,19 @@ class Receiver:
         for offset_bytes, length_bytes in stretches_of(chunk.runs):
             self._memory.write(chunk.region, offset_bytes, content[done : done + length_bytes])
             done += length_bytes
+
+
+def _check_sections(sections: tuple[Section, ...]) -> None:
+    """Pages are checked where their number is known."""
+    if not 0 < len(sections) <= MOST_SECTIONS:
+        raise BadBytes("CHUNK_INVALID", f"a chunk of {len(sections)} sections")
+    for one in sections:
+        if one.codec == NO_CODEC:
+            raise BadBytes("CHUNK_INVALID", "its payload is not that of its sections")
+        if one.codec not in CODECS:
+            raise BadBytes("CHUNK_INVALID", f"codec {one.codec} is unknown")
+        if one.codec == CodecId.ZERO and (len(sections) > 1 or one.pages):
+            raise BadBytes("CHUNK_INVALID", "zero pages are a chunk of their own")
 
 
 def _check_runs(runs: tuple[int, ...], size_bytes: int) -> None:

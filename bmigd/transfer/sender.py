@@ -12,9 +12,9 @@ from collections.abc import Awaitable, Callable, Generator
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 
-from bmigd.chunk import Bytes, Chunk, CodecId
+from bmigd.chunk import Chunk, CodecId, Section
 from bmigd.transfer.batch import Batch
-from bmigd.transfer.encoding import Encoded, Encoder, Pace
+from bmigd.transfer.encoding import Encoder, Pace
 from bmigd.transfer.idle import Idle
 from bmigd.transfer.lane import CREDIT, SENDING, ChunkStream, Lane, Patience, Silence, Together
 from bmigd.transfer.pacing import Pacer
@@ -201,30 +201,19 @@ class Sender:
         if len(batch.pages):
             with totals.spent.on(ENCODING):
                 encoded = self.encoder.encode(batch.region, batch.pages, batch.payload)
-            chunks += [self._encoded_chunk(batch, one) for one in encoded]
+            digest = chunk_digest(batch.hashes.tobytes())
+            sections = [one.section() for one in encoded]
+            chunks.append(self._chunk(batch.region, batch.pages, digest, *sections))
         if len(batch.zero_pages):
             self.encoder.become_zero(batch.region, batch.zero_pages)
             digest = chunk_digest(self.table.zero_hash_bytes * len(batch.zero_pages))
-            chunks.append(self._chunk(batch.region, CodecId.ZERO, batch.zero_pages, digest, ()))
+            zeroes = Section(CodecId.ZERO)
+            chunks.append(self._chunk(batch.region, batch.zero_pages, digest, zeroes))
         return chunks
 
-    def _encoded_chunk(self, batch: Batch, encoded: Encoded) -> Chunk:
-        pages, hashes = batch.pages, batch.hashes
-        if encoded.pages is not None:
-            pages, hashes = pages[encoded.pages], hashes[encoded.pages]
-        digest, payload = chunk_digest(hashes.tobytes()), (encoded.payload,)
-        return self._chunk(batch.region, encoded.codec, pages, digest, payload)
-
-    def _chunk(
-        self,
-        region: int,
-        codec: CodecId,
-        pages: Pages,
-        digest: bytes,
-        payload: tuple[Bytes, ...],
-    ) -> Chunk:
+    def _chunk(self, region: int, pages: Pages, digest: bytes, *sections: Section) -> Chunk:
         self._sequence += 1
         return Chunk(
-            *(self.migration_id, self.epoch, self._sequence, region, codec),
-            *(runs_of(pages), digest, payload),
+            *(self.migration_id, self.epoch, self._sequence, region),
+            *(runs_of(pages), digest, sections),
         )

@@ -25,8 +25,15 @@ def _say(chunk: Chunk, seed: int, content: bytes, *runs: int) -> None:
     """Make it a good raw chunk of this content."""
     del chunk.runs[:]
     chunk.runs.extend(runs)
-    chunk.codec, chunk.payload = migration_pb2.CODEC_RAW, content
+    carry(chunk, migration_pb2.CODEC_RAW, content)
     chunk.digest = digest(content, seed)
+
+
+def carry(chunk: Chunk, codec: migration_pb2.Codec, payload: bytes) -> None:
+    """Make that all of its payload."""
+    del chunk.sections[:]
+    chunk.sections.add(codec=codec, payload_bytes=len(payload))
+    chunk.payload = payload
 
 
 def out_of_range(chunk: Chunk, seed: int) -> None:
@@ -65,7 +72,25 @@ def oversized(chunk: Chunk, seed: int) -> None:
 
 def too_short(chunk: Chunk, seed: int) -> None:
     _say(chunk, seed, bytes(range(256)) * 16, 0, 1)
+    carry(chunk, migration_pb2.CODEC_RAW, chunk.payload[:-1])
+
+
+def shorter_than_its_sections(chunk: Chunk, seed: int) -> None:
+    _say(chunk, seed, bytes(range(256)) * 16, 0, 1)
     chunk.payload = chunk.payload[:-1]
+
+
+def no_sections(chunk: Chunk, seed: int) -> None:
+    del chunk.sections[:]
+    chunk.payload = b""
+
+
+def page_in_two_sections(chunk: Chunk, seed: int) -> None:
+    _say(chunk, seed, bytes(range(256)) * 32, 0, 2)
+    del chunk.sections[:]
+    for pages, size in ((b"\3", 2 * PAGE), (b"\2", PAGE)):
+        chunk.sections.add(codec=migration_pb2.CODEC_RAW, payload_bytes=size, pages=pages)
+    chunk.payload += bytes(PAGE)
 
 
 def wrong_digest(chunk: Chunk, seed: int) -> None:
@@ -82,7 +107,7 @@ def flipped_bit(chunk: Chunk, seed: int) -> None:
 
 
 def unknown_codec(chunk: Chunk, seed: int) -> None:
-    chunk.codec = 99  # type: ignore[assignment]
+    carry(chunk, 99, chunk.payload)  # type: ignore[arg-type]
 
 
 def no_such_region(chunk: Chunk, seed: int) -> None:
@@ -92,31 +117,29 @@ def no_such_region(chunk: Chunk, seed: int) -> None:
 def honest_zstd_bomb(chunk: Chunk, seed: int) -> None:
     """States how large it is."""
     _say(chunk, seed, bytes(PAGE), 0, 1)
-    chunk.codec = migration_pb2.CODEC_ZSTD
-    chunk.payload = zstandard.ZstdCompressor().compress(bytes(256 * MIB))
+    bomb = zstandard.ZstdCompressor().compress(bytes(256 * MIB))
+    carry(chunk, migration_pb2.CODEC_ZSTD, bomb)
 
 
 def lying_zstd_bomb(chunk: Chunk, seed: int) -> None:
     """States one page and holds 256 MiB."""
     _say(chunk, seed, bytes(PAGE), 0, 1)
-    chunk.codec = migration_pb2.CODEC_ZSTD
     bomb = bytearray(zstandard.ZstdCompressor().compress(bytes(256 * MIB)))
     bomb[6:10] = PAGE.to_bytes(4, "little")  # behind magic number, descriptor and window
-    chunk.payload = bytes(bomb)
+    carry(chunk, migration_pb2.CODEC_ZSTD, bytes(bomb))
     assert zstandard.frame_content_size(chunk.payload) == PAGE
 
 
 def delta_of_something_else(chunk: Chunk, seed: int) -> None:
     """What it is to be put on is not there."""
     _say(chunk, seed, bytes(range(256)) * 16, MIB // PAGE, 1)
-    chunk.codec = migration_pb2.CODEC_DELTA
-    chunk.payload = zstandard.ZstdCompressor().compress(b"x" * PAGE)
+    carry(chunk, migration_pb2.CODEC_DELTA, zstandard.ZstdCompressor().compress(b"x" * PAGE))
 
 
 def delta_bomb(chunk: Chunk, seed: int) -> None:
     _say(chunk, seed, bytes(range(256)) * 16, MIB // PAGE, 1)
-    chunk.codec = migration_pb2.CODEC_DELTA
-    chunk.payload = zstandard.ZstdCompressor().compress(bytes(256 * MIB))
+    bomb = zstandard.ZstdCompressor().compress(bytes(256 * MIB))
+    carry(chunk, migration_pb2.CODEC_DELTA, bomb)
 
 
 def stream_of_too_high_a_number(chunk: Chunk, seed: int) -> None:
@@ -132,7 +155,10 @@ FLAWS: dict[Flaw, str] = {
     empty_run: "is empty",
     no_runs: "0 numbers",
     oversized: "payload of",
-    too_short: "",
+    too_short: "raw payload of 4095 bytes",
+    shorter_than_its_sections: "not that of its sections",
+    no_sections: "a chunk of 0 sections",
+    page_in_two_sections: "not each page once",
     wrong_digest: "digest",
     short_digest: "digest",
     flipped_bit: "digest",

@@ -15,7 +15,7 @@ from bmig.v1 import migration_pb2, peer_pb2
 
 from tests.cluster import Cluster, cluster
 from tests.e2e import damage as flaws
-from tests.e2e.damage import FLAWS, PAGE, Chunk, Flaw, digest
+from tests.e2e.damage import FLAWS, PAGE, Chunk, Flaw, carry, digest
 from tests.e2e.relay import Relay, Sound, relay
 from tests.e2e.way import Way, restart
 
@@ -80,7 +80,7 @@ class OneChunk(Sound):
 
     def _chunk(self, message: bytes) -> bytes:
         chunk = peer_pb2.StreamMemoryRequest.FromString(message)
-        if self.done or chunk.codec == migration_pb2.CODEC_ZERO:
+        if self.done or chunk.sections[0].codec == migration_pb2.CODEC_ZERO:
             return message
         self.done = True
         self.flaw(chunk, self.seed)
@@ -112,8 +112,7 @@ def test_a_chunk_that_is_acknowledged_and_not_written_is_found_out(world: World,
     """A good chunk with the content of another: only the comparison of all memory can tell."""
 
     def other_content(chunk: Chunk, seed: int) -> None:
-        chunk.codec = migration_pb2.CODEC_RAW
-        chunk.payload = b"x" * PAGE * sum(chunk.runs[1::2])
+        carry(chunk, migration_pb2.CODEC_RAW, b"x" * PAGE * sum(chunk.runs[1::2]))
         chunk.digest = digest(chunk.payload, seed)
 
     pass_on(world, way, OneChunk(other_content))

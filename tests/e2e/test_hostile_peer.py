@@ -102,7 +102,7 @@ def good_chunk(asked: peer_pb2.ReceiveGuestRequest) -> Chunk:
         epoch=1,
         sequence=1,
         region=0,
-        codec=migration_pb2.CODEC_RAW,
+        sections=[peer_pb2.Section(codec=migration_pb2.CODEC_RAW, payload_bytes=PAGE)],
         runs=[0, 1],
         digest=digest(content, SEED),
         payload=content,

@@ -3,22 +3,26 @@ reads, reads what that one writes, and takes every other byte string exactly as 
 answers BadBytes. Nothing that a peer can send raises anything else.
 """
 
+from itertools import accumulate, pairwise
+
 import pytest
 from bmig.v1 import peer_pb2
 from google.protobuf.message import DecodeError
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from bmigd.chunk import MOST_RUNS, Chunk
+from bmigd.chunk import MOST_RUNS, MOST_SECTIONS, NO_CODEC, Chunk, CodecId, Section
 from bmigd.errors import BadBytes
 from bmigd.rpc import frame
 
 NUMBERS = st.lists(st.integers(0, 2**32 - 1), max_size=10)
 # Lengths around the places where the length on the wire takes another byte.
 PAYLOADS = st.one_of(
-    st.just(()),
-    st.lists(st.binary(min_size=1, max_size=200), min_size=1, max_size=3).map(tuple),
-    st.sampled_from([126, 127, 128, 129, 16383, 16384]).map(lambda size: (bytes(size),)),
+    st.binary(max_size=200),
+    st.sampled_from([126, 127, 128, 129, 16383, 16384]).map(bytes),
+)
+SECTIONS = st.builds(
+    Section, codec=st.integers(-(2**31), 2**31 - 1), payload=PAYLOADS, pages=st.binary(max_size=40)
 )
 CHUNKS = st.builds(
     Chunk,
@@ -26,10 +30,9 @@ CHUNKS = st.builds(
     epoch=st.integers(0, 2**64 - 1),
     sequence=st.integers(0, 2**64 - 1),
     region=st.integers(0, 2**32 - 1),
-    codec=st.integers(-(2**31), 2**31 - 1),
     runs=NUMBERS.map(tuple),
     digest=st.binary(max_size=20),
-    payload=PAYLOADS,
+    sections=st.lists(SECTIONS, max_size=MOST_SECTIONS).map(tuple),
     stream=st.integers(0, 2**32 - 1),
 )
 PAYLOAD = bytes([frame.PAYLOAD_TAG])
@@ -42,35 +45,39 @@ def generated(chunk: Chunk) -> peer_pb2.StreamMemoryRequest:
         epoch=chunk.epoch,
         sequence=chunk.sequence,
         region=chunk.region,
-        codec=chunk.codec,  # type: ignore[arg-type]
+        sections=[
+            peer_pb2.Section(
+                codec=one.codec,  # type: ignore[arg-type]
+                payload_bytes=len(one.payload),
+                pages=one.pages,
+            )
+            for one in chunk.sections
+        ],
         runs=chunk.runs,
         digest=chunk.digest,
         stream=chunk.stream,
-        payload=b"".join(chunk.payload),
+        payload=b"".join(one.payload for one in chunk.sections),
     )
 
 
 def from_generated(message: peer_pb2.StreamMemoryRequest) -> Chunk:
     """What read() must give for a message of the generated class."""
+    ends = [0, *accumulate(one.payload_bytes for one in message.sections)]
+    sections = [
+        Section(int(one.codec), message.payload[begin:end], one.pages)
+        for one, (begin, end) in zip(message.sections, pairwise(ends), strict=True)
+    ]
+    if ends[-1] != len(message.payload):
+        sections.append(Section(NO_CODEC, message.payload[ends[-1] :]))
     return Chunk(
         migration_id=message.migration_id,
         epoch=message.epoch,
         sequence=message.sequence,
         region=message.region,
-        codec=int(message.codec),
         runs=tuple(message.runs),
         digest=message.digest,
-        payload=(message.payload,) if message.payload else (),
+        sections=tuple(sections),
         stream=message.stream,
-    )
-
-
-def joined(chunk: Chunk) -> Chunk:
-    """The chunk with its payload in one piece, as it is after reading."""
-    whole = b"".join(chunk.payload)
-    return Chunk(
-        *(chunk.migration_id, chunk.epoch, chunk.sequence, chunk.region, chunk.codec),
-        *(chunk.runs, chunk.digest, (whole,) if whole else (), chunk.stream),
     )
 
 
@@ -83,7 +90,7 @@ def assert_read_like_generated(encoded: bytes) -> None:
             frame.read(encoded)
         assert refused.value.reason == "CHUNK_INVALID"
         return
-    assert joined(frame.read(encoded)) == from_generated(message)
+    assert frame.read(encoded) == from_generated(message)
 
 
 @given(CHUNKS)
@@ -93,19 +100,42 @@ def test_what_we_write_is_what_the_generated_class_writes(chunk: Chunk) -> None:
 
 @given(CHUNKS)
 def test_what_the_generated_class_writes_is_read_back(chunk: Chunk) -> None:
-    assert joined(frame.read(generated(chunk).SerializeToString())) == joined(chunk)
+    assert frame.read(generated(chunk).SerializeToString()) == chunk
 
 
 @given(CHUNKS)
 def test_what_we_write_is_read_back(chunk: Chunk) -> None:
-    assert joined(frame.read(frame.write(chunk))) == joined(chunk)
+    assert frame.read(frame.write(chunk)) == chunk
 
 
-def test_the_payload_is_a_view_of_the_frame_and_not_a_copy() -> None:
-    encoded = frame.write(Chunk("m", 1, 1, 0, 2, (0, 1), b"d" * 16, (bytes(4096),)))
-    (payload,) = frame.read(encoded).payload
-    assert isinstance(payload, memoryview)
-    assert payload.obj is encoded
+def test_payloads_are_views_of_the_frame_and_no_copies() -> None:
+    sections = Section(CodecId.RAW, bytes(4096), b"\1"), Section(CodecId.ZSTD, b"z", b"\2")
+    encoded = frame.write(Chunk("m", 1, 1, 0, (0, 2), b"d" * 16, sections))
+    for section in frame.read(encoded).sections:
+        assert isinstance(section.payload, memoryview)
+        assert section.payload.obj is encoded
+
+
+@pytest.mark.parametrize(
+    ("sizes", "parts"),
+    [
+        ((2, 0, 3), [b"by", b"", b"tes"]),
+        ((), None),
+        ((4,), None),
+        ((6,), None),
+        ((2, 2), None),
+        ((2, 4), None),
+        ((2**32 - 1, 6), None),
+    ],
+)
+def test_sections_that_are_not_the_payload_make_a_chunk_that_nobody_takes(
+    sizes: tuple[int, ...], parts: list[bytes] | None
+) -> None:
+    sections = [peer_pb2.Section(codec=2, payload_bytes=size) for size in sizes]  # type: ignore[arg-type]
+    message = peer_pb2.StreamMemoryRequest(sections=sections, payload=b"bytes")
+    found = frame.read(message.SerializeToString()).sections
+    assert [bytes(one.payload) for one in found] == parts or parts is None
+    assert any(one.codec == NO_CODEC for one in found) == (parts is None)
 
 
 # Fields of a message in any order, any number of times, known and unknown ones: legal protobuf that
@@ -119,24 +149,39 @@ def varint(value: int) -> bytes:
     return bytes([*out, value])
 
 
+def of_size(payload_bytes: int) -> bytes:
+    """A section's field."""
+    return field(5, 2, field(2, 0, varint(payload_bytes)))
+
+
 def field(number: int, wire_type: int, content: bytes) -> bytes:
     """One field as it is on the wire."""
     length = varint(len(content)) if wire_type == 2 else b""
     return varint(number << 3 | wire_type) + length + content
 
 
+# So many lengths are small that many sections and payloads fit together.
+SECTION_FIELDS = st.builds(
+    lambda size, codec: field(5, 2, field(2, 0, varint(size)) + field(1, 0, varint(codec))),
+    st.sampled_from([0, 1, 2, 2**32 - 1]),
+    st.integers(0, 2**64 - 1),
+)
+PAYLOAD_FIELDS = st.sampled_from([0, 1, 2, 3, 20]).map(lambda size: field(15, 2, b"x" * size))
 FIELDS = st.one_of(
     st.text(max_size=10).map(lambda text: field(1, 2, text.encode())),
     st.builds(
         lambda number, value: field(number, 0, varint(value)),
-        st.sampled_from([2, 3, 4, 5]),
+        st.sampled_from([2, 3, 4]),
         st.integers(0, 2**64 - 1),
     ),
+    SECTION_FIELDS,
+    st.binary(max_size=5).map(lambda content: field(5, 2, content)),
     NUMBERS.map(lambda numbers: field(6, 2, b"".join(map(varint, numbers)))),  # packed
     st.integers(0, 2**64 - 1).map(lambda number: field(6, 0, varint(number))),  # and not
     st.binary(max_size=5).map(lambda content: field(6, 2, content)),
     st.binary(max_size=20).map(lambda content: field(7, 2, content)),
-    st.binary(max_size=20).map(lambda content: field(15, 2, content)),
+    SECTION_FIELDS,
+    PAYLOAD_FIELDS,
     # Unknown fields, and known ones of the wrong wire type.
     st.builds(
         lambda number, content: field(number, 2, content),
@@ -145,7 +190,7 @@ FIELDS = st.one_of(
     ),
     st.builds(
         lambda number, value: field(number, 0, varint(value)),
-        st.sampled_from([0, 1, 7, 8, 14, 15, 16, 1000]),
+        st.sampled_from([0, 1, 5, 7, 8, 14, 15, 16, 1000]),
         st.integers(0, 2**64 - 1),
     ),
     st.sampled_from([2, 8, 15, 16]).map(lambda number: field(number, 1, b"12345678")),
@@ -163,15 +208,18 @@ def test_fields_in_any_order_and_number_are_read_like_the_generated_class_does(
 
 
 def test_of_two_payloads_the_last_one_counts() -> None:
-    encoded = field(15, 2, b"first") + field(15, 2, b"second")
+    encoded = of_size(6) + field(15, 2, b"first") + field(15, 2, b"second")
     assert_read_like_generated(encoded)
-    assert frame.read(encoded).payload == (b"second",)
+    assert frame.read(encoded).sections[0].payload == b"second"
 
 
 def test_fields_after_the_payload_are_understood() -> None:
-    encoded = field(15, 2, b"content") + field(4, 0, varint(3))
+    encoded = of_size(7) + field(15, 2, b"content") + field(4, 0, varint(3))
     assert_read_like_generated(encoded)
     assert frame.read(encoded).region == 3
+    encoded = field(15, 2, b"content") + of_size(7)
+    assert_read_like_generated(encoded)
+    assert frame.read(encoded).sections[0].payload == b"content"
 
 
 @pytest.mark.parametrize(
@@ -197,6 +245,7 @@ def test_fields_after_the_payload_are_understood() -> None:
 def test_unusual_numbers_are_read_like_the_generated_class_does(tail: bytes) -> None:
     assert_read_like_generated(tail)
     assert_read_like_generated(field(2, 0, varint(7)) + tail)
+    assert_read_like_generated(of_size(1) + tail)
 
 
 @given(CHUNKS, st.data())
@@ -212,7 +261,7 @@ def test_a_damaged_frame_is_read_like_the_generated_class_does(
     chunk: Chunk, data: st.DataObject
 ) -> None:
     damaged = bytearray(frame.write(chunk))
-    header_bytes = len(damaged) - sum(len(part) for part in chunk.payload)
+    header_bytes = len(damaged) - chunk.wire_bytes
     for _ in range(data.draw(st.integers(1, 3))):
         position = data.draw(st.integers(0, max(header_bytes - 1, 0)))
         value = data.draw(st.integers(0, 255))

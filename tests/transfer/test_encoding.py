@@ -124,7 +124,7 @@ def test_the_operators_codec_is_used_where_it_pays() -> None:
     assert {one.codec for one in Encoder(CodecId.ZSTD).encode(0, ALL, NOISE)} == {CodecId.RAW}
 
 
-def test_pages_of_noise_travel_apart_from_those_that_are_encoded() -> None:
+def test_pages_of_noise_are_apart_from_those_that_are_encoded() -> None:
     mixed = b"".join(
         (NOISE if page % 3 else TEXT)[page * PAGE_BYTES : (page + 1) * PAGE_BYTES]
         for page in range(256)

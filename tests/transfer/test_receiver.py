@@ -2,8 +2,10 @@
 memory and page table are as they were. A good chunk may be applied any number of times.
 """
 
+import random
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import zstandard
 from hypothesis import given
@@ -14,21 +16,25 @@ from bmigd.chunk import (
     CHUNK_PAGES,
     DIGEST_BYTES,
     MIB,
+    NO_CODEC,
     PAGE_BYTES,
     ZERO_CHUNK_BYTES,
     Chunk,
     CodecId,
+    Section,
 )
 from bmigd.drivers.base import Region
 from bmigd.errors import BadBytes
 from bmigd.rpc import frame
 from bmigd.transfer.pages import PageTable, chunk_digest, page_hashes
 from bmigd.transfer.receiver import Receiver
+from bmigd.transfer.sections import bits_of, masks_of
 from tests.transfer.memories import SEED, FreshMemory, layout, table_of
 
 PAGES = 600  # 2.3 MiB: more than two chunks
 Runs = tuple[int, ...]
-CONTENT = bytes(range(256)) * (2 * PAGE_BYTES // 256)
+CONTENT = bytes(range(256)) * (PAGE_BYTES // 256) + bytes(range(255, -1, -1)) * (PAGE_BYTES // 256)
+NOISE = random.Random(7).randbytes(8 * PAGE_BYTES)  # noqa: S311 - noise
 
 
 class Destination:
@@ -55,14 +61,19 @@ def chunk_of(content: bytes, runs: Runs, codec: CodecId = CodecId.RAW) -> Chunk:
     """A good chunk."""
     digest = chunk_digest(page_hashes(content, SEED).tobytes())
     payload = zstandard.compress(content) if codec is CodecId.ZSTD else content
-    return Chunk("m", 1, 1, 0, codec, runs, digest, (payload,))
+    return Chunk("m", 1, 1, 0, runs, digest, (Section(codec, payload),))
+
+
+def with_payload(chunk: Chunk, codec: int, payload: bytes) -> Chunk:
+    """The same, but for what it carries."""
+    return replace(chunk, sections=(Section(codec, payload),))
 
 
 def zero_chunk(*runs: int) -> Chunk:
     """A good chunk of zero pages."""
     table = PageTable([], SEED)
     digest = chunk_digest(table.zero_hash_bytes * sum(runs[1::2]))
-    return Chunk("m", 1, 1, 0, CodecId.ZERO, runs, digest, ())
+    return Chunk("m", 1, 1, 0, runs, digest, (Section(CodecId.ZERO),))
 
 
 GOOD = chunk_of(CONTENT, (4, 1, 4, 1))
@@ -108,7 +119,7 @@ def test_a_region_that_does_not_exist_is_refused(region: int) -> None:
 
 @pytest.mark.parametrize("codec", [0, 4, -1, 2**31 - 1, -(2**31)])
 def test_a_codec_that_is_unknown_is_refused(codec: int) -> None:
-    Destination().assert_refuses(replace(GOOD, codec=codec))
+    Destination().assert_refuses(with_payload(GOOD, codec, CONTENT))
 
 
 @pytest.mark.parametrize(
@@ -130,12 +141,12 @@ def test_content_with_one_bit_changed_is_refused(bit: int, codec: CodecId) -> No
 @given(st.data())
 def test_a_damaged_zstd_payload_is_refused(data: st.DataObject) -> None:
     chunk = chunk_of(CONTENT, GOOD.runs, CodecId.ZSTD)
-    damaged = bytearray(chunk.payload[0])
+    damaged = bytearray(chunk.sections[0].payload)
     position = data.draw(st.integers(0, len(damaged) - 1))
     damaged[position] ^= data.draw(st.integers(1, 255))
     destination = Destination()
     try:
-        destination.receiver.apply(replace(chunk, payload=(bytes(damaged),)))
+        destination.receiver.apply(with_payload(chunk, CodecId.ZSTD, bytes(damaged)))
     except BadBytes:
         written = [bytes(content) for content in destination.memory.contents]
         fresh = [bytes(content) for content in Destination().memory.contents]
@@ -148,12 +159,12 @@ def test_a_damaged_zstd_payload_is_refused(data: st.DataObject) -> None:
 def test_a_zstd_frame_that_states_more_than_its_pages_is_refused() -> None:
     bomb = zstandard.compress(bytes(64 * MIB))
     assert len(bomb) < CHUNK_BYTES
-    Destination().assert_refuses(replace(GOOD, codec=CodecId.ZSTD, payload=(bomb,)))
+    Destination().assert_refuses(with_payload(GOOD, CodecId.ZSTD, bomb))
 
 
 def test_a_zstd_frame_that_does_not_state_its_size_is_refused() -> None:
     silent = zstandard.ZstdCompressor(write_content_size=False).compress(bytes(64 * MIB))
-    Destination().assert_refuses(replace(GOOD, codec=CodecId.ZSTD, payload=(silent,)))
+    Destination().assert_refuses(with_payload(GOOD, CodecId.ZSTD, silent))
 
 
 def test_a_zstd_frame_that_holds_more_than_it_states_is_refused() -> None:
@@ -163,18 +174,20 @@ def test_a_zstd_frame_that_holds_more_than_it_states_is_refused() -> None:
     header = zstandard.frame_header_size(small)
     lying = small[:header] + large[zstandard.frame_header_size(large) :]
     assert zstandard.frame_content_size(lying) == len(CONTENT)
-    Destination().assert_refuses(replace(GOOD, codec=CodecId.ZSTD, payload=(lying,)))
+    Destination().assert_refuses(with_payload(GOOD, CodecId.ZSTD, lying))
 
 
 def test_a_payload_larger_than_a_chunk_is_refused() -> None:
-    Destination().assert_refuses(replace(GOOD, payload=(bytes(CHUNK_BYTES + 1),)))
+    Destination().assert_refuses(with_payload(GOOD, CodecId.RAW, bytes(CHUNK_BYTES + 1)))
+    many = [Section(CodecId.RAW, bytes(CHUNK_BYTES), bits) for bits in (b"\1", b"\2")]
+    Destination().assert_refuses(replace(GOOD, sections=tuple(many)))
     whole = chunk_of(bytes(CHUNK_BYTES), (0, CHUNK_PAGES))
     Destination().receiver.apply(whole)
 
 
 @pytest.mark.parametrize("payload", [b"\0", bytes(PAGE_BYTES)])
 def test_a_zero_chunk_with_a_payload_is_refused(payload: bytes) -> None:
-    Destination().assert_refuses(replace(zero_chunk(0, 1), payload=(payload,)))
+    Destination().assert_refuses(with_payload(zero_chunk(0, 1), CodecId.ZERO, payload))
 
 
 def test_a_zero_chunk_may_name_a_gibibyte_and_no_page_more() -> None:
@@ -194,6 +207,95 @@ def test_a_zero_chunk_may_name_a_gibibyte_and_no_page_more() -> None:
     receiver.apply(zero_chunk(0, ZERO_CHUNK_BYTES // PAGE_BYTES))
     with pytest.raises(BadBytes):
         receiver.apply(zero_chunk(0, size_bytes // PAGE_BYTES))
+
+
+EVEN, ODD = b"\x55", b"\xaa"
+
+
+def of_sections(*sections: Section) -> Chunk:
+    """Eight pages from the fourth on: the second page of CONTENT, and its first in the odd ones."""
+    content = CONTENT[PAGE_BYTES:] + CONTENT[:PAGE_BYTES]
+    return replace(chunk_of(content * 4, (4, 8)), sections=sections)
+
+
+def test_sections_of_several_codecs_come_together_in_the_order_of_pages() -> None:
+    destination, first, second = Destination(), CONTENT[:PAGE_BYTES], CONTENT[PAGE_BYTES:]
+    odd = Section(CodecId.ZSTD, zstandard.compress(first * 4), ODD)
+    even = Section(CodecId.RAW, second * 3, bytes([0x15]))
+    # The base of the delta is zero: nothing has been written there.
+    last = Section(CodecId.DELTA, zstandard.compress(second), bytes([0x40]))
+    for sections in ((odd, even, last), (last, odd, even)):
+        destination.receiver.apply(of_sections(*sections))
+        assert destination.memory.read(0, 4 * PAGE_BYTES, 8 * PAGE_BYTES) == (second + first) * 4
+        assert len(destination.memory.writes) == 2  # one before: neighbours are written together
+    assert destination.receiver.verify()
+
+
+def rows_of(content: bytes, bits: bytes) -> bytes:
+    """Those of its pages that the bits name."""
+    named = [bits[page // 8] >> page % 8 & 1 for page in range(len(content) // PAGE_BYTES)]
+    pages = [page for page, is_named in enumerate(named) if is_named]
+    return b"".join(content[page * PAGE_BYTES : (page + 1) * PAGE_BYTES] for page in pages)
+
+
+@pytest.mark.parametrize(
+    "pages",
+    [
+        pytest.param((), id="none"),
+        pytest.param((EVEN,), id="half of the pages"),
+        pytest.param((EVEN, EVEN), id="half of them twice"),
+        pytest.param((EVEN, b"\xab"), id="one of them twice"),
+        pytest.param((b"\x54", ODD), id="all but one"),
+        pytest.param((EVEN, ODD, b"\0"), id="one without pages"),
+        pytest.param((EVEN, ODD + b"\0"), id="a byte too many"),
+        pytest.param((b"\1", b"\2", b"\4", b"\x08", b"\xf0"), id="too many"),
+        pytest.param((b"\1" + bytes(1 << 20), b"\xfe"), id="far too many"),
+    ],
+)
+def test_sections_that_are_not_each_page_once_are_refused(pages: tuple[bytes, ...]) -> None:
+    """Each of them has the right bytes for the pages that it names."""
+    content = (CONTENT[PAGE_BYTES:] + CONTENT[:PAGE_BYTES]) * 4
+    sections = [Section(CodecId.RAW, rows_of(content, bits), bits) for bits in pages]
+    Destination().assert_refuses(of_sections(*sections))
+
+
+@pytest.mark.parametrize("pages", [(b"", b""), (EVEN, b"")])
+def test_only_one_alone_has_all_pages_unsaid(pages: tuple[bytes, ...]) -> None:
+    content = (CONTENT[PAGE_BYTES:] + CONTENT[:PAGE_BYTES]) * 4
+    Destination().receiver.apply(of_sections(Section(CodecId.RAW, content)))
+    sections = [Section(CodecId.RAW, rows_of(content, bits or ODD), bits) for bits in pages]
+    Destination().assert_refuses(of_sections(*sections))
+
+
+def test_a_section_of_a_page_after_the_last_is_refused() -> None:
+    content = NOISE[: 7 * PAGE_BYTES]
+    even, odd = (Section(CodecId.RAW, rows_of(content, bits), bits) for bits in (EVEN, b"\x2a"))
+    good = replace(chunk_of(content, (4, 7)), sections=(even, odd))
+    Destination().receiver.apply(good)
+    Destination().assert_refuses(replace(good, sections=(even, replace(odd, pages=ODD))))
+
+
+def test_zero_pages_have_no_others_beside_them() -> None:
+    """Whoever sends them so is right in everything else."""
+    content = (CONTENT[:PAGE_BYTES] + bytes(PAGE_BYTES)) * 4
+    half, zeroes = Section(CodecId.RAW, CONTENT[:PAGE_BYTES] * 4, EVEN), Section(0, b"", ODD)
+    for codec in (CodecId.ZERO, NO_CODEC):
+        chunk = replace(chunk_of(content, (4, 8)), sections=(half, replace(zeroes, codec=codec)))
+        Destination().assert_refuses(chunk)
+    beside = Section(CodecId.ZERO), Section(CodecId.RAW, bytes(PAGE_BYTES))
+    Destination().assert_refuses(replace(zero_chunk(4, 8), sections=beside))
+    named = replace(zero_chunk(4, 8), sections=(Section(CodecId.ZERO, b"", b"\xff"),))
+    Destination().assert_refuses(named)
+
+
+@given(st.lists(st.sampled_from([0, 1, 2]), min_size=1, max_size=40))
+def test_pages_are_named_by_bits(parts: list[int]) -> None:
+    masks = [np.array(parts) == part for part in sorted(set(parts))]
+    sections = [Section(CodecId.RAW, b"", bits_of(mask)) for mask in masks]
+    found = masks_of(sections, len(parts))
+    assert [mask.tolist() for mask in found] == [mask.tolist() for mask in masks]
+    with pytest.raises(BadBytes):
+        masks_of(sections, len(parts) + 1)
 
 
 def test_zero_chunks_keep_fresh_memory_sparse() -> None:

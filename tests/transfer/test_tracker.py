@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bmigd.chunk import CHUNK_BYTES, MIB, PAGE_BYTES, Chunk, CodecId
-from bmigd.codecs import CODECS
+from bmigd.chunk import CHUNK_BYTES, MIB, PAGE_BYTES, Chunk, CodecId, Section
+from bmigd.codecs import ZSTD
 from bmigd.drivers.base import Memory
 from bmigd.transfer.batch import Batch
 from bmigd.transfer.content import STRIDE_BYTES, ContentTracker
@@ -30,15 +30,15 @@ def chunks_of(batch: Batch, table: PageTable, codec: CodecId = CodecId.RAW) -> l
     """The chunks of a batch, made by the contract's words and not by the sender's code."""
     chunks = []
     if len(batch.pages):
-        encoded = CODECS[codec].encode((batch.payload,), CODECS[codec].levels[0])
-        payload = (batch.payload,) if encoded is None else encoded
+        section = Section(CodecId.RAW, batch.payload)
+        if codec is CodecId.ZSTD and (encoded := ZSTD.encode(batch.payload, ZSTD.levels[0])):
+            section = Section(codec, encoded)
         digest = chunk_digest(batch.hashes.tobytes())
-        used = CodecId.RAW if encoded is None else codec
-        chunks.append(Chunk("m", 1, 1, batch.region, used, runs_of(batch.pages), digest, payload))
+        chunks.append(Chunk("m", 1, 1, batch.region, runs_of(batch.pages), digest, (section,)))
     if len(batch.zero_pages):
         digest = chunk_digest(table.zero_hash_bytes * len(batch.zero_pages))
         runs = runs_of(batch.zero_pages)
-        chunks.append(Chunk("m", 1, 2, batch.region, CodecId.ZERO, runs, digest, ()))
+        chunks.append(Chunk("m", 1, 2, batch.region, runs, digest, (Section(CodecId.ZERO),)))
     return chunks
 
 

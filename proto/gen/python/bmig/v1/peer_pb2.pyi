@@ -224,12 +224,12 @@ class DescribeMemoryResponse(_message.Message):
     def __init__(self, region: _Optional[int] = ..., first_page: _Optional[int] = ..., page_hashes: _Optional[bytes] = ...) -> None: ...
 
 class StreamMemoryRequest(_message.Message):
-    __slots__ = ("migration_id", "epoch", "sequence", "region", "codec", "runs", "digest", "stream", "payload")
+    __slots__ = ("migration_id", "epoch", "sequence", "region", "sections", "runs", "digest", "stream", "payload")
     MIGRATION_ID_FIELD_NUMBER: _ClassVar[int]
     EPOCH_FIELD_NUMBER: _ClassVar[int]
     SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     REGION_FIELD_NUMBER: _ClassVar[int]
-    CODEC_FIELD_NUMBER: _ClassVar[int]
+    SECTIONS_FIELD_NUMBER: _ClassVar[int]
     RUNS_FIELD_NUMBER: _ClassVar[int]
     DIGEST_FIELD_NUMBER: _ClassVar[int]
     STREAM_FIELD_NUMBER: _ClassVar[int]
@@ -238,12 +238,22 @@ class StreamMemoryRequest(_message.Message):
     epoch: int
     sequence: int
     region: int
-    codec: _migration_pb2.Codec
+    sections: _containers.RepeatedCompositeFieldContainer[Section]
     runs: _containers.RepeatedScalarFieldContainer[int]
     digest: bytes
     stream: int
     payload: bytes
-    def __init__(self, migration_id: _Optional[str] = ..., epoch: _Optional[int] = ..., sequence: _Optional[int] = ..., region: _Optional[int] = ..., codec: _Optional[_Union[_migration_pb2.Codec, str]] = ..., runs: _Optional[_Iterable[int]] = ..., digest: _Optional[bytes] = ..., stream: _Optional[int] = ..., payload: _Optional[bytes] = ...) -> None: ...
+    def __init__(self, migration_id: _Optional[str] = ..., epoch: _Optional[int] = ..., sequence: _Optional[int] = ..., region: _Optional[int] = ..., sections: _Optional[_Iterable[_Union[Section, _Mapping]]] = ..., runs: _Optional[_Iterable[int]] = ..., digest: _Optional[bytes] = ..., stream: _Optional[int] = ..., payload: _Optional[bytes] = ...) -> None: ...
+
+class Section(_message.Message):
+    __slots__ = ("codec", "payload_bytes", "pages")
+    CODEC_FIELD_NUMBER: _ClassVar[int]
+    PAYLOAD_BYTES_FIELD_NUMBER: _ClassVar[int]
+    PAGES_FIELD_NUMBER: _ClassVar[int]
+    codec: _migration_pb2.Codec
+    payload_bytes: int
+    pages: bytes
+    def __init__(self, codec: _Optional[_Union[_migration_pb2.Codec, str]] = ..., payload_bytes: _Optional[int] = ..., pages: _Optional[bytes] = ...) -> None: ...
 
 class StreamMemoryResponse(_message.Message):
     __slots__ = ("sequence",)
