@@ -86,7 +86,7 @@ bench: $(READY) ## everything beside what else there is, with plots and targets,
 	for one in $(BENCHES); do $(BIN)/python -m bench.$$one || exit; done
 	$(BIN)/python -m bench.targets
 
-bench-quick: $(READY) ## a little of the same in two to three minutes; nothing is kept
+bench-quick: $(READY) ## a little of the same in under two minutes; nothing is kept
 	for one in $(filter-out throughput,$(BENCHES)); do $(BIN)/python -m bench.$$one --quick || exit; done
 
 docs: $(READY) ## redraw what the documents take from the code

@@ -35,7 +35,7 @@ class Size:
 
 
 SIZES = (Size(1024, 717), Size(4096, 1024))
-QUICK_SIZES = (SIZES[0],)
+QUICK_SIZES = (Size(256, 179),)
 Rows = dict[Size, tuple[list[Trip], list[ByFile]]]
 
 

@@ -21,6 +21,7 @@ from tests.cluster import cluster
 
 NAME = "ceiling"
 FILL_MIB, QUICK_FILL_MIB, SET_MIB = 700, 200, 16
+MEMORY, QUICK_MEMORY = "1G", "256M"
 TARGET = 0.9
 GRPC, SOCKET = "bare grpc.aio stream", "bare TLS 1.3 socket"
 AUTO, RAW = "first round, codec auto", "first round, codec raw"
@@ -40,13 +41,14 @@ def main(words: Sequence[str] | None = None) -> None:
 def measure(wanted: Asked) -> list[Row]:
     """All four ways in turns."""
     fill_mib = QUICK_FILL_MIB if wanted.is_quick else FILL_MIB
+    memory = QUICK_MEMORY if wanted.is_quick else MEMORY
     chunk, rows = os.urandom(MIB), list[Row]()
     with (
         cluster([*HOSTS]) as world,
         bare.serving(world.certs) as end,
         tls.receiving(world.certs) as tls_port,
     ):
-        guest = Shuttle(world, "vm1", "1G", program(1, SET_MIB, fill_mib, text_percent=0))
+        guest = Shuttle(world, "vm1", memory, program(1, SET_MIB, fill_mib, text_percent=0))
         for number in range(wanted.runs):
             sent = asyncio.run(bare.send(world.certs, end, repeat(chunk, fill_mib), fill_mib))
             row = {GRPC: fill_mib / sent.duration_s}

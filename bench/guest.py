@@ -7,9 +7,19 @@ from microvm.guest.rom import Program
 from tests.linuxguest.settings import Settings
 
 MIB = 1 << 20
-MEMORY_MIB, FILLED_MIB = 1024, 700
 PATIENCE_S = 30  # then the guest goes down for as long as it takes
 WORK_BEATS = 4  # signs of life that are waited for: it runs, and has worked for a moment
+
+
+@dataclass(frozen=True)
+class Size:
+    """Of the guest, in MiB."""
+
+    memory_mib: int
+    filled_mib: int  # and written again and again
+
+
+FULL, QUICK = Size(1024, 700), Size(384, 200)
 
 
 @dataclass(frozen=True)
@@ -43,12 +53,12 @@ class Moved:
     lag: Lag = field(default_factory=dict)  # where the daemons tick
 
 
-def settings(rate_mib_per_s: float) -> Settings:
+def settings(rate_mib_per_s: float, size: Size = FULL) -> Settings:
     """All that the guest filled is written again and again, page by page, at that rate."""
     return Settings(
         work=Program(
             rate_mib_per_s=rate_mib_per_s,
-            set_bytes=FILLED_MIB * MIB,
+            set_bytes=size.filled_mib * MIB,
             text_percent=30,
             zero_percent=0,
             heartbeat_ms=200,

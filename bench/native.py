@@ -16,15 +16,14 @@ from typing import Any
 
 import psutil
 
-from bench.guest import MEMORY_MIB, PATIENCE_S, WORK_BEATS, Moved
+from bench.guest import PATIENCE_S, WORK_BEATS, Moved
 from bench.meter import Meter, interface_bytes
 from bmigd.drivers.qemu.command import PROCESSORS
 from microvm.guest import rom
 from tests import needs
 from tests.cluster import eventually, free_port, within
 from tests.linuxguest.machine import ask, image
-from tests.linuxguest.moving import MACHINE
-from tests.linuxguest.settings import Settings
+from tests.linuxguest.moving import MACHINE, Build
 from tests.netlab import Place
 from tests.oracle import WrongHeartbeat, check_heartbeats, params_of, parse_heartbeats
 
@@ -41,7 +40,7 @@ class Setup:
     directory: Path
     place: Place | None
     certs: Path
-    settings: Settings
+    build: Build
 
 
 class Qemu:
@@ -57,10 +56,10 @@ class Qemu:
                 *within(setup.place),
                 *(needs.program("qemu-system-x86_64"), "-nodefaults", "-no-user-config"),
                 *("-display", "none", "-machine", MACHINE, "-accel", "tcg"),
-                *("-cpu", PROCESSORS["tcg"], "-m", f"{MEMORY_MIB}M"),
+                *("-cpu", PROCESSORS["tcg"], "-m", setup.build.memory),
                 *("-object", f"{credentials},verify-peer=on"),
                 *("-kernel", str(guest.kernel), "-initrd", str(guest.initrd)),
-                *("-append", " ".join(setup.settings.words())),
+                *("-append", " ".join(setup.build.settings.words())),
                 *("-serial", f"file:{self.console}"),
                 *("-qmp", f"unix:{self.monitor},server=on,wait=off"),
                 *more,
@@ -171,8 +170,8 @@ class Native:
         """What became of the guest over there: "well", or what is wrong."""
         try:
             eventually(lambda: destination.beats() >= WORK_BEATS, HEALTH_S, "a heartbeat")
-            assert self._setup.settings.work
-            params = params_of(rom.build(self._setup.settings.work))
+            assert self._setup.build.settings.work
+            params = params_of(rom.build(self._setup.build.settings.work))
             check_heartbeats(params, parse_heartbeats(destination.console.read_bytes()))
         except WrongHeartbeat:
             return "its memory is wrong"

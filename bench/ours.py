@@ -5,14 +5,14 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from bench.guest import MEMORY_MIB, PATIENCE_S, Moved
+from bench.guest import FULL, PATIENCE_S, Moved
 from bench.lag import lag_since
 from bench.meter import Meter, interface_bytes, processes_of
 from bench.micro import HOSTS, figures_of, require_equal
 from tests.linuxguest.machine import ask
 from tests.linuxguest.moving import LinuxGuest
 
-CHANGES: dict[str, Any] = {"migration": {"keep_memory_mib": 2 * MEMORY_MIB}}
+CHANGES: dict[str, Any] = {"migration": {"keep_memory_mib": 2 * FULL.memory_mib}}
 
 
 class Ours:

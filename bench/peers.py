@@ -16,7 +16,7 @@ from statistics import median
 from typing import Any
 
 from bench.figures import RESULTS, origin, spread, told, write
-from bench.guest import FILLED_MIB, MEMORY_MIB, MIB, Moved, settings
+from bench.guest import FULL, MIB, QUICK, Moved, Size, settings
 from bench.judging import Tally, tally
 from bench.lag import ticking_bmigd, told_lag
 from bench.micro import HOSTS, IDLE
@@ -89,7 +89,7 @@ def measure(rate: int, runs: int, where: Place | None, *, is_quick: bool) -> ByW
         if moved.lag:
             say(f"    {told_lag(moved.lag)}")
 
-    with both_guests(rate, where) as (ours, peers):
+    with both_guests(rate, where, QUICK if is_quick else FULL) as (ours, peers):
         for number in range(runs):
             sys.stdout.write(f"{group(rate)}, run {number + 1} of {runs}\n")
             for tracker, there, back in TRACKERS[: 1 if is_quick else None]:
@@ -105,7 +105,7 @@ def measure(rate: int, runs: int, where: Place | None, *, is_quick: bool) -> ByW
 
 
 @contextmanager
-def both_guests(rate: int, where: Place | None) -> Iterator[tuple[Ours, Native]]:
+def both_guests(rate: int, where: Place | None, size: Size) -> Iterator[tuple[Ours, Native]]:
     """Equal guests, ours and QEMU's, both held."""
     names = [*HOSTS, IDLE]
     places = dict.fromkeys((*names, "operator"), where) if where else None
@@ -114,16 +114,16 @@ def both_guests(rate: int, where: Place | None) -> Iterator[tuple[Ours, Native]]
             cluster(names, places, ticking_bmigd, **changes(None), **CHANGES)
         )
         read = open_ones.enter_context(transcript(logs(world)))
-        build = Build(settings(rate), memory=f"{MEMORY_MIB}M")
+        build = Build(settings(rate, size), memory=f"{size.memory_mib}M")
         guest = LinuxGuest(world, build, read)
         guest.define(HOSTS[0])
+        directory = world.directory / "native"
+        directory.mkdir()
+        setup = Setup(directory, where, world.certs, build)
+        peers = open_ones.enter_context(native(setup))  # both boot at the same time
         guest.says(b"HB ")
         ours = Ours(guest)
         ours.hold()
-        directory = world.directory / "native"
-        directory.mkdir()
-        setup = Setup(directory, where, world.certs, build.settings)
-        peers = open_ones.enter_context(native(setup))
         peers.hold()
         yield ours, peers
 
@@ -158,7 +158,7 @@ def estimates(by_way: ByWay) -> Tally:
 
 def keep(rows: Rows, whence: dict[str, Any]) -> None:
     """The files."""
-    content = {**whence, "guest": {"memory_mib": MEMORY_MIB, "filled_mib": FILLED_MIB}}
+    content = {**whence, "guest": asdict(FULL)}
     content["rows"] = {
         rate: {way: [asdict(one) for one in moved] for way, moved in by_way.items()}
         for rate, by_way in rows.items()

@@ -22,7 +22,6 @@ NAME = "sizes"
 SIZES_MIB, QUICK_SIZES_MIB = (256, 512, 1024, 2048, 4096, 8192), (256,)
 FILL_MIB, RATE_MIB_PER_S, SET_MIB = 128, 20, 16
 FULL_MIB, FULL_FILL_MIB = 1024, 940  # the guest whose memory is all in use
-QUICK_FULL_MIB, QUICK_FULL_FILL_MIB = 256, 200
 QUIET = 2  # migrations of each size of a guest that writes nothing
 BUSY = f"{FILL_MIB} MiB not zero"
 QUIET_ROUND = "quiet round, ms"
@@ -55,7 +54,7 @@ def main(words: Sequence[str] | None = None) -> None:
     wanted = asked(NAME, words)
     sizes_mib = QUICK_SIZES_MIB if wanted.is_quick else SIZES_MIB
     rows = {size_mib: measure(size_mib, wanted) for size_mib in sizes_mib}
-    quiet = measure_quiet(wanted)
+    quiet = [] if wanted.is_quick else measure_quiet(wanted)
     report(rows, quiet)
     if not wanted.is_quick:
         keep(rows, quiet, wanted)
@@ -85,13 +84,11 @@ def measure(memory_mib: int, wanted: Asked) -> Seen:
 
 def measure_quiet(wanted: Asked) -> list[Trip]:
     """Of a guest that has written all of its memory and writes no more."""
-    memory_mib = QUICK_FULL_MIB if wanted.is_quick else FULL_MIB
-    fill_mib = QUICK_FULL_FILL_MIB if wanted.is_quick else FULL_FILL_MIB
     with cluster([*HOSTS]) as world:
-        guest = Shuttle(world, "vm1", f"{memory_mib}M", program(0, SET_MIB, fill_mib))
+        guest = Shuttle(world, "vm1", f"{FULL_MIB}M", program(0, SET_MIB, FULL_FILL_MIB))
         trips = [guest.move() for _ in range(wanted.runs)]
         told_ms = ", ".join(f"{one.quiet_ms:.0f}" for one in trips)
-        say(f"{memory_mib} MiB, {fill_mib} MiB not zero, quiet: rounds of {told_ms} ms")
+        say(f"{FULL_MIB} MiB, {FULL_FILL_MIB} MiB not zero, quiet: rounds of {told_ms} ms")
         guest.require_right()
     return trips
 
@@ -106,7 +103,8 @@ def report(rows: Rows, quiet: Sequence[Trip]) -> None:
         say(f"  target: each daemon grows by at most {allowed_growth_mib(memory_mib):.0f} MiB")
         pairs = [(one.estimated_downtime_ms, one.downtime_ms) for one in seen.trips]
         say(f"  estimates of downtime: {tally(pairs)}")
-    say(f"\na quiet round: {spread([one.quiet_ms for one in quiet])} ms, target 120 ms for 1 GiB")
+    if quiet:
+        say(f"\na quiet round: {spread([one.quiet_ms for one in quiet])} ms, target 120 ms")
 
 
 def keep(rows: Rows, quiet: Sequence[Trip], wanted: Asked) -> None:

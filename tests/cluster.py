@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -122,6 +123,16 @@ class Node:
         return status
 
 
+def _install(node: Node) -> None:
+    """A micro-VM home, and a journal."""
+    subprocess.run([sys.executable, "-m", "microvm", "install", node.home], check=True)
+    subprocess.run(
+        [BIN / "bmigd", "--config", node.config_path, "init"],
+        check=True,
+        stdout=subprocess.DEVNULL,
+    )
+
+
 def within(place: Place | None) -> tuple[str, ...]:
     """The beginning of a command that runs in a place."""
     return place.within if place else ()
@@ -165,13 +176,9 @@ class Cluster:
             place = self.places.get(name)
             self.nodes[name] = Node(name, directory, free_port(), place=place, command=self.command)
         for node in self.nodes.values():
-            subprocess.run([sys.executable, "-m", "microvm", "install", node.home], check=True)
             self.configure(node, **changes)
-            subprocess.run(
-                [BIN / "bmigd", "--config", node.config_path, "init"],
-                check=True,
-                stdout=subprocess.DEVNULL,
-            )
+        with ThreadPoolExecutor() as side_by_side:
+            list(side_by_side.map(_install, self.nodes.values()))
         self.write_client("alice")
 
     def configure(self, node: Node, /, **changes: Any) -> None:
@@ -223,7 +230,9 @@ class Cluster:
     def start(self) -> None:
         """Start every daemon."""
         for node in self.nodes.values():
-            node.start()
+            node.launch()
+        for node in self.nodes.values():
+            node.await_start()
 
     def bmigctl(self, operator: str = "alice") -> list[str | Path]:
         """The beginning of a command of an operator."""
