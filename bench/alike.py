@@ -23,7 +23,7 @@ from bench.guest import MIB
 from bench.likeness import LEVEL, Pages, loaded, pages_of, saving, unpacked
 from bench.running import say
 from bmigd.chunk import PAGE_BYTES
-from bmigd.transfer.digests import page_digests
+from bmigd.transfer.digests import digests
 from microvm.guest.rom import Program
 from tests import needs
 from tests.linuxguest.machine import image, machine
@@ -106,8 +106,8 @@ def compare(name: str, found: dict[str, Pages], parts: dict[str, set[bytes]]) ->
         "in one other guest": common,
         "in any of three others": pages.among(others),
     }
-    for part, digests in parts.items():
-        shares[f"in one other, {part}"] = common & pages.among(digests)
+    for part, its_digests in parts.items():
+        shares[f"in one other, {part}"] = common & pages.among(its_digests)
     wire_mib, outside_mib = pages.wire_mib(pages.all()), pages.mib - FILLED_MIB[name]
     said = f"{pages.mib:.1f} MiB not zero, {wire_mib:.1f} MiB with zstd {LEVEL}"
     say(f"\n{name}: {FILLED_MIB[name]} MiB filled; {said}")
@@ -142,7 +142,7 @@ def digest_costs() -> dict[str, float]:
     kinds: dict[str, Callable[[], object]] = {
         "SHA-256": lambda: each(lambda page: hashlib.sha256(page).digest()),
         "BLAKE2b": lambda: each(lambda page: hashlib.blake2b(page, digest_size=32).digest()),
-        "XXH3-64": lambda: page_digests(content, 1),
+        "XXH3-64": lambda: digests(content, 1),
     }
     spent_ms: dict[str, list[float]] = {name: [] for name in kinds}
     for _ in range(RUNS):

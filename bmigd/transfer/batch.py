@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from bmigd.chunk import PAGE_BYTES, Bytes
+from bmigd.transfer.blocks import Blocks
 from bmigd.transfer.classes import Mask, chosen
 from bmigd.transfer.pages import Hashes, PageTable, page_hashes
 from bmigd.transfer.runs import NO_PAGES, Pages
@@ -33,10 +34,13 @@ class Batch:
 
 
 class Copier:
-    """Copies guest memory into batches, and keeps the table of what the destination has."""
+    """Copies guest memory into batches, and keeps the table of what the destination has, and the
+    hashes of blocks for whoever looks at those first.
+    """
 
-    def __init__(self, table: PageTable) -> None:
+    def __init__(self, table: PageTable, blocks: Blocks | None = None) -> None:
         self._table = table
+        self._blocks = blocks
 
     def copy(self, batch: Batch, view: memoryview, pages: Pages) -> None:
         """Copy pages of a region into an empty batch, which gets those that differ from the table.
@@ -51,6 +55,8 @@ class Copier:
         table = self._table.regions[batch.region]
         is_changed: Mask = hashes != table[pages]
         table[pages] = hashes
+        if self._blocks:
+            self._blocks.note(batch.region, pages, copy)
         is_zero = _zero_ones(copy, is_changed & (hashes == self._table.zero_hash))
         is_changed &= ~is_zero
         batch.zero_pages = pages[is_zero]

@@ -12,10 +12,11 @@ import numpy as np
 from bmigd.chunk import CHUNK_PAGES, MIB, MOST_RUNS, PAGE_BYTES, Extent
 from bmigd.drivers.base import Memory
 from bmigd.transfer.batch import Batch, Copier
+from bmigd.transfer.blocks import Blocks
 from bmigd.transfer.hashing import PIECE_BYTES, LiveHashes
 from bmigd.transfer.pages import PageTable
 from bmigd.transfer.runs import NO_PAGES, Pages, portions
-from bmigd.transfer.stretches import holes, pages_in, pieces, whole_pages
+from bmigd.transfer.stretches import holes, pages_in, pieces, stretches_where, whole_pages
 
 STRIDE_BYTES = 16 * MIB  # looked at between two chances to stop
 
@@ -30,7 +31,8 @@ class ContentTracker:
 
     def __init__(self, table: PageTable, live: LiveHashes) -> None:
         self._table = table
-        self._copier = Copier(table)
+        self._blocks = Blocks(table)
+        self._copier = Copier(table, self._blocks)
         self._live = live
         self._is_first = True
 
@@ -83,7 +85,11 @@ class ContentTracker:
         if self._is_first and bool((known == self._table.zero_hash).all()):
             yield from self._all_of(populated)  # so sure to differ that it is not hashed before
             return
-        for piece, live in self._live.hashes(memory, region, populated):
+        look = ~holes(populated, len(known))
+        for done_bytes in self._blocks.unlike(self._live, memory, region, look):
+            yield done_bytes, NO_PAGES
+        stretches = stretches_where(look)
+        for piece, live in self._live.hashes(memory, region, stretches):
             first = piece.offset_bytes // PAGE_BYTES
             differing = np.flatnonzero(live != known[first : first + len(live)])
             yield piece.length_bytes, first + differing

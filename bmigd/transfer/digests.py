@@ -1,5 +1,5 @@
-"""The hash of each page, in one place for the daemon and for the processes that help it, which do
-without an array library to start soon.
+"""The hash of each page or block, in one place for the daemon and for the processes that help it,
+which do without an array library to start soon.
 """
 
 import xxhash
@@ -7,7 +7,7 @@ import xxhash
 from bmigd.chunk import PAGE_BYTES, Bytes
 
 
-def page_digests(content: Bytes, seed: int) -> list[int]:
-    """XXH3-64 of each page of content, whose length is a multiple of the page size."""
+def digests(content: Bytes, seed: int, unit_bytes: int = PAGE_BYTES) -> list[int]:
+    """XXH3-64 of each page, or larger unit, of content, whose length is a multiple of it."""
     digest, view = xxhash.xxh3_64_intdigest, memoryview(content)
-    return [digest(view[at : at + PAGE_BYTES], seed) for at in range(0, len(view), PAGE_BYTES)]
+    return [digest(view[at : at + unit_bytes], seed) for at in range(0, len(view), unit_bytes)]

@@ -12,10 +12,11 @@ import struct
 import sys
 from array import array
 
-from bmigd.transfer.digests import page_digests
+from bmigd.transfer.digests import digests
 
 SHOW, HASH = 1, 2
-REQUEST = struct.Struct("=BQQQ")  # SHOW, number of regions, seed, 0; HASH, region, offset, length
+# SHOW, number of regions, seed, 0, 0; HASH, region, offset, length, bytes for each hash
+REQUEST = struct.Struct("=BQQQQ")
 REGION = struct.Struct("=QQ")  # offset in the descriptor, size; one each after SHOW
 
 
@@ -29,13 +30,14 @@ def serve(connection: socket.socket) -> None:
         )
         if len(request) < REQUEST.size:
             return
-        kind, first, second, third = REQUEST.unpack(request)
+        kind, first, second, third, unit_bytes = REQUEST.unpack(request)
         if kind == SHOW:
             seed = second
             regions.clear()  # and with the last view a mapping goes
             regions += _map(descriptors[0], connection, first)
         else:
-            connection.sendall(_hashes(regions[first][second : second + third], seed))
+            content = regions[first][second : second + third]
+            connection.sendall(_hashes(content, seed, unit_bytes))
 
 
 def _map(descriptor: int, connection: socket.socket, count: int) -> list[memoryview]:
@@ -47,9 +49,9 @@ def _map(descriptor: int, connection: socket.socket, count: int) -> list[memoryv
         ]
 
 
-def _hashes(content: memoryview, seed: int) -> bytes:
+def _hashes(content: memoryview, seed: int, unit_bytes: int) -> bytes:
     """As they go over the socket: eight bytes each, little-endian."""
-    found = array("Q", page_digests(content, seed))
+    found = array("Q", digests(content, seed, unit_bytes))
     if sys.byteorder == "big":
         found.byteswap()
     return found.tobytes()

@@ -28,14 +28,23 @@ HASH_BYTES = 8
 START_S = 30.0  # until the first answer, on a busy host
 ANSWER_S = 5.0  # for a piece, of a process that does nothing else
 
+Asked = tuple[socket.socket, Extent, int]  # of whom, for what, bytes for each hash
 Hashed = Generator[tuple[Extent, Hashes], None, None]
 
 
 class LiveHashes(Protocol):
     """Hashes of pages that a guest may be writing."""
 
-    def hashes(self, memory: Memory, region: int, stretches: Iterable[Extent]) -> Hashed:
-        """Piece after piece of the stretches, in their order, with a hash for each page."""
+    def hashes(
+        self,
+        memory: Memory,
+        region: int,
+        stretches: Iterable[Extent],
+        unit_bytes: int = PAGE_BYTES,
+    ) -> Hashed:
+        """Piece after piece of the stretches, in their order, with a hash for each page, or for
+        each larger unit, of which stretches are multiples then, and a piece is.
+        """
 
     def close(self) -> None:
         """Nothing holds the memory any more. Idempotent."""
@@ -51,7 +60,7 @@ class Hashers:
         self._shown: Memory | None = None
         self._processes: list[subprocess.Popen[bytes]] = []
         self._sockets: list[socket.socket] = []
-        self._waiting: deque[tuple[socket.socket, Extent]] = deque()  # asked for, in order
+        self._waiting: deque[Asked] = deque()  # in order
 
     def start(self) -> None:
         """Be ready for the first question, which does this otherwise; LocalFault (TRACKER_LOST)."""
@@ -73,7 +82,13 @@ class Hashers:
                 subprocess.Popen(argv, stdin=subprocess.DEVNULL, pass_fds=[number])
             )
 
-    def hashes(self, memory: Memory, region: int, stretches: Iterable[Extent]) -> Hashed:
+    def hashes(
+        self,
+        memory: Memory,
+        region: int,
+        stretches: Iterable[Extent],
+        unit_bytes: int = PAGE_BYTES,
+    ) -> Hashed:
         """As LiveHashes has it; LocalFault (TRACKER_LOST) if a process ended."""
         waiting = self._waiting
         if not self._sockets and not self._is_closed:
@@ -84,8 +99,8 @@ class Hashers:
             self._show(memory)
             for number, piece in enumerate(pieces(stretches, PIECE_BYTES)):
                 asked = self._sockets[number % len(self._sockets)]
-                asked.sendall(REQUEST.pack(HASH, region, *piece))
-                waiting.append((asked, piece))
+                asked.sendall(REQUEST.pack(HASH, region, *piece, unit_bytes))
+                waiting.append((asked, piece, unit_bytes))
                 if len(waiting) >= AHEAD * len(self._sockets):
                     yield _answer(waiting)
             while waiting:
@@ -107,7 +122,7 @@ class Hashers:
             for offset, region in zip(offsets, memory.regions, strict=True)
         )
         for one in self._sockets:
-            socket.send_fds(one, [REQUEST.pack(SHOW, len(offsets), self._seed, 0)], [descriptor])
+            socket.send_fds(one, [REQUEST.pack(SHOW, len(offsets), self._seed, 0, 0)], [descriptor])
             one.sendall(layout)
         self._shown = memory
 
@@ -124,10 +139,10 @@ class Hashers:
         self._is_closed = True
 
 
-def _answer(waiting: deque[tuple[socket.socket, Extent]]) -> tuple[Extent, Hashes]:
+def _answer(waiting: deque[Asked]) -> tuple[Extent, Hashes]:
     """To the question that was asked first."""
-    asked, piece = waiting.popleft()
-    found = bytearray(piece.length_bytes // PAGE_BYTES * HASH_BYTES)
+    asked, piece, unit_bytes = waiting.popleft()
+    found = bytearray(piece.length_bytes // unit_bytes * HASH_BYTES)
     rest = memoryview(found)
     while rest:
         received = asked.recv_into(rest)

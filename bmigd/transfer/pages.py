@@ -12,7 +12,7 @@ import numpy.typing as npt
 import xxhash
 
 from bmigd.chunk import PAGE_BYTES, Bytes
-from bmigd.transfer.digests import page_digests
+from bmigd.transfer.digests import digests
 
 Hashes = npt.NDArray[np.uint64]
 ZERO_PAGE = bytes(PAGE_BYTES)
@@ -20,7 +20,7 @@ ZERO_PAGE = bytes(PAGE_BYTES)
 
 def page_hashes(content: Bytes, seed: int) -> Hashes:
     """One hash for each page of content, whose length is a multiple of the page size."""
-    return np.array(page_digests(content, seed), dtype="<u8")
+    return np.array(digests(content, seed), dtype="<u8")
 
 
 def chunk_digest(hashes: bytes) -> bytes:

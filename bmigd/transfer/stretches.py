@@ -29,6 +29,13 @@ def holes(populated: Iterable[tuple[int, int]], page_count: int) -> npt.NDArray[
     return is_hole
 
 
+def stretches_where(mask: npt.NDArray[np.bool_], unit_bytes: int = PAGE_BYTES) -> list[Extent]:
+    """Neighbours together: of pages, or of larger units, those that are set."""
+    edges = np.flatnonzero(np.diff(mask, prepend=False, append=False)) * unit_bytes
+    begins, ends = edges[::2].tolist(), edges[1::2].tolist()
+    return [Extent(begin, end - begin) for begin, end in zip(begins, ends, strict=True)]
+
+
 def pages_in(stretches: Sequence[tuple[int, int]]) -> Pages:
     """The pages of which stretches have something: offset and length in bytes, ascending, apart."""
     edges = np.array(stretches, dtype=np.int64).reshape(-1, 2)

@@ -3,10 +3,13 @@
 from collections.abc import Iterable
 from typing import NoReturn
 
+import numpy as np
+
 from bmigd.chunk import PAGE_BYTES, Bytes, Extent
 from bmigd.drivers.base import Memory, Region
+from bmigd.transfer.digests import digests
 from bmigd.transfer.hashing import PIECE_BYTES, Hashed
-from bmigd.transfer.pages import PageTable, page_hashes
+from bmigd.transfer.pages import PageTable
 from bmigd.transfer.stretches import pieces
 
 SEED = 0x5EED
@@ -31,11 +34,17 @@ class HashedHere:
     def __init__(self, seed: int = SEED) -> None:
         self._seed = seed
 
-    def hashes(self, memory: Memory, region: int, stretches: Iterable[Extent]) -> Hashed:
+    def hashes(
+        self,
+        memory: Memory,
+        region: int,
+        stretches: Iterable[Extent],
+        unit_bytes: int = PAGE_BYTES,
+    ) -> Hashed:
         view = memory.view(region)
         for piece in pieces(stretches, PIECE_BYTES):
             content = view[piece.offset_bytes : piece.offset_bytes + piece.length_bytes]
-            yield piece, page_hashes(content, self._seed)
+            yield piece, np.array(digests(content, self._seed, unit_bytes), dtype="<u8")
 
     def close(self) -> None:
         pass

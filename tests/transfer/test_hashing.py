@@ -12,6 +12,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
+import xxhash
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -92,6 +93,22 @@ def test_each_page_has_its_hash_in_the_order_that_was_asked_for(
     ]
     with shown(file) as memory:
         assert told(live, memory, 1, pages) == wanted(memory, 1, pages)
+
+
+@given(st.lists(st.tuples(st.integers(0, 100), st.integers(1, 80)), min_size=1, max_size=5))
+def test_each_larger_unit_has_its_hash_too(
+    live: LiveHashes, file: Path, stretches: list[tuple[int, int]]
+) -> None:
+    unit_bytes = 8 * PAGE_BYTES
+    units = [Extent(first * unit_bytes, count * unit_bytes) for first, count in stretches]
+    with shown(file) as memory:
+        view = memory.view(1)
+        found = [int(o) for _, some in live.hashes(memory, 1, units, unit_bytes) for o in some]
+        assert found == [
+            xxhash.xxh3_64_intdigest(view[at : at + unit_bytes], SEED)
+            for offset, length in units
+            for at in range(offset, offset + length, unit_bytes)
+        ]
 
 
 def test_pieces_are_bounded_and_together_what_was_asked_for(live: LiveHashes, file: Path) -> None:

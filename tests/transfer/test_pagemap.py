@@ -55,9 +55,15 @@ class HashedOnce(HashedHere):
 
     is_closed = False
 
-    def hashes(self, memory: Memory, region: int, stretches: Iterable[Extent]) -> Hashed:
+    def hashes(
+        self,
+        memory: Memory,
+        region: int,
+        stretches: Iterable[Extent],
+        unit_bytes: int = PAGE_BYTES,
+    ) -> Hashed:
         assert not self.is_closed
-        return super().hashes(memory, region, stretches)
+        return super().hashes(memory, region, stretches, unit_bytes)
 
     def close(self) -> None:
         self.is_closed = True

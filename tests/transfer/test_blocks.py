@@ -1,0 +1,174 @@
+"""A block is passed over only if all of it is what the destination has, whatever became of it
+since its hash was made; and a quiet guest's memory is compared by blocks alone.
+"""
+
+from collections.abc import Iterable
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bmigd.chunk import PAGE_BYTES, Extent
+from bmigd.drivers.base import Memory
+from bmigd.transfer.blocks import BLOCK_BYTES, BLOCK_PAGES, FEW, GROUP_BLOCKS
+from bmigd.transfer.content import ContentTracker
+from bmigd.transfer.hashing import Hashed
+from bmigd.transfer.stretches import holes, stretches_where
+from tests.transfer.memories import HashedHere
+from tests.transfer.test_tracker import Pair
+
+GROUP_PAGES = GROUP_BLOCKS * BLOCK_PAGES
+PAGES = GROUP_PAGES + 19  # a block and three pages after the only group
+X, Y = b"x" * BLOCK_BYTES, b"y" * BLOCK_BYTES
+
+
+class Counting(HashedHere):
+    """How many bytes are hashed by what."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.hashed: dict[int, int] = {}
+
+    def hashes(
+        self,
+        memory: Memory,
+        region: int,
+        stretches: Iterable[Extent],
+        unit_bytes: int = PAGE_BYTES,
+    ) -> Hashed:
+        for piece, hashes in super().hashes(memory, region, stretches, unit_bytes):
+            self.hashed[unit_bytes] = self.hashed.get(unit_bytes, 0) + piece.length_bytes
+            yield piece, hashes
+
+    def taken(self) -> dict[int, int]:
+        """Pages by unit since last asked."""
+        taken, self.hashed = self.hashed, {}
+        return {unit: size // PAGE_BYTES for unit, size in taken.items()}
+
+
+class Moving(Pair):
+    """A pair whose looks are counted."""
+
+    def __init__(self, pages: int = PAGES, *, sparse: bool = False) -> None:
+        super().__init__([pages], sparse=sparse)
+        self.counting = Counting()
+        self.tracker = ContentTracker(self.sent, self.counting)
+        self.content = self.here.contents[0]
+
+    def write(self, page: int, content: bytes) -> None:
+        self.content[page * PAGE_BYTES : page * PAGE_BYTES + len(content)] = content
+
+
+BY_BLOCKS, BY_PAGES = {BLOCK_BYTES: GROUP_PAGES, PAGE_BYTES: 19}, {PAGE_BYTES: PAGES}
+
+
+def test_what_did_not_change_is_hashed_by_blocks_and_the_rest_by_pages() -> None:
+    moving = Moving()
+    moving.write(0, X * GROUP_BLOCKS + X + X[: 3 * PAGE_BYTES])
+    moving.run_pass()
+    assert moving.counting.taken() == {}  # the first pass copies all
+    assert (moving.run_pass(), moving.counting.taken()) == (0, BY_BLOCKS)
+    moving.write(BLOCK_PAGES + 4, Y[:PAGE_BYTES])
+    one_more = {BLOCK_BYTES: GROUP_PAGES, PAGE_BYTES: 19 + BLOCK_PAGES}
+    assert (moving.run_pass(), moving.counting.taken()) == (PAGE_BYTES, one_more)
+    assert (moving.run_pass(), moving.counting.taken()) == (0, one_more)  # its hash is of before
+    moving.write(BLOCK_PAGES, Y)  # all of it but that page
+    moving.run_pass()
+    moving.write(BLOCK_PAGES, X)  # all of it
+    moving.run_pass()
+    moving.counting.taken()
+    assert (moving.run_pass(), moving.counting.taken()) == (0, BY_BLOCKS)
+    moving.assert_equal()
+
+
+@pytest.mark.parametrize("written", [FEW, FEW + 1])
+def test_where_more_than_a_few_blocks_were_written_all_of_the_group_goes_by_pages(
+    written: int,
+) -> None:
+    moving = Moving()
+    moving.write(0, X * GROUP_BLOCKS)
+    moving.run_pass()
+    for block in range(written):
+        moving.write(2 * block * BLOCK_PAGES, Y[:PAGE_BYTES])
+    apart = {BLOCK_BYTES: GROUP_PAGES, PAGE_BYTES: 19 + FEW * BLOCK_PAGES}
+    whole = {BLOCK_BYTES: GROUP_PAGES, PAGE_BYTES: PAGES}
+    expected = apart if written == FEW else whole
+    assert (moving.run_pass(), moving.counting.taken()) == (written * PAGE_BYTES, expected)
+    expected = apart if written == FEW else BY_PAGES  # blocks are not even asked for
+    assert (moving.run_pass(), moving.counting.taken()) == (0, expected)
+    moving.assert_equal()
+
+
+@pytest.mark.parametrize("page", [0, 7, BLOCK_PAGES - 1])
+def test_a_block_that_is_again_what_it_was_is_not_what_the_destination_has(page: int) -> None:
+    moving = Moving()
+    moving.write(0, X * GROUP_BLOCKS)
+    moving.run_pass()
+    moving.write(page, Y[:PAGE_BYTES])
+    assert moving.run_pass() == PAGE_BYTES
+    moving.write(0, X)  # its hash is the one of the first pass
+    assert moving.run_pass() == PAGE_BYTES
+    moving.assert_equal()
+
+
+def test_memory_given_back_to_the_host_and_written_as_before_is_sent_again() -> None:
+    moving = Moving(sparse=True)
+    moving.write(0, X * GROUP_BLOCKS)
+    moving.run_pass()
+    moving.write(0, bytes(BLOCK_BYTES))  # a hole: the destination has zeroes from now on
+    moving.run_pass()
+    moving.write(0, X)
+    assert moving.run_pass() == BLOCK_BYTES
+    moving.assert_equal()
+
+
+WRITES = st.lists(
+    st.tuples(st.integers(0, PAGES - 1), st.integers(1, PAGES), st.sampled_from([0, 1, 2])),
+    max_size=6,
+)
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.lists(WRITES, max_size=6), st.booleans())
+def test_memories_are_equal_whatever_comes_back(
+    passes: list[list[tuple[int, int, int]]], sparse: bool
+) -> None:
+    moving = Moving(sparse=sparse)
+    for writes in passes:
+        for page, count, value in writes:
+            moving.write(page, bytes([value]) * PAGE_BYTES * min(count, PAGES - page))
+        moving.run_pass()
+        moving.assert_equal()
+
+
+def test_all_that_was_looked_at_is_counted_once() -> None:
+    moving = Moving()
+    moving.write(0, X * GROUP_BLOCKS)
+    moving.run_pass()
+    moving.write(20, Y[:PAGE_BYTES])
+    batches = list(moving.tracker.scan(moving.here))
+    assert sum(batch.scanned_bytes for batch in batches) == PAGES * PAGE_BYTES
+
+
+def test_a_group_of_which_not_all_is_to_be_looked_at_is_not_asked_for() -> None:
+    moving = Moving()
+    moving.write(0, X * GROUP_BLOCKS)
+    moving.run_pass()
+    blocks, look = moving.tracker._blocks, np.ones(PAGES, dtype=bool)
+    look[3] = False
+    assert list(blocks.unlike(moving.counting, moving.here, 0, look)) == []
+    look[3] = True
+    assert sum(blocks.unlike(moving.counting, moving.here, 0, look)) == GROUP_PAGES * PAGE_BYTES
+    assert np.flatnonzero(look).tolist() == list(range(GROUP_PAGES, PAGES))
+
+
+@given(st.lists(st.booleans(), min_size=1, max_size=60))
+def test_stretches_where_is_the_inverse_of_holes(mask: list[bool]) -> None:
+    there = np.array(mask)
+    stretches = stretches_where(there)
+    assert (holes(stretches, len(mask)) == ~there).all()
+    ends = [one.offset_bytes + one.length_bytes for one in stretches]
+    assert all(
+        end < after.offset_bytes for end, after in zip(ends, stretches[1:], strict=False)
+    )  # neighbours are together
