@@ -15,6 +15,7 @@ from tempfile import TemporaryDirectory
 
 from bmigd.chunk import MIB, PAGE_BYTES
 from bmigd.drivers.bhyve.memory import snapshot_memory
+from bmigd.transfer.blocks import Blocks
 from bmigd.transfer.content import ContentTracker
 from bmigd.transfer.hashing import Hashers
 from bmigd.transfer.pagemap import PagemapTracker
@@ -45,7 +46,7 @@ async def measure(started: Hypervisor) -> Figures:
     await log.open()
     exact_table, content_table = (PageTable([PAGES * PAGE_BYTES], 1) for _ in range(2))
     hashers = Hashers(content_table.seed)
-    by_content = ContentTracker(content_table, hashers)
+    by_content = ContentTracker(content_table, hashers, Blocks(content_table))
     trackers: list[Tracker] = [
         PagemapTracker(exact_table, log, Hashers(exact_table.seed)),
         by_content,

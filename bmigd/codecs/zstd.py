@@ -32,7 +32,9 @@ class Zstd:
                 raise BadBytes(
                     "CHUNK_INVALID", f"zstd frame states {stated} bytes, expected {expected_bytes}"
                 )
-            content = self._decompressor().decompress(payload, max_output_size=expected_bytes)
+            content = self._decompressor().decompress(
+                payload, max_output_size=expected_bytes, allow_extra_data=False
+            )
         except zstandard.ZstdError as error:
             raise BadBytes("CHUNK_INVALID", f"zstd frame is damaged: {error}") from error
         if len(content) != expected_bytes:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from bmigd.drivers.base import DirtyLog, OutgoingGuest
 from bmigd.errors import LocalFault
+from bmigd.transfer.blocks import Blocks
 from bmigd.transfer.content import ContentTracker
 from bmigd.transfer.hashing import Hashers
 from bmigd.transfer.pagemap import PagemapTracker
@@ -68,7 +69,7 @@ async def begin(
             why = error.message
     if log is None:
         await _start(hashers)
-        return Tracking(ContentTracker(table, hashers), why, hashers)
+        return Tracking(ContentTracker(table, hashers, Blocks(table)), why, hashers)
     tracking = Tracking(PagemapTracker(table, log, hashers), LOGGED, hashers, log)
     if compares:
         try:

@@ -51,12 +51,12 @@ class Copier:
         copy = _copy_of(view, pages)
         copied = time.perf_counter()
         hashes = page_hashes(copy, self._table.seed)
-        batch.read_s, batch.hash_s = copied - began, time.perf_counter() - copied
         table = self._table.regions[batch.region]
         is_changed: Mask = hashes != table[pages]
         table[pages] = hashes
         if self._blocks:
             self._blocks.note(batch.region, pages, copy)
+        batch.read_s, batch.hash_s = copied - began, time.perf_counter() - copied
         is_zero = _zero_ones(copy, is_changed & (hashes == self._table.zero_hash))
         is_changed &= ~is_zero
         batch.zero_pages = pages[is_zero]

@@ -1,13 +1,15 @@
 """Memory compared by blocks of 64 KiB before it is compared by pages: a round of a quiet guest, and
 the last pass with the guest down, hash with a sixteenth of the calls.
 
-Rule: a block's hash is of a copy of all of it, and counts only as long as the table says of its
-pages what it said when that copy was made. So whoever changes the table need not know of blocks.
+Rule: a block's hash is of a copy of all of it, and counts only as long as the table says of each of
+its pages what it said when that copy was made, in that order. So whoever changes the table need not
+know of blocks.
 
 A question costs as much as some blocks: so what is asked for are groups of blocks, and where more
 than a few of a group are not what they were, all of it is left to be compared by pages.
 """
 
+import os
 from collections.abc import Generator
 
 import numpy as np
@@ -21,9 +23,10 @@ from bmigd.transfer.pages import Hashes, PageTable
 from bmigd.transfer.runs import Pages
 from bmigd.transfer.stretches import stretches_where
 
-BLOCK_PAGES = 16
+BLOCK_PAGES = 16  # no more than drivers tell apart of what is populated
 BLOCK_BYTES = BLOCK_PAGES * PAGE_BYTES
 GROUP_BLOCKS = PIECE_BYTES // BLOCK_BYTES
+GROUP_PAGES = GROUP_BLOCKS * BLOCK_PAGES
 FEW = 4  # blocks of a group
 
 
@@ -34,53 +37,54 @@ class Blocks:
         counts = [len(hashes) // BLOCK_PAGES for hashes in table.regions]
         self._table = table
         self._hashes: list[Hashes] = [np.zeros(count, dtype="<u8") for count in counts]
-        self._sums: list[Hashes] = [np.zeros(count, dtype="<u8") for count in counts]
+        self._marks: list[Hashes] = [np.zeros(count, dtype="<u8") for count in counts]
         self._is_known: list[Mask] = [np.zeros(count, dtype=bool) for count in counts]
+        # For each place in a block a number that no guest knows: pages that change places show.
+        self._weights: Hashes = np.frombuffer(os.urandom(8 * BLOCK_PAGES), dtype="<u8")
 
     def note(self, region: int, pages: Pages, copy: Bytes) -> None:
-        """Pages of a region were copied, and the table says so already."""
-        numbers, firsts, counts = np.unique(
-            pages // BLOCK_PAGES, return_index=True, return_counts=True
-        )
-        is_whole = counts == BLOCK_PAGES
-        numbers, view = numbers[is_whole], memoryview(copy)
-        for number, first in zip(numbers.tolist(), firsts[is_whole].tolist(), strict=True):
-            at = first * PAGE_BYTES
-            found = digests(view[at : at + BLOCK_BYTES], self._table.seed, BLOCK_BYTES)
-            self._hashes[region][number : number + 1] = found
-        self._sums[region][numbers] = self._rows(region)[numbers].sum(axis=1)
-        self._is_known[region][numbers] = True
+        """Pages of a region were copied, and the table says so already.
+
+        Blocks are hashed where all pages are neighbours; of others it shows that they changed.
+        """
+        first, end = int(pages[0]), int(pages[-1]) + 1
+        begin, count = -(-first // BLOCK_PAGES), end // BLOCK_PAGES - -(-first // BLOCK_PAGES)
+        if end - first != len(pages) or count < 1:
+            return
+        blocks, at = slice(begin, begin + count), (begin * BLOCK_PAGES - first) * PAGE_BYTES
+        content = memoryview(copy)[at : at + count * BLOCK_BYTES]
+        self._hashes[region][blocks] = digests(content, self._table.seed, BLOCK_BYTES)
+        self._marks[region][blocks] = self._marks_now(region, blocks)
+        self._is_known[region][blocks] = True
 
     def unlike(
-        self, live: LiveHashes, memory: Memory, region: int, look: Mask
+        self, live: LiveHashes, memory: Memory, region: int, first_page: int, look: Mask
     ) -> Generator[int, None, None]:
         """Take pages out of those to be looked at whose whole block is what the destination has.
 
-        Yields bytes that are done with, group after group.
+        `look` begins with the first page of a group. Yields bytes that are done with, group after
+        group.
         """
-        groups = len(self._hashes[region]) // GROUP_BLOCKS
-        known, count = self._hashes[region], groups * GROUP_BLOCKS
-        looks = look[: count * BLOCK_PAGES].reshape(count, BLOCK_PAGES)
-        counts = self._counting(region)
-        unknown = GROUP_BLOCKS - counts[:count].reshape(groups, GROUP_BLOCKS).sum(axis=1)
-        is_asked = looks.reshape(groups, GROUP_BLOCKS * BLOCK_PAGES).all(axis=1) & (unknown <= FEW)
-        stretches = stretches_where(is_asked, PIECE_BYTES)
+        groups = len(look) // GROUP_PAGES
+        begin = first_page // BLOCK_PAGES
+        blocks = slice(begin, begin + groups * GROUP_BLOCKS)
+        looks = look[: groups * GROUP_PAGES].reshape(groups, GROUP_BLOCKS, BLOCK_PAGES)
+        known = self._hashes[region][blocks].reshape(groups, GROUP_BLOCKS)
+        is_as_then = self._marks[region][blocks] == self._marks_now(region, blocks)
+        counts = (self._is_known[region][blocks] & is_as_then).reshape(groups, GROUP_BLOCKS)
+        is_asked = looks.all(axis=(1, 2)) & (counts.sum(axis=1) >= GROUP_BLOCKS - FEW)
+        stretches = stretches_where(is_asked, PIECE_BYTES, first_page * PAGE_BYTES)
         for piece, hashes in live.hashes(memory, region, stretches, BLOCK_BYTES):
-            first = piece.offset_bytes // BLOCK_BYTES
-            group = slice(first, first + GROUP_BLOCKS)
+            group = (piece.offset_bytes // PAGE_BYTES - first_page) // GROUP_PAGES
             is_same = counts[group] & (hashes == known[group])
-            if len(is_same) - is_same.sum() <= FEW:
-                looks[group][is_same] = False
-                yield int(is_same.sum()) * BLOCK_BYTES
-            else:
-                yield 0
+            if is_same.sum() < GROUP_BLOCKS - FEW:
+                continue
+            looks[group, is_same] = False
+            yield int(is_same.sum()) * BLOCK_BYTES
 
-    def _counting(self, region: int) -> Mask:
-        """Which blocks' hashes count."""
-        is_as_then: Mask = self._sums[region] == self._rows(region).sum(axis=1)
-        return self._is_known[region] & is_as_then
-
-    def _rows(self, region: int) -> Hashes:
-        """What the table says, block by block; their sums stand for them."""
-        blocks = len(self._hashes[region])
-        return self._table.regions[region][: blocks * BLOCK_PAGES].reshape(blocks, BLOCK_PAGES)
+    def _marks_now(self, region: int, blocks: slice) -> Hashes:
+        """A number for what the table says of each block's pages, in their order."""
+        pages = slice(blocks.start * BLOCK_PAGES, blocks.stop * BLOCK_PAGES)
+        rows = self._table.regions[region][pages].reshape(-1, BLOCK_PAGES)
+        marks: Hashes = rows @ self._weights
+        return marks

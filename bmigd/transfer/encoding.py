@@ -1,4 +1,4 @@
-"""Which codec a chunk gets, and how hard it tries. Zero pages always go without payload; for the
+"""Which codec pages get, and how hard it tries. Zero pages always go without payload; for the
 rest the operator's word, or whichever way lets most guest memory through, by trial.
 
 Finding, copying and encoding run beside sending, so the slower of the two sets the pace, if there

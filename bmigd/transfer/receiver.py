@@ -23,6 +23,7 @@ from bmigd.chunk import (
 from bmigd.codecs import CODECS
 from bmigd.drivers.base import IncomingMemory
 from bmigd.errors import BadBytes
+from bmigd.transfer.classes import Mask
 from bmigd.transfer.deltas import xor
 from bmigd.transfer.pages import PageTable, chunk_digest, page_hashes
 from bmigd.transfer.runs import Pages, pages_of, runs_of, stretches_of
@@ -48,10 +49,11 @@ class Receiver:
             self._apply_zeroes(chunk)
             return
         pages = pages_of(chunk.runs)
+        masks = masks_of(chunk.sections, len(pages))
         if chunk.has(CodecId.DELTA) and self._is_there(chunk, pages):
             return  # sent again: what it is the difference to is gone
         with self.spent.on("decode"):
-            content = self._content(chunk, pages)
+            content = self._content(chunk, pages, masks)
         with self.spent.on("hash"):
             hashes = page_hashes(content, self._table.seed)
             _check_digest(chunk, hashes.tobytes())
@@ -98,9 +100,8 @@ class Receiver:
         hashes = self._table.regions[chunk.region][pages]
         return chunk_digest(hashes.tobytes()) == chunk.digest
 
-    def _content(self, chunk: Chunk, pages: Pages) -> Bytes:
+    def _content(self, chunk: Chunk, pages: Pages, masks: list[Mask]) -> Bytes:
         """Its pages' bytes in their order."""
-        masks = masks_of(chunk.sections, len(pages))
         if len(masks) == 1:
             return self._decoded(chunk.region, pages, chunk.sections[0])
         rows = np.empty((len(pages), PAGE_BYTES), dtype=np.uint8)

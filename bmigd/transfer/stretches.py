@@ -29,9 +29,11 @@ def holes(populated: Iterable[tuple[int, int]], page_count: int) -> npt.NDArray[
     return is_hole
 
 
-def stretches_where(mask: npt.NDArray[np.bool_], unit_bytes: int = PAGE_BYTES) -> list[Extent]:
-    """Neighbours together: of pages, or of larger units, those that are set."""
-    edges = np.flatnonzero(np.diff(mask, prepend=False, append=False)) * unit_bytes
+def stretches_where(
+    mask: npt.NDArray[np.bool_], unit_bytes: int = PAGE_BYTES, begin_bytes: int = 0
+) -> list[Extent]:
+    """Neighbours together: of pages, or of larger units, those that are set; the first is there."""
+    edges = np.flatnonzero(np.diff(mask, prepend=False, append=False)) * unit_bytes + begin_bytes
     begins, ends = edges[::2].tolist(), edges[1::2].tolist()
     return [Extent(begin, end - begin) for begin, end in zip(begins, ends, strict=True)]
 

@@ -93,6 +93,11 @@ class TestZstd(Encoding):
         finally:
             tracemalloc.stop()
 
+    @pytest.mark.parametrize("more", [b"\0", bytes(1000), zstandard.compress(TEXT)])
+    def test_what_follows_a_frame_is_refused(self, more: bytes) -> None:
+        with pytest.raises(BadBytes):
+            self.codec.decode(zstandard.compress(TEXT) + more, len(TEXT))
+
     def test_a_window_larger_than_a_chunk_needs_is_refused(self) -> None:
         parameters = zstandard.ZstdCompressionParameters(window_log=27, enable_ldm=True)
         compressor = zstandard.ZstdCompressor(compression_params=parameters)

@@ -62,10 +62,11 @@ def generated(chunk: Chunk) -> peer_pb2.StreamMemoryRequest:
 
 def from_generated(message: peer_pb2.StreamMemoryRequest) -> Chunk:
     """What read() must give for a message of the generated class."""
-    ends = [0, *accumulate(one.payload_bytes for one in message.sections)]
+    first = message.sections[: MOST_SECTIONS + 1]  # one too many is enough to be refused
+    ends = [0, *accumulate(one.payload_bytes for one in first)]
     sections = [
         Section(int(one.codec), message.payload[begin:end], one.pages)
-        for one, (begin, end) in zip(message.sections, pairwise(ends), strict=True)
+        for one, (begin, end) in zip(first, pairwise(ends), strict=True)
     ]
     if ends[-1] != len(message.payload):
         sections.append(Section(NO_CODEC, message.payload[ends[-1] :]))
@@ -114,6 +115,11 @@ def test_payloads_are_views_of_the_frame_and_no_copies() -> None:
     for section in frame.read(encoded).sections:
         assert isinstance(section.payload, memoryview)
         assert section.payload.obj is encoded
+
+
+def test_of_a_million_sections_a_few_are_looked_at() -> None:
+    encoded = field(5, 2, b"") * (1 << 20)
+    assert len(frame.read(encoded).sections) == MOST_SECTIONS + 1
 
 
 @pytest.mark.parametrize(

@@ -288,6 +288,12 @@ def test_zero_pages_have_no_others_beside_them() -> None:
     Destination().assert_refuses(named)
 
 
+def test_what_is_written_already_is_checked_all_the_same() -> None:
+    destination = Destination()  # the first two pages are CONTENT
+    junk = Section(CodecId.DELTA, b"junk", b"\1"), Section(CodecId.RAW, b"junk", b"\1")
+    destination.assert_refuses(replace(chunk_of(CONTENT, (0, 2)), sections=junk))
+
+
 @given(st.lists(st.sampled_from([0, 1, 2]), min_size=1, max_size=40))
 def test_pages_are_named_by_bits(parts: list[int]) -> None:
     masks = [np.array(parts) == part for part in sorted(set(parts))]

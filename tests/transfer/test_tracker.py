@@ -17,6 +17,7 @@ from bmigd.chunk import CHUNK_BYTES, MIB, PAGE_BYTES, Chunk, CodecId, Section
 from bmigd.codecs import ZSTD
 from bmigd.drivers.base import Memory
 from bmigd.transfer.batch import Batch
+from bmigd.transfer.blocks import Blocks
 from bmigd.transfer.content import STRIDE_BYTES, ContentTracker
 from bmigd.transfer.pages import PageTable, chunk_digest, page_hashes
 from bmigd.transfer.receiver import Receiver
@@ -56,7 +57,7 @@ class Pair:
         self.here = LiveMemory(self.regions, sparse=sparse)
         self.there = FreshMemory(self.regions)
         self.sent, self.written = table_of(self.regions), table_of(self.regions)
-        self.tracker = tracker(self.sent, HashedHere())
+        self.tracker = tracker(self.sent, HashedHere(), Blocks(self.sent))
         self.receiver = Receiver(self.there, self.written)
 
     def run_pass(self, codec: CodecId = CodecId.RAW) -> int:
@@ -227,7 +228,7 @@ def after_changes(tracker: type[ContentTracker], contents: list[bytes]) -> tuple
     memory = ChangingMemory(contents)
     fresh = FreshMemory(memory.regions)
     sent, written = table_of(memory.regions), table_of(memory.regions)
-    receiver, scanner = Receiver(fresh, written), tracker(sent, HashedHere())
+    receiver, scanner = Receiver(fresh, written), tracker(sent, HashedHere(), Blocks(sent))
 
     def run_pass() -> None:
         for batch in scanner.scan(memory):
