@@ -21,7 +21,7 @@ def digest(content: bytes, seed: int) -> bytes:
     return xxhash.xxh3_128_digest(b"".join(one.to_bytes(8, "little") for one in hashes))
 
 
-def _say(chunk: Chunk, seed: int, content: bytes, *runs: int) -> None:
+def say(chunk: Chunk, seed: int, content: bytes, *runs: int) -> None:
     """Make it a good raw chunk of this content."""
     del chunk.runs[:]
     chunk.runs.extend(runs)
@@ -37,46 +37,46 @@ def carry(chunk: Chunk, codec: migration_pb2.Codec, payload: bytes) -> None:
 
 
 def out_of_range(chunk: Chunk, seed: int) -> None:
-    _say(chunk, seed, bytes(range(256)) * 16, MEMORY // PAGE, 1)
+    say(chunk, seed, bytes(range(256)) * 16, MEMORY // PAGE, 1)
 
 
 def far_out_of_range(chunk: Chunk, seed: int) -> None:
-    _say(chunk, seed, bytes(range(256)) * 16, (1 << 32) - 1, 1)
+    say(chunk, seed, bytes(range(256)) * 16, (1 << 32) - 1, 1)
 
 
 def across_the_end(chunk: Chunk, seed: int) -> None:
-    _say(chunk, seed, bytes(range(256)) * 32, MEMORY // PAGE - 1, 2)
+    say(chunk, seed, bytes(range(256)) * 32, MEMORY // PAGE - 1, 2)
 
 
 def overlapping(chunk: Chunk, seed: int) -> None:
     """Goes back by a page, for whoever counts in 32 bits."""
-    _say(chunk, seed, bytes(range(256)) * 48, 0, 2, (1 << 32) - 1, 1)
+    say(chunk, seed, bytes(range(256)) * 48, 0, 2, (1 << 32) - 1, 1)
 
 
 def half_a_run(chunk: Chunk, seed: int) -> None:
-    _say(chunk, seed, bytes(range(256)) * 16, 0, 1, 1)
+    say(chunk, seed, bytes(range(256)) * 16, 0, 1, 1)
 
 
 def empty_run(chunk: Chunk, seed: int) -> None:
-    _say(chunk, seed, bytes(range(256)) * 16, 0, 1, 0, 0)
+    say(chunk, seed, bytes(range(256)) * 16, 0, 1, 0, 0)
 
 
 def no_runs(chunk: Chunk, seed: int) -> None:
-    _say(chunk, seed, b"")
+    say(chunk, seed, b"")
 
 
 def oversized(chunk: Chunk, seed: int) -> None:
     content = bytes(range(256)) * (MIB // 256) + bytes(PAGE)
-    _say(chunk, seed, content, 0, len(content) // PAGE)
+    say(chunk, seed, content, 0, len(content) // PAGE)
 
 
 def too_short(chunk: Chunk, seed: int) -> None:
-    _say(chunk, seed, bytes(range(256)) * 16, 0, 1)
+    say(chunk, seed, bytes(range(256)) * 16, 0, 1)
     carry(chunk, migration_pb2.CODEC_RAW, chunk.payload[:-1])
 
 
 def shorter_than_its_sections(chunk: Chunk, seed: int) -> None:
-    _say(chunk, seed, bytes(range(256)) * 16, 0, 1)
+    say(chunk, seed, bytes(range(256)) * 16, 0, 1)
     chunk.payload = chunk.payload[:-1]
 
 
@@ -94,7 +94,7 @@ def a_million_sections(chunk: Chunk, seed: int) -> None:
 
 
 def page_in_two_sections(chunk: Chunk, seed: int) -> None:
-    _say(chunk, seed, bytes(range(256)) * 32, 0, 2)
+    say(chunk, seed, bytes(range(256)) * 32, 0, 2)
     del chunk.sections[:]
     for pages, size in ((b"\3", 2 * PAGE), (b"\2", PAGE)):
         chunk.sections.add(codec=migration_pb2.CODEC_RAW, payload_bytes=size, pages=pages)
@@ -110,7 +110,7 @@ def short_digest(chunk: Chunk, seed: int) -> None:
 
 
 def flipped_bit(chunk: Chunk, seed: int) -> None:
-    _say(chunk, seed, bytes(range(256)) * 16, 0, 1)
+    say(chunk, seed, bytes(range(256)) * 16, 0, 1)
     chunk.payload = b"\x01" + chunk.payload[1:]
 
 
@@ -124,14 +124,14 @@ def no_such_region(chunk: Chunk, seed: int) -> None:
 
 def honest_zstd_bomb(chunk: Chunk, seed: int) -> None:
     """States how large it is."""
-    _say(chunk, seed, bytes(PAGE), 0, 1)
+    say(chunk, seed, bytes(PAGE), 0, 1)
     bomb = zstandard.ZstdCompressor().compress(bytes(256 * MIB))
     carry(chunk, migration_pb2.CODEC_ZSTD, bomb)
 
 
 def lying_zstd_bomb(chunk: Chunk, seed: int) -> None:
     """States one page and holds 256 MiB."""
-    _say(chunk, seed, bytes(PAGE), 0, 1)
+    say(chunk, seed, bytes(PAGE), 0, 1)
     bomb = bytearray(zstandard.ZstdCompressor().compress(bytes(256 * MIB)))
     bomb[6:10] = PAGE.to_bytes(4, "little")  # behind magic number, descriptor and window
     carry(chunk, migration_pb2.CODEC_ZSTD, bytes(bomb))
@@ -140,12 +140,12 @@ def lying_zstd_bomb(chunk: Chunk, seed: int) -> None:
 
 def delta_of_something_else(chunk: Chunk, seed: int) -> None:
     """What it is to be put on is not there."""
-    _say(chunk, seed, bytes(range(256)) * 16, MIB // PAGE, 1)
+    say(chunk, seed, bytes(range(256)) * 16, MIB // PAGE, 1)
     carry(chunk, migration_pb2.CODEC_DELTA, zstandard.ZstdCompressor().compress(b"x" * PAGE))
 
 
 def delta_bomb(chunk: Chunk, seed: int) -> None:
-    _say(chunk, seed, bytes(range(256)) * 16, MIB // PAGE, 1)
+    say(chunk, seed, bytes(range(256)) * 16, MIB // PAGE, 1)
     bomb = zstandard.ZstdCompressor().compress(bytes(256 * MIB))
     carry(chunk, migration_pb2.CODEC_DELTA, bomb)
 

@@ -30,7 +30,7 @@ from bmigd.rpc.load import MOST_CALLS
 from bmigd.transfer.pages import PageTable
 from certs import authority
 from tests.cluster import ALL_OPERATOR, Cluster, Node, cluster, eventually
-from tests.e2e.damage import PAGE, Chunk, digest
+from tests.e2e.damage import PAGE, Chunk, say
 from tests.e2e.faults.bench import process_of
 from tests.e2e.test_hostile_peer import SEED, good_chunk, invitation
 
@@ -394,8 +394,7 @@ def chunks_of(asked: peer_pb2.ReceiveGuestRequest, last: threading.Event) -> Ite
     """As many good chunks as fit into whatever holds them."""
     content = bytes(range(256)) * 4096
     chunk = good_chunk(asked)
-    chunk.runs[1] = len(content) // PAGE
-    chunk.payload, chunk.digest = content, digest(content, SEED)
+    say(chunk, SEED, content, 0, len(content) // PAGE)
     while not last.is_set():
         chunk.sequence += 1
         yield chunk
