@@ -1,12 +1,11 @@
 """The tables of bench/README.md that set our migrations beside QEMU's, from peers.json. Pure."""
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from statistics import median
 from typing import Any
 
 from bench.figures import spread
-from bench.guest import Moved
+from bench.guest import Moved, healths
 from bench.peers import FIGURES, QEMU, TLS, WAYS, ByWay, Rows, group
 
 HEALTH = "guest afterwards"
@@ -20,7 +19,8 @@ def tables(told: Mapping[str, Mapping[str, Sequence[Mapping[str, Any]]]]) -> str
         for rate, by_way in told.items()
     }
     made = [_table(what, rows, _cell_of(figure)) for what, figure in FIGURES.items()]
-    return "\n\n".join([*made, _table(HEALTH, rows, _healths)])
+    health = _table(HEALTH, rows, lambda by_way, way: healths(by_way[way]))
+    return "\n\n".join([*made, health])
 
 
 def _table(what: str, rows: Rows, cell: Cell) -> str:
@@ -45,8 +45,3 @@ def _cell_of(figure: Callable[[Moved], float]) -> Cell:
         return f"{spread(values)}, {of_tls:.2f} of tls"
 
     return cell
-
-
-def _healths(by_way: ByWay, way: str) -> str:
-    counted = Counter(moved.health for moved in by_way[way])
-    return ", ".join(f"{count} {health}" for health, count in counted.items())

@@ -1,5 +1,7 @@
 """The guest that benches move, and what is measured of a move, whoever moves it."""
 
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from bench.lag import Lag
@@ -51,6 +53,12 @@ class Moved:
     estimated_downtime_ms: float | None = None  # of the last decision, where told
     rounds: list[Lap] = field(default_factory=list)  # where told
     lag: Lag = field(default_factory=dict)  # where the daemons tick
+
+
+def healths(moved: Iterable[Moved]) -> str:
+    """How often the guest was how."""
+    counted = Counter(one.health for one in moved)
+    return ", ".join(f"{count} {health}" for health, count in counted.items())
 
 
 def settings(rate_mib_per_s: float, size: Size = FULL) -> Settings:

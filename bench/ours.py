@@ -32,10 +32,10 @@ class Ours:
         self._guest.goes_on()
         self._guest.goes_on()
 
-    def move(self, tracker: str, downtime_limit_ms: int) -> Moved:
+    def move(self, tracker: str, downtime_limit_ms: int, *options: str) -> Moved:
         """To host2, which has nothing of the guest."""
         self._forget()
-        return self._move(tracker, downtime_limit_ms)
+        return self._move(tracker, downtime_limit_ms, *options)
 
     def move_back(self, tracker: str, downtime_limit_ms: int) -> Moved:
         """To where it came from, which kept its memory."""
@@ -45,7 +45,7 @@ class Ours:
         """Everything that the guest ever printed is right."""
         self._guest.verdict()
 
-    def _move(self, tracker: str, downtime_limit_ms: int) -> Moved:
+    def _move(self, tracker: str, downtime_limit_ms: int, *options: str) -> Moved:
         here, there = self._here, self._there
         meters = [Meter(processes_of(self._directory(one))) for one in (here, there)]
         guest_threads = self._threads(here)
@@ -54,6 +54,7 @@ class Ours:
         migration = self._guest.world.migrate(
             *("vm1", there, "--tracker", tracker, "--on-timeout", "switch-over"),
             *("--downtime-limit", str(downtime_limit_ms), "--timeout", str(PATIENCE_S)),
+            *options,
         )
         lag = lag_since(began_s, self._guest.world, here, there)
         require_equal(migration["report"])

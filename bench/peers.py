@@ -16,7 +16,7 @@ from statistics import median
 from typing import Any
 
 from bench.figures import RESULTS, origin, spread, told, write
-from bench.guest import FULL, MIB, QUICK, Moved, Size, settings
+from bench.guest import FULL, MIB, QUICK, Moved, Size, healths, settings
 from bench.judging import Tally, tally
 from bench.lag import ticking_bmigd, told_lag
 from bench.micro import HOSTS, IDLE
@@ -36,12 +36,13 @@ OF_NAMESPACE, SHARED = "loopback of a namespace", "loopback, shared"
 DOWNTIME_LIMIT_MS = 300  # QEMU's default, for everybody
 PAGEMAP, CONTENT = "bmig, pagemap", "bmig, content"
 PAGEMAP_BACK, CONTENT_BACK = "bmig, pagemap, way back", "bmig, content, way back"
+ENCODED = "bmig, pagemap, zstd"
 TLS, MULTIFD = "QEMU, tls", "QEMU, multifd 2 + tls"
 QEMU = (TLS, MULTIFD)
 SHORT = ((TLS, "tls"), (MULTIFD, "multifd"))
 CHANNELS = ((TLS, 0), (MULTIFD, 2))
 TRACKERS = (("pagemap", PAGEMAP, PAGEMAP_BACK), ("content", CONTENT, CONTENT_BACK))
-WAYS = (PAGEMAP, PAGEMAP_BACK, CONTENT, CONTENT_BACK, TLS, MULTIFD)
+WAYS = (PAGEMAP, PAGEMAP_BACK, ENCODED, CONTENT, CONTENT_BACK, TLS, MULTIFD)
 FIGURES: Mapping[str, Callable[[Moved], float]] = {
     "total, ms": lambda moved: moved.total_ms,
     "downtime, ms": lambda moved: moved.downtime_ms,
@@ -97,6 +98,11 @@ def measure(rate: int, runs: int, where: Place | None, *, is_quick: bool) -> ByW
                 note(there, ours.move(tracker, DOWNTIME_LIMIT_MS))
                 note(back, ours.move_back(tracker, DOWNTIME_LIMIT_MS))
                 ours.hold()
+            if not is_quick:
+                ours.let_go_on()
+                note(ENCODED, ours.move("pagemap", DOWNTIME_LIMIT_MS, "--codec", "zstd"))
+                ours.move_back("pagemap", DOWNTIME_LIMIT_MS)
+                ours.hold()
             for way, channels in CHANNELS[: 1 if is_quick else None]:
                 peers.let_go_on()
                 note(way, peers.move(channels, DOWNTIME_LIMIT_MS))
@@ -140,7 +146,7 @@ def report(rows: Rows) -> None:
                     f"    {way:26} {spread([value(one) for one in moved])!s:30}{ratio}\n"
                 )
         for way, moved in by_way.items():
-            sys.stdout.write(f"  guest after {way}: {_healths(moved)}\n")
+            sys.stdout.write(f"  guest after {way}: {healths(moved)}\n")
         for way in [one for one in (PAGEMAP, CONTENT) if one in by_way]:
             sys.stdout.write(f"  downtime of {way}: {_parts(by_way[way])}\n")
         sys.stdout.write(f"  estimates of downtime: {estimates(by_way)}\n")
@@ -181,13 +187,6 @@ def _ratio(by_way: Mapping[str, Sequence[Moved]], way: str, value: Callable[[Mov
     middle = {name: median(value(one) for one in moved) for name, moved in by_way.items()}
     ratios = {name: middle[way] / max(middle[one], 0.001) for one, name in SHORT if one in middle}
     return ", ".join(f"{ratio:.2f} of {name}" for name, ratio in ratios.items())
-
-
-def _healths(moved: Sequence[Moved]) -> str:
-    found: dict[str, Any] = {}
-    for one in moved:
-        found[one.health] = found.get(one.health, 0) + 1
-    return ", ".join(f"{count} times {health}" for health, count in found.items())
 
 
 def _parts(moved: Sequence[Moved]) -> str:

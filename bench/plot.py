@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from bench.figures import Spread, spread
 
-COLOURS = ("#1b6ca8", "#8fc1e3", "#3a8f5c", "#a9d8b8", "#b5542b", "#e0a184")
+COLOURS = ("#1b6ca8", "#8fc1e3", "#3a8f5c", "#a9d8b8", "#b5542b", "#e0a184", "#7a5195")
 WIDTH, PANEL, TOP, LEFT, GAP, LEGEND_ROW = 760, 190, 30, 60, 46, 20
 
 

@@ -29,7 +29,7 @@ from bench.measured import (
     quiet_of_peers,
     throughput,
 )
-from bench.peers import CONTENT, PAGEMAP, PAGEMAP_BACK
+from bench.peers import CONTENT, ENCODED, PAGEMAP, PAGEMAP_BACK
 from bench.running import say
 
 OURS = (PAGEMAP, PAGEMAP_BACK)
@@ -105,6 +105,7 @@ def of_qemu(what: str, figure: str, rate: int, way: str, limit: float) -> Target
 TARGETS = (
     *(of_qemu("total", "total_ms", rate, way, 0.4) for way in OURS for rate in (0, 20)),
     of_qemu("bytes", "wire_bytes", 0, PAGEMAP, 0.75),
+    of_qemu("bytes", "wire_bytes", 0, ENCODED, 0.75),
     of_qemu("bytes", "wire_bytes", 0, PAGEMAP_BACK, 0.1),
     Target("downtime, pagemap, 80 MiB/s, to QEMU `tls`", 0.5, False, of_tls(PAGEMAP, 80)),
     Target("downtime, content, 80 MiB/s, to QEMU `tls`", 1.0, False, of_tls(CONTENT, 80)),

@@ -9,7 +9,7 @@ from bench.beside import tables
 from bench.bhyve_path import BY_FILE, OURS
 from bench.ceiling import AUTO, GRPC, RAW, SOCKET
 from bench.measured import growth, lag_of_sizes, throughput
-from bench.peers import CONTENT, PAGEMAP, PAGEMAP_BACK, QEMU
+from bench.peers import CONTENT, ENCODED, PAGEMAP, PAGEMAP_BACK, QEMU
 
 WHENCE = {"machine": "a machine", "load_average": 0.1, "commit": "abc"}
 
@@ -40,7 +40,7 @@ def laps(*durations_ms: float) -> list[dict[str, Any]]:
 def results() -> dict[str, Any]:
     """A file of each kind, with everything met."""
     ticks = lag(6, 3)
-    ours = {way: [trip(rounds=laps(900, 30, 5), lag=ticks)] for way in (PAGEMAP, CONTENT)}
+    ours = {way: [trip(rounds=laps(900, 30, 5), lag=ticks)] for way in (PAGEMAP, CONTENT, ENCODED)}
     ours[PAGEMAP_BACK] = [trip(wire_bytes=10, rounds=laps(30, 5), lag=ticks)]
     theirs = trip(300, total_ms=2000, wire_bytes=2000, lag={})
     by_way = {**ours, **{way: [dict(theirs)] for way in QEMU}}
