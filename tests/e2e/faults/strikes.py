@@ -101,7 +101,7 @@ def _host_crashed(node: Node) -> Undo:
 
 def _killed(program: str) -> Callable[[Node], Undo]:
     def act(node: Node) -> Undo:
-        pid = process_of(node, program)
+        pid: int = eventually(lambda: process_of(node, program), what=f"the {program}")
         kill(pid, signal.SIGKILL)
         return lambda: eventually(lambda: state_of(pid) in ("", "Z"), what=f"end of the {program}")
 
@@ -110,7 +110,7 @@ def _killed(program: str) -> Callable[[Node], Undo]:
 
 def _stopped(program: str) -> Callable[[Node], Undo]:
     def act(node: Node) -> Undo:
-        pid = process_of(node, program)
+        pid: int = eventually(lambda: process_of(node, program), what=f"the {program}")
         kill(pid, signal.SIGSTOP)
         return lambda: kill(pid, signal.SIGCONT)
 
