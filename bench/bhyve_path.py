@@ -6,11 +6,12 @@ the time, so each takes the same from the other.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
 
 from bench.by_file import ByFile, file_guest
 from bench.figures import RESULTS, Spread, spread, told, write
+from bench.guest import Size
 from bench.judging import tally
 from bench.micro import HOSTS, Shuttle, Trip, program
 from bench.plot import Panel, svg
@@ -21,17 +22,6 @@ NAME = "bhyve_path"
 RATE_MIB_PER_S, SET_MIB = 20, 16
 TARGET = 0.35  # of the downtime by file
 OURS, BY_FILE = "bmig", "suspend, copy over TLS, restore"
-
-
-@dataclass(frozen=True)
-class Size:
-    """A guest."""
-
-    memory_mib: int
-    filled_mib: int
-
-    def __str__(self) -> str:
-        return f"{self.memory_mib / 1024:g} GiB, {self.filled_mib} MiB not zero"
 
 
 SIZES = (Size(1024, 717), Size(4096, 1024))

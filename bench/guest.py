@@ -18,7 +18,10 @@ class Size:
     """Of the guest, in MiB."""
 
     memory_mib: int
-    filled_mib: int  # and written again and again
+    filled_mib: int
+
+    def __str__(self) -> str:
+        return f"{self.memory_mib / 1024:g} GiB, {self.filled_mib} MiB not zero"
 
 
 FULL, QUICK = Size(1024, 700), Size(384, 200)

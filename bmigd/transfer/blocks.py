@@ -48,7 +48,8 @@ class Blocks:
         Blocks are hashed where all pages are neighbours; of others it shows that they changed.
         """
         first, end = int(pages[0]), int(pages[-1]) + 1
-        begin, count = -(-first // BLOCK_PAGES), end // BLOCK_PAGES - -(-first // BLOCK_PAGES)
+        begin = -(-first // BLOCK_PAGES)
+        count = end // BLOCK_PAGES - begin
         if end - first != len(pages) or count < 1:
             return
         blocks, at = slice(begin, begin + count), (begin * BLOCK_PAGES - first) * PAGE_BYTES

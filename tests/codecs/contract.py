@@ -4,6 +4,7 @@ decode() sees a peer's bytes, so most of it is about what is not exactly right.
 """
 
 import random
+from abc import ABC, abstractmethod
 from typing import ClassVar
 
 import pytest
@@ -22,7 +23,7 @@ NOISE = random.Random(3).randbytes(PAGE_BYTES)  # noqa: S311 - noise
 INHERITED = settings(suppress_health_check=[HealthCheck.differing_executors])
 
 
-class CodecContract:
+class CodecContract(ABC):
     """Subclass it as Test…; `pays_for` is content that this codec takes."""
 
     codec_id: ClassVar[CodecId]
@@ -33,9 +34,9 @@ class CodecContract:
         """The one that the daemon uses."""
         return CODECS[self.codec_id]
 
+    @abstractmethod
     def encoded(self, content: bytes) -> bytes:
         """As a sender makes it."""
-        raise NotImplementedError
 
     def test_it_is_registered_under_its_number(self) -> None:
         assert self.codec.codec_id == self.codec_id

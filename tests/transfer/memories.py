@@ -1,5 +1,6 @@
 """Guest memory for tests: the memory ports of drivers/base.py over bytearrays."""
 
+from collections import Counter
 from collections.abc import Iterable
 from typing import NoReturn
 
@@ -31,8 +32,11 @@ def table_of(regions: tuple[Region, ...]) -> PageTable:
 class HashedHere:
     """LiveHashes without other processes; test_hashing.py holds both to the same."""
 
+    is_closed = False
+
     def __init__(self, seed: int = SEED) -> None:
         self._seed = seed
+        self._hashed = Counter[int]()
 
     def hashes(
         self,
@@ -41,13 +45,20 @@ class HashedHere:
         stretches: Iterable[Extent],
         unit_bytes: int = PAGE_BYTES,
     ) -> Hashed:
+        assert not self.is_closed
         view = memory.view(region)
         for piece in pieces(stretches, PIECE_BYTES):
             content = view[piece.offset_bytes : piece.offset_bytes + piece.length_bytes]
+            self._hashed[unit_bytes] += piece.length_bytes // PAGE_BYTES
             yield piece, np.array(digests(content, self._seed, unit_bytes), dtype="<u8")
 
+    def taken(self) -> dict[int, int]:
+        """Pages that were hashed since last asked, by bytes for each hash."""
+        taken, self._hashed = self._hashed, Counter()
+        return dict(taken)
+
     def close(self) -> None:
-        pass
+        self.is_closed = True
 
 
 class LiveMemory:

@@ -3,15 +3,13 @@ since its hash was made; and a quiet guest's memory is compared by blocks alone.
 """
 
 import random
-from collections.abc import Iterable
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bmigd.chunk import PAGE_BYTES, Extent
-from bmigd.drivers.base import Memory
+from bmigd.chunk import PAGE_BYTES
 from bmigd.transfer import content
 from bmigd.transfer.blocks import (
     BLOCK_BYTES,
@@ -22,7 +20,6 @@ from bmigd.transfer.blocks import (
     Blocks,
 )
 from bmigd.transfer.content import ContentTracker
-from bmigd.transfer.hashing import Hashed
 from bmigd.transfer.stretches import holes, stretches_where
 from tests.transfer.memories import HashedHere
 from tests.transfer.test_tracker import Pair
@@ -31,36 +28,12 @@ PAGES = GROUP_PAGES + 19  # a block and three pages after the only group
 X, Y = b"x" * BLOCK_BYTES, b"y" * BLOCK_BYTES
 
 
-class Counting(HashedHere):
-    """How many bytes are hashed by what."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.hashed: dict[int, int] = {}
-
-    def hashes(
-        self,
-        memory: Memory,
-        region: int,
-        stretches: Iterable[Extent],
-        unit_bytes: int = PAGE_BYTES,
-    ) -> Hashed:
-        for piece, hashes in super().hashes(memory, region, stretches, unit_bytes):
-            self.hashed[unit_bytes] = self.hashed.get(unit_bytes, 0) + piece.length_bytes
-            yield piece, hashes
-
-    def taken(self) -> dict[int, int]:
-        """Pages by unit since last asked."""
-        taken, self.hashed = self.hashed, {}
-        return {unit: size // PAGE_BYTES for unit, size in taken.items()}
-
-
 class Moving(Pair):
     """A pair whose looks are counted."""
 
     def __init__(self, pages: int = PAGES, *, sparse: bool = False) -> None:
         super().__init__([pages], sparse=sparse)
-        self.counting = Counting()
+        self.counting = HashedHere()
         self.blocks = Blocks(self.sent)
         self.tracker = ContentTracker(self.sent, self.counting, self.blocks)
         self.content = self.here.contents[0]

@@ -5,17 +5,15 @@ process that writes as fast as it can while it is copied.
 """
 
 import random
-from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bmigd.chunk import CHUNK_BYTES, MIB, PAGE_BYTES, Extent
+from bmigd.chunk import CHUNK_BYTES, MIB, PAGE_BYTES
 from bmigd.drivers.base import DirtyLog, Memory
 from bmigd.drivers.bhyve.memory import snapshot_memory
-from bmigd.transfer.hashing import Hashed
 from bmigd.transfer.pagemap import PagemapTracker
 from bmigd.transfer.pages import page_hashes
 from bmigd.transfer.receiver import Receiver
@@ -50,25 +48,6 @@ class ModelLog:
         pass
 
 
-class HashedOnce(HashedHere):
-    """Hashes that are asked for until they are closed."""
-
-    is_closed = False
-
-    def hashes(
-        self,
-        memory: Memory,
-        region: int,
-        stretches: Iterable[Extent],
-        unit_bytes: int = PAGE_BYTES,
-    ) -> Hashed:
-        assert not self.is_closed
-        return super().hashes(memory, region, stretches, unit_bytes)
-
-    def close(self) -> None:
-        self.is_closed = True
-
-
 class Copy:
     """Guest memory's copy on the other node, and the tracker that keeps it up to date."""
 
@@ -76,7 +55,7 @@ class Copy:
         self.memory = memory
         self.there = FreshMemory(memory.regions)
         self.sent, self.written = table_of(memory.regions), table_of(memory.regions)
-        self.live = HashedOnce(self.sent.seed)
+        self.live = HashedHere(self.sent.seed)
         self.tracker = PagemapTracker(self.sent, log, self.live)
         self._receiver = Receiver(self.there, self.written)
 
