@@ -3,12 +3,15 @@
 It ends when the guest runs over there: what the other node writes before it answers comes after.
 """
 
+import asyncio
 from dataclasses import dataclass
 
+from bmigd.migration.costs import Cost
 from bmigd.migration.outage import Outage
 from bmigd.migration.picture import SOURCE, Part, Report
 from bmigd.migration.recorder import us_since
 
+MEMORY = "last pass"  # what the suspend did not hide of it
 TAKE_OVER = "take over"  # by the destination, of a guest that runs there already
 
 
@@ -19,6 +22,7 @@ class Blackout:
     parts: list[Part]
     since_s: float  # by the monotonic clock
     outage: Outage
+    cost: Cost
 
     def note(self, report: Report, commit_since_s: float, theirs: tuple[Part, ...]) -> None:
         """It has ended: write it down in parts that add up to it."""
@@ -31,3 +35,12 @@ class Blackout:
         report.downtime_parts = [*self.parts, ours, *down]
         told_us = sum(part.duration_us for part in report.downtime_parts)
         report.downtime_parts.append(Part("other", SOURCE, max(0, report.downtime_us - told_us)))
+
+    async def end(self, report: Report, *, is_usual: bool) -> None:
+        """The guest is the other node's; what it cost is learned from if nothing else took time."""
+        await self.outage.end()
+        was_silent = any(one.guest_down for one in report.interruptions)
+        if is_usual and not was_silent and not report.verified:
+            memory_us = sum(part.duration_us for part in self.parts if part.name == MEMORY)
+            took_s = (report.downtime_us - memory_us) / 1e6
+            await asyncio.to_thread(self.cost.learn, took_s)

@@ -56,7 +56,7 @@ async def check(
         objections=tuple(node.objections(definition)),
         room_bytes=driver.room(definition),
         kept_bytes=driver.kept_bytes(definition),
-        fixed_downtime_s=driver.fixed_downtime_s(definition.memory_bytes, definition.memory_bytes),
+        fixed_downtime_s=node.cost(definition, peer.name).fixed_s(*(definition.memory_bytes,) * 2),
         downtime_limit_s=options.downtime_limit_ms / 1000,
         on_timeout=options.on_timeout,
         tracker=options.tracker,

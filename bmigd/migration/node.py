@@ -19,6 +19,7 @@ from bmigd.guests.definition import Definition
 from bmigd.guests.store import GuestStore
 from bmigd.migration.bandwidth import Bandwidth
 from bmigd.migration.claims import Claims
+from bmigd.migration.costs import Cost, Costs
 from bmigd.migration.ports import PROTOCOL_VERSIONS
 from bmigd.migration.room import Room
 from bmigd.prechecks.facts import DiskFacts, Facts, FileState, FirmwareFacts
@@ -27,6 +28,7 @@ from bmigd.security.policy import Policy
 PROBE_PREFIX = ".bmig-probe-"
 PROBE_BYTES = 64
 FIRMWARE_BYTES = 64 << 20
+COSTS = "switchovers.json"  # in node.state_dir
 LOOK_S = 5.0  # for files of one guest; a storage that does not answer is not waited for
 T = TypeVar("T")
 
@@ -47,9 +49,11 @@ class Node:
     # Of their own: what hangs in a storage takes no thread from anything else.
     looking: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(2, "looking"))
     bandwidth: Bandwidth = field(init=False)  # of all memory that leaves
+    costs: Costs = field(init=False)  # of guests that left
 
     def __post_init__(self) -> None:
         self.bandwidth = Bandwidth(self.config.migration.bandwidth_mib_per_s << 20)
+        self.costs = Costs(self.config.node.state_dir / COSTS)
 
     @property
     def name(self) -> str:
@@ -66,6 +70,10 @@ class Node:
                 guest=definition.name,
             )
         return self.drivers[definition.driver]
+
+    def cost(self, definition: Definition, destination: str) -> Cost:
+        """What a switchover of a guest to another node costs beside memory."""
+        return self.costs.of(self.driver(definition), destination)
 
     def objections(self, definition: Definition) -> list[str]:
         """Why this node does not take a guest, in words; empty when it does."""

@@ -5,9 +5,10 @@ import contextlib
 import time
 
 from bmigd.chunk import PAGE_BYTES
-from bmigd.drivers.base import Driver, Memory
+from bmigd.drivers.base import Memory
 from bmigd.errors import LocalFault, NotPossible
 from bmigd.migration.convergence import Decision, Limits, RoundFigures, Step
+from bmigd.migration.costs import Cost
 from bmigd.migration.phases import percent
 from bmigd.migration.picture import SOURCE, Options, Round, spent_parts
 from bmigd.migration.recorder import Recorder
@@ -32,7 +33,7 @@ class Rounds:
         tracker: Tracker,
         recorder: Recorder,
         options: Options,
-        driver: Driver,
+        cost: Cost,
         throttle: Throttle,
     ) -> None:
         self._sender = sender
@@ -40,7 +41,7 @@ class Rounds:
         self._recorder = recorder
         self._options = options
         self._throttle = throttle
-        self._driver = driver
+        self._cost = cost
         self._figures: list[RoundFigures] = []
         self._ended_at: float | None = None  # the last round
         self._sampled_at = 0.0
@@ -94,8 +95,8 @@ class Rounds:
         options, loop = self._options, asyncio.get_running_loop()
         memory_bytes = self._recorder.picture.progress.memory_bytes
         filled = await loop.run_in_executor(self._sender.executor, self._sender.table.filled)
-        fixed_s = self._driver.fixed_downtime_s(memory_bytes, filled * PAGE_BYTES)
-        hidden_s = self._driver.hidden_s(memory_bytes)
+        fixed_s = self._cost.fixed_s(memory_bytes, filled * PAGE_BYTES)
+        hidden_s = self._cost.hidden_s(memory_bytes)
         if options.verify:  # there, and here if the last pass does not do it
             readings = 1 if self._tracker.reads_all and not hidden_s else 2
             fixed_s += readings * memory_bytes / VERIFIED_BYTES_PER_S

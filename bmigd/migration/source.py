@@ -22,7 +22,7 @@ from bmigd.drivers.base import Memory, OutgoingGuest, Suspended
 from bmigd.errors import LocalFault, PeerLost
 from bmigd.guests.definition import Definition
 from bmigd.journal import Record
-from bmigd.migration.blackout import Blackout
+from bmigd.migration.blackout import MEMORY, Blackout
 from bmigd.migration.check import Checked
 from bmigd.migration.handoff import may_let_go
 from bmigd.migration.handover import Handover
@@ -87,6 +87,7 @@ class SourceMigration:
         definition = self.plan.definition
         self._outgoing: OutgoingGuest = self.node.driver(definition).outgoing(definition)
         self._throttle = Throttle(self._outgoing, self.recorder)
+        self._cost = self.node.cost(definition, self.peer.name)
         self._record = self.plan.record
         self._seed = secrets.randbits(64)
         self._silences = Silences(self.recorder)
@@ -157,11 +158,10 @@ class SourceMigration:
         assert self._inviting
         tracker = self._tracking.tracker
         self.recorder.event("decision", f"tracker {tracker.name}: {self._tracking.why}")
-        how = (options, self.node.driver(definition), self._throttle)
+        how = (options, self._cost, self._throttle)
         rounds = self._rounds = Rounds(sender, tracker, self.recorder, *how)
-        every_s = min(self._lease_s / 4, self._limits.peer_timeout_s)
         sharing = self.node.bandwidth.shared(self.recorder, sender.limit)
-        async with keeping_lease(self._ask, every_s):
+        async with keeping_lease(self._ask, min(self._lease_s / 4, self._limits.peer_timeout_s)):
             with sharing:
                 patience_s = (sender.patience.reconnect_s, options.copying_limit_s)
                 copying = self._inviting.beside(partial(rounds.precopy, self._memory), *patience_s)
@@ -201,8 +201,8 @@ class SourceMigration:
         assert self._tracking
         self._unmapping = asyncio.create_task(self._tracking.unmap())  # not for the guest to wait
         self._down_since += suspended.ran_on_us / 1e6
-        last_pass_us = us_since(standstill.suspended_at_s)  # what the suspend did not hide of it
-        self._note_parts({**suspended.parts_us, "last pass": last_pass_us})
+        last_pass_us = us_since(standstill.suspended_at_s)
+        self._note_parts({**suspended.parts_us, MEMORY: last_pass_us})
         began = time.monotonic()
         root = await asyncio.get_running_loop().run_in_executor(self.executor, sender.table.root)
         receipt = await self._deliver(root, suspended)
@@ -223,7 +223,7 @@ class SourceMigration:
         return Handover(
             *(self.plan.definition, self.node, self.peer, self.ledger, self.recorder),
             *(self._outgoing, self._record),
-            Blackout(self._parts, self._down_since, self._outage),
+            Blackout(self._parts, self._down_since, self._outage, self._cost),
         )
 
     async def _retreat(self, error: BaseException) -> None:

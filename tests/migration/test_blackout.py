@@ -1,27 +1,56 @@
-"""A downtime ends when the guest runs over there; its parts add up to it."""
+"""A downtime ends when the guest runs over there; its parts add up to it; what it cost beside
+memory is learned from, unless something else took time as well.
+"""
 
 import time
+from typing import cast
 
-from bmigd.migration.blackout import TAKE_OVER, Blackout
+import pytest
+
+from bmigd.drivers.base import Driver
+from bmigd.migration.blackout import MEMORY, TAKE_OVER, Blackout
+from bmigd.migration.costs import Cost
 from bmigd.migration.outage import Outage
-from bmigd.migration.picture import DESTINATION, SOURCE, Options, Part, Picture, Report
+from bmigd.migration.picture import (
+    DESTINATION,
+    SOURCE,
+    Interruption,
+    Options,
+    Part,
+    Picture,
+    Report,
+)
 from bmigd.migration.recorder import Recorder, us_since
 from tests.migration.test_recorder import Saved
 
 STOP, START = Part("stop", SOURCE, 100_000), Part("start", DESTINATION, 200_000)
+COPY = Part(MEMORY, SOURCE, 150_000)
 AFTERWARDS = Part(TAKE_OVER, DESTINATION, 300_000)
+ESTIMATED_S = 0.2
+
+
+class Down:
+    """A guest that went down a second ago, to cost 0.2 s by its driver's estimate."""
+
+    def __init__(self, *parts: Part) -> None:
+        picture = Picture("m1", "web1", "host1", "host2", "source", 7, "alice", Options())
+        outage = Outage(Recorder(picture, Saved(), []), "")
+        self.report = picture.report
+        self.learned: list[float] = []  # in times of the estimate
+        cost = Cost(cast(Driver, None), 1.0, self.learned.append, ESTIMATED_S)
+        self._now = time.monotonic()
+        self.blackout = Blackout(list(parts), self._now - 1.0, outage, cost)
+
+    def note(self, *theirs: Part) -> int:
+        """It was committed 0.6 s ago and is up; how long ago it went down at most, in us."""
+        self.blackout.note(self.report, self._now - 0.6, theirs)
+        return us_since(self._now - 1.0)
 
 
 def noted(*theirs: Part) -> tuple[Report, int]:
-    """The report of a guest that went down a second ago and was committed 0.6 s ago; and how long
-    ago it went down at most, in us.
-    """
-    picture = Picture("m1", "web1", "host1", "host2", "source", 7, "alice", Options())
-    recorder = Recorder(picture, Saved(), [])
-    now = time.monotonic()
-    blackout = Blackout([STOP], now - 1.0, Outage(recorder, ""))
-    blackout.note(picture.report, now - 0.6, theirs)
-    return picture.report, us_since(now - 1.0)
+    down = Down(STOP)
+    most_us = down.note(*theirs)
+    return down.report, most_us
 
 
 def test_what_the_destination_does_for_a_guest_that_runs_is_no_downtime() -> None:
@@ -45,3 +74,30 @@ def test_a_guest_that_had_to_be_started_afresh_was_down_for_that_too() -> None:
 def test_a_destination_cannot_claim_time_in_which_the_guest_was_not_its_own() -> None:
     report, _ = noted(Part(TAKE_OVER, DESTINATION, 9_000_000))
     assert report.downtime_us >= 400_000
+
+
+async def test_what_it_cost_beside_memory_is_learned_from() -> None:
+    down = Down(STOP, COPY)
+    down.note(START, AFTERWARDS)
+    await down.blackout.end(down.report, is_usual=True)
+    took_s = (down.report.downtime_us - COPY.duration_us) / 1e6
+    assert down.learned == [pytest.approx(took_s / ESTIMATED_S)]
+
+
+@pytest.mark.parametrize("why", ["it failed", "memory was read back", "the other was silent"])
+async def test_nothing_is_learned_where_something_else_took_time(why: str) -> None:
+    down = Down(STOP)
+    down.note(START)
+    down.report.verified = why == "memory was read back"
+    if why == "the other was silent":
+        down.report.interruptions.append(Interruption("READY", 900_000, True, True))
+    await down.blackout.end(down.report, is_usual=why != "it failed")
+    assert not down.learned
+
+
+async def test_a_silence_while_the_guest_ran_changes_nothing() -> None:
+    down = Down(STOP)
+    down.note(START)
+    down.report.interruptions.append(Interruption("memory", 900_000, False, True))
+    await down.blackout.end(down.report, is_usual=True)
+    assert len(down.learned) == 1

@@ -16,6 +16,7 @@ from bmigd.chunk import MIB, PAGE_BYTES, CodecId
 from bmigd.drivers.base import DirtyLog, Driver, Memory, OutgoingGuest
 from bmigd.drivers.bhyve.memory import snapshot_memory
 from bmigd.errors import LocalFault
+from bmigd.migration.costs import Cost
 from bmigd.migration.picture import Event, Options, Picture
 from bmigd.migration.recorder import Recorder
 from bmigd.migration.rounds import Rounds
@@ -32,7 +33,7 @@ from tests.transfer.test_sender import PAGES, Peer, Silence
 FIXED_S = 0.1
 
 
-class Costs:
+class Estimating:
     """As much of a driver as rounds ask."""
 
     def fixed_downtime_s(self, memory_bytes: int, filled_bytes: int) -> float:
@@ -42,7 +43,9 @@ class Costs:
         return 0.0
 
 
-COSTS = cast(Driver, Costs())
+def cost(factor: float = 1.0) -> Cost:
+    """That driver's, of which nothing is learned."""
+    return Cost(cast(Driver, Estimating()), factor, lambda _: None)
 
 
 class Leaving:
@@ -184,7 +187,7 @@ class Migrating:
             recorder = Recorder(self.picture, Unkept(), [])
             try:
                 throttle = Throttle(leaving(None), recorder)
-                yield Rounds(sender, tracking.tracker, recorder, self.options, COSTS, throttle)
+                yield Rounds(sender, tracking.tracker, recorder, self.options, cost(), throttle)
             finally:
                 await tracking.end()
                 await sender.close()
@@ -253,7 +256,7 @@ async def test_what_another_process_wrote_unseen_is_found_by_verifying(
         ("pagemap", True, 2),
     ],
 )
-async def test_the_estimate_has_every_reading_of_all_memory_that_rounds_do_not_do(
+async def test_the_estimate_is_what_earlier_ones_cost_and_every_reading_that_rounds_do_not_do(
     wish: str, verify: bool, readings: int
 ) -> None:
     table = table_of(layout([64 * MIB // PAGE_BYTES]))
@@ -266,9 +269,9 @@ async def test_the_estimate_has_every_reading_of_all_memory_that_rounds_do_not_d
             *(Patience(5.0, 5.0), executor, lambda: None, Silence()),
         )
         rounds = Rounds(
-            *(sender, tracking.tracker, recorder, Options(verify=verify), COSTS),
+            *(sender, tracking.tracker, recorder, Options(verify=verify), cost(3.0)),
             Throttle(log, recorder),
         )
         limits = await rounds._limits()
     await tracking.end()
-    assert limits.fixed_downtime_s == pytest.approx(FIXED_S + readings / 32)
+    assert limits.fixed_downtime_s == pytest.approx(3 * FIXED_S + readings / 32)

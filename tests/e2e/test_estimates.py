@@ -1,0 +1,56 @@
+"""The second guest that goes to a node is estimated by what the first was down for, also by a
+daemon that was restarted in between.
+"""
+
+import json
+import re
+from typing import Any
+
+import pytest
+
+from bmigd.migration.costs import LEAST, MOST
+from tests.cluster import Cluster, cluster
+
+pytestmark = pytest.mark.e2e
+
+
+def expected_ms(world: Cluster, destination: str) -> int:
+    """What the check says of a switchover there, beside memory."""
+    said = world.ctl("check", "vm1", destination).stdout
+    found = re.search(r"about (\d+) ms", said)
+    assert found, said
+    return int(found[1])
+
+
+def learned(world: Cluster) -> dict[str, list[float]]:
+    """What host1 keeps."""
+    seen: dict[str, list[float]] = json.loads(
+        (world.nodes["host1"].directory / "state/switchovers.json").read_text()
+    )
+    return seen
+
+
+def beside_memory_s(report: dict[str, Any]) -> float:
+    """Downtime less the last pass."""
+    parts = report["downtime_parts"]
+    memory_us = sum(part["duration_us"] for part in parts if part["name"] == "last pass")
+    return float(report["downtime_us"] - memory_us) / 1e6
+
+
+def test_what_one_switchover_took_is_expected_of_the_next() -> None:
+    with cluster(["host1", "host2", "host3"]) as world:
+        world.make_guest("vm1", "host1", "64M", "--rate", "2", "--working-set", "16M")
+        at_first_ms = {to: expected_ms(world, to) for to in ("host2", "host3")}
+        moved = world.migrate("vm1", "host2")
+        world.migrate("vm1", "host1")
+        (times,) = learned(world)["bhyve to host2"]
+        assert LEAST <= times <= MOST
+        last_estimate_s = beside_memory_s(moved["report"]) / times
+        assert 0 < 1000 * last_estimate_s <= at_first_ms["host2"] + 1  # which takes all as filled
+        world.nodes["host1"].stop()
+        world.nodes["host1"].start()
+        assert expected_ms(world, "host2") == pytest.approx(
+            times * at_first_ms["host2"], abs=times + 1
+        )
+        assert expected_ms(world, "host3") == at_first_ms["host3"]
+        world.beats_on("vm1")
