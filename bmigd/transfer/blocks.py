@@ -45,16 +45,16 @@ class Blocks:
     def note(self, region: int, pages: Pages, copy: Bytes) -> None:
         """Pages of a region were copied, and the table says so already.
 
-        Blocks are hashed where all pages are neighbours; of others it shows that they changed.
+        Blocks of which all pages are there are hashed; of others it shows that they changed.
         """
-        first, end = int(pages[0]), int(pages[-1]) + 1
-        begin = -(-first // BLOCK_PAGES)
-        count = end // BLOCK_PAGES - begin
-        if end - first != len(pages) or count < 1:
-            return
-        blocks, at = slice(begin, begin + count), (begin * BLOCK_PAGES - first) * PAGE_BYTES
-        content = memoryview(copy)[at : at + count * BLOCK_BYTES]
-        self._hashes[region][blocks] = digests(content, self._table.seed, BLOCK_BYTES)
+        begins = _whole_blocks(pages)
+        for together in np.split(begins, np.flatnonzero(np.diff(begins) != BLOCK_PAGES) + 1):
+            if len(together):
+                at, end = int(together[0]), int(together[-1]) + BLOCK_PAGES
+                content = memoryview(copy)[at * PAGE_BYTES : end * PAGE_BYTES]
+                blocks = pages[together] // BLOCK_PAGES
+                self._hashes[region][blocks] = digests(content, self._table.seed, BLOCK_BYTES)
+        blocks = pages[begins] // BLOCK_PAGES
         self._marks[region][blocks] = self._marks_now(region, blocks)
         self._is_known[region][blocks] = True
 
@@ -83,9 +83,16 @@ class Blocks:
             looks[group, is_same] = False
             yield int(is_same.sum()) * BLOCK_BYTES
 
-    def _marks_now(self, region: int, blocks: slice) -> Hashes:
+    def _marks_now(self, region: int, blocks: slice | Pages) -> Hashes:
         """A number for what the table says of each block's pages, in their order."""
-        pages = slice(blocks.start * BLOCK_PAGES, blocks.stop * BLOCK_PAGES)
-        rows = self._table.regions[region][pages].reshape(-1, BLOCK_PAGES)
-        marks: Hashes = rows @ self._weights
+        pages = len(self._hashes[region]) * BLOCK_PAGES
+        rows = self._table.regions[region][:pages].reshape(-1, BLOCK_PAGES)
+        marks: Hashes = rows[blocks] @ self._weights
         return marks
+
+
+def _whole_blocks(pages: Pages) -> Pages:
+    """Where in ascending pages each block begins of which all pages are there."""
+    last = BLOCK_PAGES - 1
+    firsts, lasts = pages[:-last], pages[last:]
+    return np.flatnonzero((lasts - firsts == last) & (firsts % BLOCK_PAGES == 0))

@@ -85,6 +85,21 @@ def test_where_more_than_a_few_blocks_were_written_all_of_the_group_goes_by_page
     moving.assert_equal()
 
 
+def test_blocks_are_known_again_that_were_copied_whole_among_single_pages() -> None:
+    moving = Moving()
+    moving.write(0, X * GROUP_BLOCKS)
+    moving.run_pass()
+    moving.write(3, Y[:PAGE_BYTES])  # of a block of which nothing else is copied
+    for block in (2, 3, 5):
+        moving.write(block * BLOCK_PAGES, Y)
+    moving.write(4 * BLOCK_PAGES + 1, Y[:PAGE_BYTES])
+    assert moving.run_pass() == 3 * BLOCK_BYTES + 2 * PAGE_BYTES
+    moving.counting.taken()
+    two_apart = {BLOCK_BYTES: GROUP_PAGES, PAGE_BYTES: 19 + 2 * BLOCK_PAGES}
+    assert (moving.run_pass(), moving.counting.taken()) == (0, two_apart)
+    moving.assert_equal()
+
+
 @pytest.mark.parametrize("page", [0, 7, BLOCK_PAGES - 1])
 def test_a_block_that_is_again_what_it_was_is_not_what_the_destination_has(page: int) -> None:
     moving = Moving()
