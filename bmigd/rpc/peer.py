@@ -141,7 +141,7 @@ class PeerServicer(peer_pb2_grpc.PeerServiceServicer):
         return peer_pb2.DeliverStateResponse(
             memory_root=receipt.memory_root,
             parts=migrations.parts_to(receipt.parts),
-            spent=migrations.spent_to(receipt.spent),
+            spent=migrations.parts_to(receipt.spent),
         )
 
     async def Commit(  # noqa: N802

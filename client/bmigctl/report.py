@@ -134,16 +134,14 @@ def _interruptions(report: migration_pb2.Report) -> list[str]:
     return lines
 
 
-def _rows(
-    parts: Iterable[migration_pb2.DowntimePart | migration_pb2.TimePart],
-) -> list[tuple[str, str, str]]:
+def _rows(parts: Iterable[migration_pb2.TimePart]) -> list[tuple[str, str, str]]:
     """Who spent how long on what."""
     return [
         (words.side(part.side), part.name, units.duration_us(part.duration_us)) for part in parts
     ]
 
 
-def _parts(parts: Iterable[migration_pb2.DowntimePart]) -> list[str]:
+def _parts(parts: Iterable[migration_pb2.TimePart]) -> list[str]:
     rows = _rows(parts)
     name_width = max((len(name) for _, name, _ in rows), default=0)
     time_width = max((len(time) for _, _, time in rows), default=0)

@@ -25,7 +25,7 @@ def migration(phase: migration_pb2.Phase, **more: Any) -> migration_pb2.Migratio
 
 def completed() -> migration_pb2.Migration:
     source, destination = migration_pb2.SIDE_SOURCE, migration_pb2.SIDE_DESTINATION
-    part = migration_pb2.DowntimePart
+    part = migration_pb2.TimePart
     report = migration_pb2.Report(
         rounds=[migration_pb2.Round(number=1, dirty_bytes=256 * MIB, duration_us=2_000_000)],
         downtime_us=214_000,

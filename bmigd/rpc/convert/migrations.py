@@ -105,32 +105,20 @@ def failure_from(message: migration_pb2.Failure) -> Failure:
     )
 
 
-def parts_to(parts: Iterable[Part]) -> list[migration_pb2.DowntimePart]:
-    """Parts of the downtime."""
+def parts_to(parts: Iterable[Part]) -> list[migration_pb2.TimePart]:
+    """Parts of the downtime, or of the time for memory."""
     return [
-        migration_pb2.DowntimePart(
-            name=part.name, side=SIDES[part.side], duration_us=part.duration_us
-        )
+        migration_pb2.TimePart(name=part.name, side=SIDES[part.side], duration_us=part.duration_us)
         for part in parts
     ]
 
 
-def parts_from(
-    messages: Iterable[migration_pb2.DowntimePart | migration_pb2.TimePart],
-) -> tuple[Part, ...]:
+def parts_from(messages: Iterable[migration_pb2.TimePart]) -> tuple[Part, ...]:
     """A peer's parts, bounded."""
     return tuple(
         Part(short(one.name, 64), SIDE_NAMES.get(one.side, "destination"), one.duration_us)
         for one in list(messages)[:16]
     )
-
-
-def spent_to(parts: Iterable[Part]) -> list[migration_pb2.TimePart]:
-    """Parts of the time for memory."""
-    return [
-        migration_pb2.TimePart(name=part.name, side=SIDES[part.side], duration_us=part.duration_us)
-        for part in parts
-    ]
 
 
 def report_to(report: Report) -> migration_pb2.Report:
@@ -141,7 +129,7 @@ def report_to(report: Report) -> migration_pb2.Report:
         rounds=[migration_pb2.Round(**vars(one)) for one in report.rounds],
         interruptions=[migration_pb2.Interruption(**vars(one)) for one in report.interruptions],
         downtime_parts=parts_to(report.downtime_parts),
-        spent=spent_to(report.spent),
+        spent=parts_to(report.spent),
         **simple,
     )
 

@@ -207,7 +207,7 @@ class Report(_message.Message):
     STREAMS_FIELD_NUMBER: _ClassVar[int]
     rounds: _containers.RepeatedCompositeFieldContainer[Round]
     downtime_us: int
-    downtime_parts: _containers.RepeatedCompositeFieldContainer[DowntimePart]
+    downtime_parts: _containers.RepeatedCompositeFieldContainer[TimePart]
     total_us: int
     sent_bytes: int
     wire_bytes: int
@@ -223,17 +223,7 @@ class Report(_message.Message):
     throttled_us: int
     spent: _containers.RepeatedCompositeFieldContainer[TimePart]
     streams: int
-    def __init__(self, rounds: _Optional[_Iterable[_Union[Round, _Mapping]]] = ..., downtime_us: _Optional[int] = ..., downtime_parts: _Optional[_Iterable[_Union[DowntimePart, _Mapping]]] = ..., total_us: _Optional[int] = ..., sent_bytes: _Optional[int] = ..., wire_bytes: _Optional[int] = ..., source_memory_root: _Optional[str] = ..., destination_memory_root: _Optional[str] = ..., tracker: _Optional[str] = ..., reconnects: _Optional[int] = ..., verified: _Optional[bool] = ..., interruptions: _Optional[_Iterable[_Union[Interruption, _Mapping]]] = ..., resent_bytes: _Optional[int] = ..., network_downtime_us: _Optional[int] = ..., throttle_percent: _Optional[int] = ..., throttled_us: _Optional[int] = ..., spent: _Optional[_Iterable[_Union[TimePart, _Mapping]]] = ..., streams: _Optional[int] = ...) -> None: ...
-
-class TimePart(_message.Message):
-    __slots__ = ("name", "side", "duration_us")
-    NAME_FIELD_NUMBER: _ClassVar[int]
-    SIDE_FIELD_NUMBER: _ClassVar[int]
-    DURATION_US_FIELD_NUMBER: _ClassVar[int]
-    name: str
-    side: Side
-    duration_us: int
-    def __init__(self, name: _Optional[str] = ..., side: _Optional[_Union[Side, str]] = ..., duration_us: _Optional[int] = ...) -> None: ...
+    def __init__(self, rounds: _Optional[_Iterable[_Union[Round, _Mapping]]] = ..., downtime_us: _Optional[int] = ..., downtime_parts: _Optional[_Iterable[_Union[TimePart, _Mapping]]] = ..., total_us: _Optional[int] = ..., sent_bytes: _Optional[int] = ..., wire_bytes: _Optional[int] = ..., source_memory_root: _Optional[str] = ..., destination_memory_root: _Optional[str] = ..., tracker: _Optional[str] = ..., reconnects: _Optional[int] = ..., verified: _Optional[bool] = ..., interruptions: _Optional[_Iterable[_Union[Interruption, _Mapping]]] = ..., resent_bytes: _Optional[int] = ..., network_downtime_us: _Optional[int] = ..., throttle_percent: _Optional[int] = ..., throttled_us: _Optional[int] = ..., spent: _Optional[_Iterable[_Union[TimePart, _Mapping]]] = ..., streams: _Optional[int] = ...) -> None: ...
 
 class Interruption(_message.Message):
     __slots__ = ("waited_for", "duration_us", "guest_down", "heard_again")
@@ -261,7 +251,7 @@ class Round(_message.Message):
     guest_down: bool
     def __init__(self, number: _Optional[int] = ..., dirty_bytes: _Optional[int] = ..., wire_bytes: _Optional[int] = ..., duration_us: _Optional[int] = ..., guest_down: _Optional[bool] = ...) -> None: ...
 
-class DowntimePart(_message.Message):
+class TimePart(_message.Message):
     __slots__ = ("name", "side", "duration_us")
     NAME_FIELD_NUMBER: _ClassVar[int]
     SIDE_FIELD_NUMBER: _ClassVar[int]

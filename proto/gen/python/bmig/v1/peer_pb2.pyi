@@ -307,9 +307,9 @@ class DeliverStateResponse(_message.Message):
     PARTS_FIELD_NUMBER: _ClassVar[int]
     SPENT_FIELD_NUMBER: _ClassVar[int]
     memory_root: bytes
-    parts: _containers.RepeatedCompositeFieldContainer[_migration_pb2.DowntimePart]
+    parts: _containers.RepeatedCompositeFieldContainer[_migration_pb2.TimePart]
     spent: _containers.RepeatedCompositeFieldContainer[_migration_pb2.TimePart]
-    def __init__(self, memory_root: _Optional[bytes] = ..., parts: _Optional[_Iterable[_Union[_migration_pb2.DowntimePart, _Mapping]]] = ..., spent: _Optional[_Iterable[_Union[_migration_pb2.TimePart, _Mapping]]] = ...) -> None: ...
+    def __init__(self, memory_root: _Optional[bytes] = ..., parts: _Optional[_Iterable[_Union[_migration_pb2.TimePart, _Mapping]]] = ..., spent: _Optional[_Iterable[_Union[_migration_pb2.TimePart, _Mapping]]] = ...) -> None: ...
 
 class CommitRequest(_message.Message):
     __slots__ = ("migration_id", "epoch", "journal_incarnation")
@@ -327,9 +327,9 @@ class CommitResponse(_message.Message):
     PARTS_FIELD_NUMBER: _ClassVar[int]
     FAILURE_FIELD_NUMBER: _ClassVar[int]
     outcome: Outcome
-    parts: _containers.RepeatedCompositeFieldContainer[_migration_pb2.DowntimePart]
+    parts: _containers.RepeatedCompositeFieldContainer[_migration_pb2.TimePart]
     failure: _migration_pb2.Failure
-    def __init__(self, outcome: _Optional[_Union[Outcome, str]] = ..., parts: _Optional[_Iterable[_Union[_migration_pb2.DowntimePart, _Mapping]]] = ..., failure: _Optional[_Union[_migration_pb2.Failure, _Mapping]] = ...) -> None: ...
+    def __init__(self, outcome: _Optional[_Union[Outcome, str]] = ..., parts: _Optional[_Iterable[_Union[_migration_pb2.TimePart, _Mapping]]] = ..., failure: _Optional[_Union[_migration_pb2.Failure, _Mapping]] = ...) -> None: ...
 
 class AbortRequest(_message.Message):
     __slots__ = ("migration_id", "epoch", "journal_incarnation", "reason")
@@ -366,5 +366,5 @@ class QueryOutcomeResponse(_message.Message):
     PARTS_FIELD_NUMBER: _ClassVar[int]
     outcome: Outcome
     failure: _migration_pb2.Failure
-    parts: _containers.RepeatedCompositeFieldContainer[_migration_pb2.DowntimePart]
-    def __init__(self, outcome: _Optional[_Union[Outcome, str]] = ..., failure: _Optional[_Union[_migration_pb2.Failure, _Mapping]] = ..., parts: _Optional[_Iterable[_Union[_migration_pb2.DowntimePart, _Mapping]]] = ...) -> None: ...
+    parts: _containers.RepeatedCompositeFieldContainer[_migration_pb2.TimePart]
+    def __init__(self, outcome: _Optional[_Union[Outcome, str]] = ..., failure: _Optional[_Union[_migration_pb2.Failure, _Mapping]] = ..., parts: _Optional[_Iterable[_Union[_migration_pb2.TimePart, _Mapping]]] = ...) -> None: ...
