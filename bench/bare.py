@@ -17,7 +17,7 @@ import psutil
 from grpc import aio
 
 from bench.running import other_end
-from tests.cluster import free_port
+from tests.daemons import free_port
 
 METHOD = "/bench.Bare/Stream"
 OPTIONS = [("grpc.max_receive_message_length", 4 << 20)]

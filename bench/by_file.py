@@ -13,7 +13,7 @@ from pathlib import Path
 
 from bench.micro import BOOT_S
 from bench.tls import receiving, send_files
-from tests.cluster import eventually
+from tests.daemons import eventually
 from tests.oracle import check_heartbeats, params_of, parse_heartbeats
 
 NAME = "byfile"

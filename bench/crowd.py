@@ -21,7 +21,8 @@ from bench.judging import jain
 from bench.micro import HOSTS, Shuttle, program
 from bench.plot import panels_of, svg
 from bench.running import Asked, asked, say
-from tests.cluster import Cluster, cluster, eventually
+from tests.cluster import Cluster, cluster
+from tests.daemons import eventually
 
 NAME = "crowd"
 COUNTS, QUICK_COUNTS = (1, 2, 4, 8, 16), (2,)

@@ -14,7 +14,8 @@ from typing import NamedTuple
 
 from bench import ticking
 from bench.judging import percentile
-from tests.cluster import Cluster, eventually
+from tests.cluster import Cluster
+from tests.daemons import eventually
 
 NOTES = "ticks"  # in a node's directory
 Lag = dict[str, dict[str, float]]  # by daemon

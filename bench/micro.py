@@ -8,7 +8,8 @@ from typing import Any
 from bench.growth import Growth
 from bench.guest import MIB, Lap
 from bench.lag import Lag, lag_since
-from tests.cluster import Cluster, eventually
+from tests.cluster import Cluster
+from tests.daemons import eventually
 
 HOSTS = ("host1", "host2")
 IDLE = "idle"  # a daemon with nothing to do, for comparison

@@ -21,7 +21,7 @@ from bench.meter import Meter, interface_bytes
 from bmigd.drivers.qemu.command import PROCESSORS
 from microvm.guest import rom
 from tests import needs
-from tests.cluster import eventually, free_port, within
+from tests.daemons import eventually, free_port, within
 from tests.linuxguest.machine import ask, image
 from tests.linuxguest.moving import MACHINE, Build
 from tests.netlab import Place

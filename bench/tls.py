@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from bench.running import other_end
-from tests.cluster import free_port
+from tests.daemons import free_port
 
 PIECE = 1 << 20
 

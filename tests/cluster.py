@@ -7,11 +7,9 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -23,119 +21,23 @@ from typing import Any, cast
 import tomli_w
 
 from certs import authority
+from tests.daemons import (
+    BIN,
+    Command,
+    Node,
+    bmigd,
+    eventually,
+    free_port,
+    install,
+    pids_below,
+    with_suppressed_kill,
+    within,
+)
+from tests.microguest import definition_of, make_files
 from tests.netlab import Place
 from tests.oracle import Verdict, check_heartbeats, params_of, parse_heartbeats
 
-BIN = Path(sys.executable).parent
 ALL_OPERATOR = ["read", "define", "power", "console", "migrate", "resolve"]
-Command = Callable[[Path], Sequence[str | Path]]  # of a node's directory; without arguments
-
-
-def eventually(condition: Callable[[], Any], timeout_s: float = 30.0, what: str = "it") -> Any:
-    """The condition's first true value; polls, because processes cannot be awaited here."""
-    deadline = time.monotonic() + timeout_s
-    while not (value := condition()):
-        if time.monotonic() > deadline:
-            raise AssertionError(f"{what} did not happen within {timeout_s:g} s")
-        time.sleep(0.02)
-    return value
-
-
-def free_port() -> int:
-    """A port that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def bmigd(_directory: Path) -> Sequence[str | Path]:
-    """What starts a daemon as operators do."""
-    return [BIN / "bmigd"]
-
-
-@dataclass
-class Node:
-    """One daemon and its directory."""
-
-    name: str
-    directory: Path
-    port: int
-    process: subprocess.Popen[bytes] | None = None
-    starts: int = 0
-    environment: dict[str, str] = field(default_factory=dict)  # beside our own
-    place: Place | None = None  # a network namespace
-    command: Command = bmigd
-
-    @property
-    def address(self) -> str:
-        """Where it listens."""
-        return f"{self.place.address if self.place else '127.0.0.1'}:{self.port}"
-
-    @property
-    def config_path(self) -> Path:
-        """Its configuration file."""
-        return self.directory / "bmigd.toml"
-
-    @property
-    def log(self) -> str:
-        """What it has logged."""
-        return (self.directory / "log").read_text(errors="replace")
-
-    @property
-    def home(self) -> Path:
-        """Its micro-VM home."""
-        return self.directory / "vm"
-
-    def start(self) -> None:
-        """Start the daemon and wait until it serves."""
-        self.launch()
-        self.await_start()
-
-    def await_start(self) -> None:
-        """Wait until a daemon that was launched serves."""
-        self.starts += 1
-        eventually(self._serves, what=f"start of {self.name}")
-
-    def launch(self) -> None:
-        """Start the daemon, whatever becomes of it."""
-        with (self.directory / "log").open("ab") as log:
-            self.process = subprocess.Popen(
-                [*within(self.place), *self.command(self.directory), "--config", self.config_path],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-                env={**os.environ, **self.environment},
-            )
-
-    def _serves(self) -> bool:
-        assert self.process
-        if self.process.poll() is not None:
-            raise AssertionError(f"{self.name} ended: {self.log[-3000:]}")
-        return self.log.count('"serving"') >= self.starts
-
-    def stop(self, number: int = signal.SIGTERM) -> int:
-        """End the daemon; its exit status."""
-        assert self.process
-        self.process.send_signal(number)
-        status = self.process.wait(30)
-        self.process = None
-        return status
-
-
-def _install(node: Node) -> None:
-    """A micro-VM home, and a journal."""
-    subprocess.run([sys.executable, "-m", "microvm", "install", node.home], check=True)
-    subprocess.run(
-        [BIN / "bmigd", "--config", node.config_path, "init"],
-        check=True,
-        stdout=subprocess.DEVNULL,
-    )
-
-
-def within(place: Place | None) -> tuple[str, ...]:
-    """The beginning of a command that runs in a place."""
-    return place.within if place else ()
 
 
 def _patient(options: tuple[str, ...]) -> tuple[str, ...]:
@@ -178,7 +80,7 @@ class Cluster:
         for node in self.nodes.values():
             self.configure(node, **changes)
         with ThreadPoolExecutor() as side_by_side:
-            list(side_by_side.map(_install, self.nodes.values()))
+            list(side_by_side.map(install, self.nodes.values()))
         self.write_client("alice")
 
     def configure(self, node: Node, /, **changes: Any) -> None:
@@ -263,31 +165,8 @@ class Cluster:
         self, name: str, node: str, memory: str = "64M", *rom: str, card: str = ""
     ) -> Path:
         """Build a ROM, define and start a guest; a MAC gives it a network card. The ROM's path."""
-        rom_path = self.storage / f"{name}.rom"
-        options = rom or ("--rate", "5", "--working-set", "16M", "--heartbeat-ms", "50", "--disk")
-        subprocess.run([sys.executable, "-m", "microvm", "rom", rom_path, *options], check=True)
-        with (self.storage / f"{name}.img").open("wb") as image:
-            image.truncate(4 << 20)
-        devices = [
-            {"slot": "0", "emulation": "hostbridge"},
-            {
-                "slot": "4",
-                "emulation": "virtio-blk",
-                "storage": "shared",
-                "image": f"{name}.img",
-            },
-            {"slot": "31", "emulation": "lpc"},
-        ]
-        if card:
-            devices.append({"slot": "5", "emulation": "virtio-net", "network": "lan", "mac": card})
-        definition = {
-            "name": name,
-            "driver": "bhyve",
-            "memory": memory,
-            "cpu": {"sockets": 1, "cores": 2, "threads": 1},
-            "firmware": {"bootrom": str(rom_path)},
-            "device": devices,
-        }
+        rom_path = make_files(self.storage, name, *rom)
+        definition = definition_of(name, memory, rom_path, card)
         path = self.directory / f"{name}.toml"
         path.write_text(tomli_w.dumps(definition))
         self.ctl("guest", "define", str(path), "--node", node)
@@ -369,7 +248,7 @@ class Cluster:
         ]
         daemon = self.nodes[node].process
         own = {daemon.pid} if daemon else set()
-        return files + [f"process {pid}" for pid in _pids_below(directory) if pid not in own]
+        return files + [f"process {pid}" for pid in pids_below(directory) if pid not in own]
 
     def require_clean(self, *nodes: str) -> None:
         """Nothing of any guest is left there; processes that were told to end may be ending."""
@@ -390,33 +269,9 @@ class Cluster:
         for node in self.nodes.values():
             if node.process:
                 node.stop(signal.SIGKILL)
-            for pid in _pids_below(node.directory):
+            for pid in pids_below(node.directory):
                 with_suppressed_kill(pid)
         shutil.rmtree(self.directory, ignore_errors=True)
-
-
-def with_suppressed_kill(pid: int) -> None:
-    """Kill a process of ours that may have ended."""
-    try:
-        os.kill(pid, signal.SIGKILL)
-    except ProcessLookupError:
-        return
-
-
-def _pids_below(directory: Path) -> list[int]:
-    """Processes that name a node's directory in their arguments or have files of it mapped."""
-    found = []
-    needle = str(directory).encode()
-    for entry in Path("/proc").iterdir():
-        if not entry.name.isdigit() or int(entry.name) == os.getpid():
-            continue
-        try:
-            texts = (entry / "cmdline").read_bytes(), (entry / "maps").read_bytes()
-        except OSError:
-            continue
-        if any(needle in text for text in texts):
-            found.append(int(entry.name))
-    return found
 
 
 @contextmanager

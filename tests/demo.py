@@ -11,7 +11,8 @@ import time
 from functools import partial
 from pathlib import Path
 
-from tests.cluster import BIN, Cluster, eventually
+from tests.cluster import Cluster
+from tests.daemons import BIN, eventually
 from tests.oracle import Verdict, check_heartbeats, params_of, parse_heartbeats
 
 DIRECTORY = Path(".demo").absolute()

@@ -16,7 +16,8 @@ from hypothesis import strategies as some
 
 from bench import ticking
 from bench.lag import NOTES, Tick, all_due, due_between, figures, lag_since, noted, ticking_bmigd
-from tests.cluster import Cluster, Node, cluster
+from tests.cluster import Cluster, cluster
+from tests.daemons import Node
 
 QUIET_S, BLOCK_S = 0.5, 0.4
 LOOP = """

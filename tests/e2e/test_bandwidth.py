@@ -14,7 +14,8 @@ from typing import Any, cast
 import pytest
 
 from certs import authority
-from tests.cluster import ALL_OPERATOR, Cluster, cluster, eventually
+from tests.cluster import ALL_OPERATOR, Cluster, cluster
+from tests.daemons import eventually
 from tests.e2e.way import await_pulse, refused
 
 pytestmark = pytest.mark.e2e

@@ -29,7 +29,8 @@ from bmig.v1 import (
 from bmigd.rpc.load import MOST_CALLS
 from bmigd.transfer.pages import PageTable
 from certs import authority
-from tests.cluster import ALL_OPERATOR, Cluster, Node, cluster, eventually
+from tests.cluster import ALL_OPERATOR, Cluster, cluster
+from tests.daemons import Node, eventually
 from tests.e2e.damage import PAGE, Chunk, say
 from tests.e2e.faults.bench import process_of
 from tests.e2e.test_hostile_peer import SEED, good_chunk, invitation

@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from tests.cluster import Cluster, cluster, eventually
+from tests.cluster import Cluster, cluster
+from tests.daemons import eventually
 from tests.e2e.way import RUNNING, Way
 
 pytestmark = pytest.mark.e2e

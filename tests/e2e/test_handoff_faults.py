@@ -12,7 +12,8 @@ import pytest
 
 from bmigd.journal import Journal
 from bmigd.migration.handoff import DestinationEvent, SourceEvent
-from tests.cluster import Cluster, _pids_below, cluster, eventually, with_suppressed_kill
+from tests.cluster import Cluster, cluster
+from tests.daemons import eventually, pids_below, with_suppressed_kill
 
 pytestmark = pytest.mark.e2e
 
@@ -47,7 +48,7 @@ def test_an_operator_gets_the_guest_back_afresh_when_the_other_host_is_gone(
     assert refused.returncode
     assert "PEER_ANSWERS" in refused.stdout + refused.stderr
     world.nodes["host2"].stop(signal.SIGKILL)
-    for pid in _pids_below(world.nodes["host2"].directory):
+    for pid in pids_below(world.nodes["host2"].directory):
         with_suppressed_kill(pid)
     for _ in range(2):  # whoever misses the answer may ask again
         world.ctl("resolve", started, "--run-here", "--confirm", "vm1")

@@ -11,7 +11,8 @@ import pytest
 import tomli_w
 
 from certs import authority
-from tests.cluster import Cluster, cluster, eventually
+from tests.cluster import Cluster, cluster
+from tests.daemons import eventually
 from tests.e2e.way import REFUSED, UNREACHABLE, Way, reconfigured, refused
 
 pytestmark = pytest.mark.e2e

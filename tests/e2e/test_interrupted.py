@@ -18,7 +18,8 @@ import grpc
 import pytest
 from bmig.v1 import migration_pb2, migration_pb2_grpc
 
-from tests.cluster import BIN, Cluster, Node, cluster, eventually
+from tests.cluster import Cluster, cluster
+from tests.daemons import BIN, Node, eventually
 
 pytestmark = pytest.mark.e2e
 

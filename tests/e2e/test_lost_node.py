@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from certs import authority
-from tests.cluster import Cluster, Node, cluster, eventually
+from tests.cluster import Cluster, cluster
+from tests.daemons import Node, eventually
 from tests.e2e.way import REFUSED, RUNNING, UNREACHABLE, await_pulse, refused
 
 pytestmark = pytest.mark.e2e

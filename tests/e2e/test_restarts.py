@@ -7,7 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.cluster import Cluster, cluster, eventually
+from tests.cluster import Cluster, cluster
+from tests.daemons import eventually
 
 pytestmark = pytest.mark.e2e
 

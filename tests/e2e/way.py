@@ -13,7 +13,8 @@ from typing import Any, cast
 
 import tomli_w
 
-from tests.cluster import Cluster, Node, eventually
+from tests.cluster import Cluster
+from tests.daemons import Node, eventually
 from tests.oracle import parse_heartbeats
 
 NO, REFUSED, FAILED, UNREACHABLE = 1, 3, 4, 6

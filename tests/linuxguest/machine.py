@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tests import needs
-from tests.cluster import eventually
+from tests.daemons import eventually
 from tests.linuxguest.image import CannotBuild, Image, build
 from tests.linuxguest.settings import Settings
 

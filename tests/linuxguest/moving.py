@@ -14,7 +14,8 @@ import tomli_w
 
 from microvm.guest import rom
 from tests import needs
-from tests.cluster import Cluster, cluster, eventually
+from tests.cluster import Cluster, cluster
+from tests.daemons import eventually
 from tests.linuxguest.machine import CACHE, image
 from tests.linuxguest.settings import Settings, require_unbroken, uptimes
 from tests.linuxguest.transcript import Transcript, transcript

@@ -10,7 +10,7 @@ import pytest
 
 from microvm.guest import rom
 from tests import needs
-from tests.cluster import eventually
+from tests.daemons import eventually
 from tests.linuxguest.machine import Machine, machine
 from tests.linuxguest.settings import Settings, require_unbroken, uptimes
 from tests.oracle import Verdict, check_heartbeats, params_of, parse_heartbeats

@@ -23,7 +23,7 @@ from bmigd.errors import LocalFault
 from bmigd.transfer import hashing
 from bmigd.transfer.hashing import MOST, PIECE_BYTES, Hashers, LiveHashes
 from bmigd.transfer.pages import page_hashes
-from tests.cluster import eventually
+from tests.daemons import eventually
 from tests.transfer.memories import SEED, HashedHere, layout
 
 PAGES = [5, 3 * PIECE_BYTES // PAGE_BYTES]

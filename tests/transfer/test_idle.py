@@ -6,7 +6,7 @@ import sys
 import psutil
 
 from bmigd.transfer.idle import Idle
-from tests.cluster import eventually
+from tests.daemons import eventually
 
 COUNT = psutil.cpu_count() or 1
 

@@ -18,7 +18,7 @@ from bmigd.transfer.pagemap import PagemapTracker
 from bmigd.transfer.pages import page_hashes
 from bmigd.transfer.receiver import Receiver
 from bmigd.transfer.verification import differing_pages
-from tests.cluster import eventually
+from tests.daemons import eventually
 from tests.drivers.dirtylog.hypervisor import Hypervisor, hypervisor, require_kernel
 from tests.transfer.memories import FreshMemory, HashedHere, LiveMemory, layout, table_of
 from tests.transfer.test_tracker import SIZES, WRITES, chunks_of

@@ -21,7 +21,7 @@ from bmigd.drivers.dirtylog.log import TOO_OLD, PreloadedLog, refusal, understoo
 from bmigd.drivers.dirtylog.unseen import unseen_writer
 from bmigd.errors import LocalFault
 from tests import needs
-from tests.cluster import eventually
+from tests.daemons import eventually
 from tests.drivers.dirtylog.hypervisor import Hypervisor, hypervisor, require_kernel
 
 PAGES = [48, 16]  # of the two regions

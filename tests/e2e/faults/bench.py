@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from bmigd.crashpoints import VARIABLE
-from tests.cluster import Cluster, Node, _pids_below, cluster, eventually, with_suppressed_kill
+from tests.cluster import Cluster, cluster
+from tests.daemons import Node, eventually, pids_below, with_suppressed_kill
 from tests.judge.__main__ import journal
 from tests.judge.observed import Observer
 from tests.judge.verdict import Entry
@@ -109,7 +110,7 @@ def state_of(pid: int) -> str:
 def crash_host(node: Node) -> None:
     """As if the power failed: all processes end, what is in memory is gone, the disk stays."""
     order_path(node).unlink(missing_ok=True)
-    for pid in _pids_below(node.directory):
+    for pid in pids_below(node.directory):
         with_suppressed_kill(pid)
     if node.process:
         node.process.wait(10)
@@ -125,7 +126,7 @@ def _empty(directory: Path) -> None:
 
 def process_of(node: Node, program: str, guest: str = GUEST) -> int:
     """The supervisor or the hypervisor of a guest on a node; 0 when there is none."""
-    for pid in _pids_below(node.directory):
+    for pid in pids_below(node.directory):
         try:
             words = Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace")
         except OSError:

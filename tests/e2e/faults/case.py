@@ -14,7 +14,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from tests.cluster import BIN, Node, eventually
+from tests.daemons import BIN, Node, eventually
 from tests.e2e.faults.bench import GUEST, Bench, Row, journalled, order_path
 from tests.e2e.faults.results import Result
 from tests.e2e.way import RUNNING, await_pulse

@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from bmigd.mark import mark_path
-from tests.cluster import Node
+from tests.daemons import Node
 
 SMALL = "16m"
 MOUNT, UMOUNT = shutil.which("mount") or "mount", shutil.which("umount") or "umount"

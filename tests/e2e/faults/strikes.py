@@ -4,7 +4,7 @@ import signal
 import threading
 from collections.abc import Callable
 
-from tests.cluster import Node, eventually
+from tests.daemons import Node, eventually
 from tests.e2e.faults.bench import (
     GUEST,
     HANG_S,

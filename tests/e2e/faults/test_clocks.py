@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from tests.cluster import Node
+from tests.daemons import Node
 from tests.e2e.faults.bench import Bench
 from tests.e2e.faults.case import Case
 from tests.e2e.faults.matrix import Cell

@@ -10,7 +10,7 @@ import pytest
 
 from bmigd.migration.steps import Step
 from tests import needs
-from tests.cluster import Node, eventually
+from tests.daemons import Node, eventually
 from tests.e2e.faults.bench import GUEST, await_death, await_stop, kill, order
 from tests.e2e.faults.case import Case
 from tests.e2e.faults.conftest import Benches

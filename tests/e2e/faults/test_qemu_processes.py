@@ -11,7 +11,8 @@ from itertools import product
 import pytest
 
 from tests import qemu
-from tests.cluster import Cluster, eventually
+from tests.cluster import Cluster
+from tests.daemons import eventually
 from tests.e2e.faults.bench import Bench, await_stop, order
 from tests.e2e.faults.case import Case
 from tests.e2e.faults.conftest import Benches

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.cluster import BIN, eventually
+from tests.daemons import BIN, eventually
 from tests.e2e.faults.bench import GUEST, await_death, crash_host, order
 from tests.e2e.faults.case import Case, restarted
 from tests.e2e.faults.results import Name, keep

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from tests.cluster import eventually
+from tests.daemons import eventually
 from tests.e2e.faults.results import Name
 from tests.e2e.network.proxy import Mode
 from tests.e2e.network.world import ANYHOW, World, mended, network

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from tests.cluster import eventually
+from tests.daemons import eventually
 from tests.e2e.network.proxy import Mode
 from tests.e2e.network.world import ANYHOW, World, mended, network
 from tests.e2e.way import pulse

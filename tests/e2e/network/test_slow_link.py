@@ -12,7 +12,8 @@ from collections.abc import Iterator
 import psutil
 import pytest
 
-from tests.cluster import Cluster, eventually
+from tests.cluster import Cluster
+from tests.daemons import eventually
 from tests.e2e.network.world import World, network
 from tests.oracle import parse_heartbeats
 

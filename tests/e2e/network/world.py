@@ -15,7 +15,8 @@ from typing import Any, cast
 
 import tomli_w
 
-from tests.cluster import Cluster, cluster, eventually
+from tests.cluster import Cluster, cluster
+from tests.daemons import eventually
 from tests.e2e.faults.results import Name, Result, keep
 from tests.e2e.network.proxy import Mode, Proxy, proxy
 from tests.e2e.relay import Relay, Sound, relay

@@ -7,7 +7,7 @@ import re
 import pytest
 
 from microvm.guest.rom import Program
-from tests.cluster import eventually
+from tests.daemons import eventually
 from tests.linuxguest.moving import Build, linux_guest
 from tests.linuxguest.settings import Settings
 

@@ -15,7 +15,8 @@ import pytest
 from bmigd.crashpoints import VARIABLE
 from bmigd.drivers.qemu.monitor import session
 from tests import qemu
-from tests.cluster import Cluster, cluster, eventually
+from tests.cluster import Cluster, cluster
+from tests.daemons import eventually
 from tests.e2e.faults.bench import await_death, order, order_path
 from tests.e2e.qemu.world import CONFIG, QUIET, finish, make_guest
 

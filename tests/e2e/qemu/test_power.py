@@ -15,7 +15,7 @@ import pytest
 
 from bmigd.crashpoints import VARIABLE
 from microvm.guest import rom
-from tests.cluster import Node, eventually
+from tests.daemons import Node, eventually
 from tests.e2e.faults.bench import await_stop, order, order_path
 from tests.linuxguest.moving import Build, LinuxGuest, linux_guest
 from tests.linuxguest.settings import Settings

@@ -9,7 +9,7 @@ import pytest
 
 from bmigd.crashpoints import VARIABLE
 from microvm.guest.rom import Program
-from tests.cluster import eventually
+from tests.daemons import eventually
 from tests.e2e.faults.bench import await_death, order, order_path
 from tests.linuxguest.moving import ADDRESS, Build, LinuxGuest, linux_guest
 from tests.linuxguest.session import session

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from microvm.guest.rom import Program
-from tests.cluster import eventually
+from tests.daemons import eventually
 from tests.linuxguest.moving import ADDRESS, Build, LinuxGuest, linux_guest
 from tests.linuxguest.settings import Settings
 from tests.netlab import lab
