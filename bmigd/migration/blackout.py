@@ -13,6 +13,7 @@ from bmigd.migration.recorder import us_since
 
 MEMORY = "last pass"  # what the suspend did not hide of it
 TAKE_OVER = "take over"  # by the destination, of a guest that runs there already
+AFRESH = "start afresh"  # by the destination, of a guest that does not
 
 
 @dataclass(frozen=True)
@@ -36,11 +37,12 @@ class Blackout:
         told_us = sum(part.duration_us for part in report.downtime_parts)
         report.downtime_parts.append(Part("other", SOURCE, max(0, report.downtime_us - told_us)))
 
-    async def end(self, report: Report, *, is_usual: bool) -> None:
+    async def end(self, report: Report) -> None:
         """The guest is the other node's; what it cost is learned from if nothing else took time."""
         await self.outage.end()
         was_silent = any(one.guest_down for one in report.interruptions)
-        if is_usual and not was_silent and not report.verified:
-            memory_us = sum(part.duration_us for part in self.parts if part.name == MEMORY)
-            took_s = (report.downtime_us - memory_us) / 1e6
-            await asyncio.to_thread(self.cost.learn, took_s)
+        is_afresh = any(part.name == AFRESH for part in report.downtime_parts)
+        if not (was_silent or is_afresh or report.verified):
+            ours = [part for part in self.parts if part.side == SOURCE and part.name == MEMORY]
+            memory_us = sum(part.duration_us for part in ours)
+            await asyncio.to_thread(self.cost.learn, (report.downtime_us - memory_us) / 1e6)

@@ -8,6 +8,7 @@ from bmigd.drivers.base import OutgoingGuest
 from bmigd.errors import BmigError, Denied, NotPossible, Violation
 from bmigd.guests.definition import Definition
 from bmigd.migration import tracking
+from bmigd.migration.costs import Cost
 from bmigd.migration.node import Node
 from bmigd.migration.picture import DESTINATION, Options
 from bmigd.migration.ports import PROTOCOL_VERSIONS, Inquiry, Peer
@@ -56,7 +57,7 @@ async def check(
         objections=tuple(node.objections(definition)),
         room_bytes=driver.room(definition),
         kept_bytes=driver.kept_bytes(definition),
-        fixed_downtime_s=node.cost(definition, peer.name).fixed_s(*(definition.memory_bytes,) * 2),
+        fixed_downtime_s=_expected_s(node.cost(definition, peer.name), definition.memory_bytes),
         downtime_limit_s=options.downtime_limit_ms / 1000,
         on_timeout=options.on_timeout,
         tracker=options.tracker,
@@ -99,6 +100,11 @@ async def explained(error: BmigError, peer: Peer, guest: str, here: str) -> Bmig
 
 async def _obstacle(outgoing: OutgoingGuest, wish: str) -> str:
     return "" if wish == tracking.CONTENT else await tracking.obstacle(outgoing)
+
+
+def _expected_s(cost: Cost, memory_bytes: int) -> float:
+    """Beside moving memory, none of it being zero: before it is sent that is not known."""
+    return cost.fixed_s(memory_bytes, memory_bytes) + cost.beyond_s
 
 
 def _leave_probes(node: Node, definition: Definition, probe: str) -> str:

@@ -1,27 +1,36 @@
-"""What switchovers cost beside memory: the driver's estimate, by what they came to before.
+"""What switchovers came to before, for people who are told how long the next one may take.
 
-A driver knows neither spools nor disks nor how busy a host is; what guests that went to the same
-node were down for does. Nothing depends on it but when to switch over and what people are told, so
-a file that cannot be read or written is one less to learn from.
+A driver's estimate knows neither spools nor disks nor how busy a host is; what guests of about that
+size were down for, on their way to the same node, does.
+
+Rule: nothing is decided by it. One host in trouble for a moment would have guests switched over
+above their limit, or not at all. So a file that cannot be read or written costs an estimate.
 """
 
-import json
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from statistics import median
+from statistics import median_low
 from threading import Lock
+from typing import Annotated
 
 import structlog
+from pydantic import Field, TypeAdapter
 
 from bmigd.drivers.base import Driver
 
 log = structlog.get_logger()
 
 LAST = 3  # so many count: with one in trouble among them, the others say what is usual
-LEAST, MOST = 0.25, 16.0  # times the driver's estimate; beyond is trouble, not speed
+KEPT = 16  # of all sizes, to each node
+ALIKE = 2  # a guest of up to so many times the memory, or of so small a part of it
+LEAST, MOST = 0.25, 64.0  # times the driver's estimate
+Times = Annotated[float, Field(ge=LEAST, le=MOST)]
+Seen = dict[str, list[tuple[int, Times]]]  # by driver and node: memory in bytes, times the estimate
+SEEN = TypeAdapter(Seen)
 
 
 @dataclass
@@ -29,18 +38,19 @@ class Cost:
     """Of a guest's switchover to one node, in seconds."""
 
     driver: Driver
-    factor: float  # times the driver's estimate
+    factor: float  # how many times the driver's estimate it took of late
     note: Callable[[float], None]  # that it took so many times the estimate
     estimated_s: float = 0.0  # by the driver, when it was asked last
 
     def fixed_s(self, memory_bytes: int, filled_bytes: int) -> float:
-        """Beside memory transfer, of a guest with so much memory of which so much is not zero."""
+        """By the driver: what is decided by."""
         self.estimated_s = self.driver.fixed_downtime_s(memory_bytes, filled_bytes)
-        return self.factor * self.estimated_s
+        return self.estimated_s
 
-    def hidden_s(self, memory_bytes: int) -> float:
-        """The part of it beside which the last pass runs."""
-        return self.factor * self.driver.hidden_s(memory_bytes)
+    @property
+    def beyond_s(self) -> float:
+        """What is to be added to that when people are told; may be below 0."""
+        return (self.factor - 1) * self.estimated_s
 
     def learn(self, took_s: float) -> None:
         """It took so long beside memory transfer. Writes a file."""
@@ -49,45 +59,56 @@ class Cost:
 
 
 class Costs:
-    """Of what left this node: the last few switchovers to each node, in times of the estimate."""
+    """Of what left this node: the last switchovers to each other node."""
 
     def __init__(self, file: Path) -> None:
         self._file = file
         self._seen = _read(file)
         self._lock = Lock()  # guests that arrive at the same time
 
-    def of(self, driver: Driver, destination: str) -> Cost:
+    def of(self, driver: Driver, destination: str, memory_bytes: int) -> Cost:
         """What the next one may cost."""
         key = f"{driver.name} to {destination}"
-        seen = self._seen.get(key)
-        return Cost(driver, median(seen) if seen else 1.0, partial(self._note, key))
+        factor = usual(self._seen.get(key, []), memory_bytes)
+        return Cost(driver, factor, partial(self._note, key, memory_bytes))
 
-    def _note(self, key: str, times: float) -> None:
+    def _note(self, key: str, memory_bytes: int, times: float) -> None:
+        one = memory_bytes, min(max(LEAST, times), MOST)
         with self._lock:
-            self._seen[key] = [*self._seen.get(key, []), _plausible(times)][-LAST:]
+            self._seen[key] = [*self._seen.get(key, []), one][-KEPT:]
             try:
-                self._write()
+                _write(self._file, SEEN.dump_json(self._seen))
             except OSError as error:
                 log.warning("switchovers are not noted", file=str(self._file), error=str(error))
 
-    def _write(self) -> None:
-        new = self._file.with_suffix(".new")
-        descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            json.dump(self._seen, file)
-        new.replace(self._file)
+
+def usual(seen: list[tuple[int, Times]], memory_bytes: int) -> float:
+    """How many times the estimate: the median of the last few guests of about that size. Pure.
+
+    Of two the lower one: either may have been in trouble.
+    """
+    alike = [times for size, times in seen if size <= ALIKE * memory_bytes <= ALIKE**2 * size]
+    return median_low(alike[-LAST:]) if alike else 1.0
 
 
-def _read(file: Path) -> dict[str, list[float]]:
+def _read(file: Path) -> Seen:
     try:
-        found = json.loads(file.read_text(encoding="utf-8"))
-        return {key: [_plausible(float(one)) for one in seen] for key, seen in found.items()}
+        return SEEN.validate_json(file.read_bytes())
     except FileNotFoundError:
         return {}
-    except (OSError, ValueError, TypeError, AttributeError) as error:
+    except (OSError, ValueError) as error:
         log.warning("earlier switchovers are not known", file=str(file), error=str(error))
         return {}
 
 
-def _plausible(times: float) -> float:
-    return min(max(LEAST, times), MOST)
+def _write(file: Path, content: bytes) -> None:
+    partly = file.with_suffix(".partial")
+    descriptor = os.open(partly, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    try:
+        with os.fdopen(descriptor, "wb") as to:
+            to.write(content)
+        partly.replace(file)
+    except OSError:
+        with suppress(OSError):
+            partly.unlink()  # a full disk is no place for half a file
+        raise

@@ -73,7 +73,8 @@ class Node:
 
     def cost(self, definition: Definition, destination: str) -> Cost:
         """What a switchover of a guest to another node costs beside memory."""
-        return self.costs.of(self.driver(definition), destination)
+        driver = self.driver(definition)
+        return self.costs.of(driver, destination, definition.memory_bytes)
 
     def objections(self, definition: Definition) -> list[str]:
         """Why this node does not take a guest, in words; empty when it does."""

@@ -64,10 +64,7 @@ class Rounds:
             strength = self._throttle.strength
             judged = self._figures if strength.stopped_percent else self._figures[first:]
             decision = decide_throttled(judged, await self._limits(), elapsed_s, strength)
-            self._recorder.picture.progress.estimated_downtime_ms = round(
-                decision.expected_downtime_s * 1000
-            )
-            self._recorder.event("decision", f"{decision.step.value}: {decision.why}")
+            self._tell(decision)
             if decision.step is Step.SWITCH_OVER:
                 return
             if decision.step is Step.TAKE_ACTION:
@@ -77,6 +74,11 @@ class Rounds:
                 is_throttling = self._options.on_timeout == "throttle"
                 if not (is_throttling and await self._throttle.tighten(self._figures)):
                     raise self._not_converged(decision)
+
+    def _tell(self, decision: Decision) -> None:
+        expected_s = decision.expected_downtime_s + self._cost.beyond_s
+        self._recorder.picture.progress.estimated_downtime_ms = round(expected_s * 1000)
+        self._recorder.event("decision", f"{decision.step.value}: {decision.why}")
 
     async def last_pass(self, memory: Memory) -> None:
         """Everything that is still different, the guest being down; bandwidth is not limited."""
@@ -96,7 +98,7 @@ class Rounds:
         memory_bytes = self._recorder.picture.progress.memory_bytes
         filled = await loop.run_in_executor(self._sender.executor, self._sender.table.filled)
         fixed_s = self._cost.fixed_s(memory_bytes, filled * PAGE_BYTES)
-        hidden_s = self._cost.hidden_s(memory_bytes)
+        hidden_s = self._cost.driver.hidden_s(memory_bytes)
         if options.verify:  # there, and here if the last pass does not do it
             readings = 1 if self._tracker.reads_all and not hidden_s else 2
             fixed_s += readings * memory_bytes / VERIFIED_BYTES_PER_S

@@ -138,7 +138,7 @@ class Settlement:
         event = SourceEvent.PEER_RUNS_IT
         record, _ = await self._do(record, definition, event, SOURCE_STEPS[event])
         if blackout:
-            await blackout.end(self._recorder.picture.report, is_usual=not failure)
+            await blackout.end(self._recorder.picture.report)
         if failure:
             failure = replace(failure, location=f"on {self._peer.name}, started afresh")
         self._finish(record, Phase.COMPLETED, f"the guest runs on {self._peer.name}", failure)

@@ -13,7 +13,7 @@ import structlog
 
 from bmigd.errors import BmigError, LocalFault
 from bmigd.migration.archive import failure_in
-from bmigd.migration.blackout import TAKE_OVER
+from bmigd.migration.blackout import AFRESH, TAKE_OVER
 from bmigd.migration.handoff import (
     DestinationEvent,
     DestinationState,
@@ -141,7 +141,7 @@ class Taken(Received):
         began, why = time.monotonic(), "" if runs else RESTARTED
         self.failure = failure_in(replace(self.record, why=why), self.node.name)
         await self._do(DestinationEvent.GUEST_RUNS, why, runs)
-        name = TAKE_OVER if runs else "start afresh"
+        name = TAKE_OVER if runs else AFRESH
         self.parts.append(Part(name, DESTINATION, us_since(began)))
         self._over(Phase.COMPLETED, "the guest runs here", self.failure)
 

@@ -8,7 +8,7 @@ from typing import cast
 import pytest
 
 from bmigd.drivers.base import Driver
-from bmigd.migration.blackout import MEMORY, TAKE_OVER, Blackout
+from bmigd.migration.blackout import AFRESH, MEMORY, TAKE_OVER, Blackout
 from bmigd.migration.costs import Cost
 from bmigd.migration.outage import Outage
 from bmigd.migration.picture import (
@@ -67,7 +67,7 @@ def test_the_parts_add_up_to_the_downtime() -> None:
 
 
 def test_a_guest_that_had_to_be_started_afresh_was_down_for_that_too() -> None:
-    report, _ = noted(Part("start afresh", DESTINATION, 300_000))
+    report, _ = noted(Part(AFRESH, DESTINATION, 300_000))
     assert report.downtime_us >= 1_000_000
 
 
@@ -79,25 +79,33 @@ def test_a_destination_cannot_claim_time_in_which_the_guest_was_not_its_own() ->
 async def test_what_it_cost_beside_memory_is_learned_from() -> None:
     down = Down(STOP, COPY)
     down.note(START, AFTERWARDS)
-    await down.blackout.end(down.report, is_usual=True)
+    await down.blackout.end(down.report)
     took_s = (down.report.downtime_us - COPY.duration_us) / 1e6
     assert down.learned == [pytest.approx(took_s / ESTIMATED_S)]
 
 
-@pytest.mark.parametrize("why", ["it failed", "memory was read back", "the other was silent"])
+@pytest.mark.parametrize("why", ["started afresh", "memory was read back", "the other was silent"])
 async def test_nothing_is_learned_where_something_else_took_time(why: str) -> None:
     down = Down(STOP)
-    down.note(START)
+    down.note(Part(AFRESH, DESTINATION, 300_000) if why == "started afresh" else START)
     down.report.verified = why == "memory was read back"
     if why == "the other was silent":
         down.report.interruptions.append(Interruption("READY", 900_000, True, True))
-    await down.blackout.end(down.report, is_usual=why != "it failed")
+    await down.blackout.end(down.report)
     assert not down.learned
+
+
+async def test_what_the_destination_calls_a_last_pass_is_none() -> None:
+    down = Down(STOP, COPY, Part(MEMORY, DESTINATION, 10**15))
+    down.note(START)
+    await down.blackout.end(down.report)
+    took_s = (down.report.downtime_us - COPY.duration_us) / 1e6
+    assert down.learned == [pytest.approx(took_s / ESTIMATED_S)]
 
 
 async def test_a_silence_while_the_guest_ran_changes_nothing() -> None:
     down = Down(STOP)
     down.note(START)
     down.report.interruptions.append(Interruption("memory", 900_000, False, True))
-    await down.blackout.end(down.report, is_usual=True)
+    await down.blackout.end(down.report)
     assert len(down.learned) == 1

@@ -15,7 +15,10 @@ def test_a_peers_failure_and_parts_are_bounded_and_printable() -> None:
     failure = migrations.failure_from(
         migration_pb2.Failure(reason=HOSTILE, message=HOSTILE, location=HOSTILE, advice=HOSTILE)
     )
-    (part,) = migrations.parts_from([migration_pb2.TimePart(name=HOSTILE)])
+    (part,) = migrations.parts_from(
+        [migration_pb2.TimePart(name=HOSTILE, side=migration_pb2.SIDE_SOURCE)]
+    )
+    assert part.side == "destination"
     for words in (failure.reason, failure.message, failure.location, failure.advice, part.name):
         assert words.isprintable()
         assert len(words) <= 1000

@@ -19,8 +19,8 @@ from bmigd.guests.definition import Definition
 from bmigd.guests.supervision import SOCKET_PATH_BYTES, Supervision
 
 # What a switchover of a guest costs beside moving memory: bhyve writes all of it to a file, and the
-# other bhyve reads back what of it is not zero. Of the micro-VM on tmpfs, two cores; what it is of
-# bhyve on other disks is learned (migration/costs.py).
+# other bhyve reads back what of it is not zero. Of the micro-VM on tmpfs, two cores; where
+# it is slower, people are told so after the first time (migration/costs.py).
 WRITTEN_BYTES_PER_S, READ_BYTES_PER_S = 2.2e9, 1.6e9
 START_S = 0.1
 ORPHAN = "it runs, but the process that owned it is gone: stop it with --force and start it again"

@@ -7,7 +7,16 @@ from bmig.v1 import migration_pb2
 
 from bmigd.chunk import MOST_STREAMS, CodecId
 from bmigd.errors import Invalid
-from bmigd.migration.picture import Event, Failure, Options, Part, Picture, Progress, Report
+from bmigd.migration.picture import (
+    DESTINATION,
+    Event,
+    Failure,
+    Options,
+    Part,
+    Picture,
+    Progress,
+    Report,
+)
 from bmigd.prechecks.facts import Finding
 from bmigd.words import short
 
@@ -114,10 +123,9 @@ def parts_to(parts: Iterable[Part]) -> list[migration_pb2.TimePart]:
 
 
 def parts_from(messages: Iterable[migration_pb2.TimePart]) -> tuple[Part, ...]:
-    """A peer's parts, bounded."""
+    """A destination's parts, bounded; none of them is of another side."""
     return tuple(
-        Part(short(one.name, 64), SIDE_NAMES.get(one.side, "destination"), one.duration_us)
-        for one in list(messages)[:16]
+        Part(short(one.name, 64), DESTINATION, one.duration_us) for one in list(messages)[:16]
     )
 
 
