@@ -12,11 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import cryptography
 import grpc
 import psutil
+import zstandard
 
 LOOK_S = 1.0
 RESULTS = Path(__file__).parent / "results"
+FIGURES = (":!results", ":!README.md")  # what benches write themselves
 
 
 @dataclass(frozen=True)
@@ -40,10 +43,14 @@ def origin() -> dict[str, Any]:
     """Where figures are from that will be taken here and now; looks for a second what others do."""
     return {
         "machine": f"{platform.machine()}, {os.cpu_count()} processors, {platform.release()}",
+        "processor": _processor(),
+        "memory_gib": round(psutil.virtual_memory().total / 2**30, 1),
         "busy_before_percent": psutil.cpu_percent(LOOK_S),
-        "commit": _said("git", "describe", "--always", "--dirty", "--exclude=*"),
+        "commit": _commit(),
         "python": platform.python_version(),
         "grpcio": grpc.__version__,
+        "zstandard": zstandard.__version__,
+        "cryptography": cryptography.__version__,
         "qemu": _said("qemu-system-x86_64", "--version").partition("version ")[2],
     }
 
@@ -64,6 +71,22 @@ def told(whence: dict[str, Any]) -> str:
     elif "load_average" in whence:
         parts.append(f"load {whence['load_average']} when it ended")
     return "; ".join(part for part in parts if part)
+
+
+def _commit() -> str:
+    """What is checked out; with changes of anything but the figures themselves it says so."""
+    said = _said("git", "rev-parse", "--short", "HEAD")
+    changed = _said("git", "status", "--porcelain", "--untracked-files=no", "--", "..", *FIGURES)
+    return f"{said}-dirty" if changed else said
+
+
+def _processor() -> str:
+    """As the kernel calls it; "" where it does not say."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return ""
+    return next((one.partition(": ")[2] for one in lines if one.startswith("model name")), "")
 
 
 def _said(*command: str) -> str:

@@ -46,7 +46,8 @@ class Node(Section):
     name: NodeName = Field(description="this node's name; equal to the DNS name in its certificate")
     listen: Address = Field(default="0.0.0.0:7117", description="address and port to listen on")
     state_dir: Path = Field(
-        default=Path("/var/db/bmig"), description="journal, history, guest definitions and what switchovers took"
+        default=Path("/var/db/bmig"),
+        description="journal, history, guest definitions and what switchovers took",
     )
     spool_dir: Path = Field(
         default=Path("/var/spool/bmig"),

@@ -5,12 +5,12 @@ from dataclasses import dataclass
 
 from bmigd import prechecks
 from bmigd.drivers.base import OutgoingGuest
-from bmigd.errors import BmigError, Denied, NotPossible, Violation
+from bmigd.errors import BmigError, Denied, NotPossible, PeerFault, Violation
 from bmigd.guests.definition import Definition
 from bmigd.migration import tracking
 from bmigd.migration.costs import Cost
 from bmigd.migration.node import Node
-from bmigd.migration.picture import DESTINATION, Options
+from bmigd.migration.picture import DESTINATION, SOURCE, Options
 from bmigd.migration.ports import PROTOCOL_VERSIONS, Inquiry, Peer
 from bmigd.prechecks.facts import Case, Facts, Finding
 from bmigd.prechecks.protocol import newest_common
@@ -77,6 +77,7 @@ def require_allowed(checked: Checked, definition: Definition) -> None:
         + "; ".join(finding.message for finding in failures),
         failures[0].advice,
         guest=definition.name,
+        side=_side_of(failures, checked),
         location=f"on {checked.source.name}, unchanged",
         violations=tuple(
             Violation(finding.reason, finding.message, finding.advice) for finding in failures
@@ -84,10 +85,18 @@ def require_allowed(checked: Checked, definition: Definition) -> None:
     )
 
 
+def _side_of(failures: list[Finding], checked: Checked) -> str:
+    """Where all of them are to be mended; "" if that is not one side."""
+    sides = {checked.source.name: SOURCE, checked.destination.name: DESTINATION}
+    found = {sides.get(one.node, "") for one in failures}
+    return found.pop() if len(found) == 1 else ""
+
+
 async def explained(error: BmigError, peer: Peer, guest: str, here: str) -> BmigError:
     """Why a peer could not be asked, or would not answer."""
     if error.reason == "PEER_LOST":
-        error.message += f": {await peer.explain(error)}"
+        found = await peer.explain(error)
+        error.reason, error.message = found.reason, f"{error.message}: {found.sentence}"
     if isinstance(error, Denied):
         error = Denied(
             "DENIED_BY_PEER",
@@ -95,7 +104,8 @@ async def explained(error: BmigError, peer: Peer, guest: str, here: str) -> Bmig
             f"change [[peers]] in the configuration of {peer.name}",
             side=DESTINATION,
         )
-    return error.about(guest=guest, location=f"on {here}, unchanged")
+    side = DESTINATION if isinstance(error, PeerFault) else SOURCE
+    return error.about(guest=guest, side=side, location=f"on {here}, unchanged")
 
 
 async def _obstacle(outgoing: OutgoingGuest, wish: str) -> str:

@@ -9,6 +9,7 @@ from bmigd.guests.definition import Definition
 from bmigd.migration.handoff import Outcome
 from bmigd.migration.picture import Failure, Part
 from bmigd.prechecks.facts import Facts
+from bmigd.security.probe import Explanation
 from bmigd.transfer.lane import ChunkStream
 
 PROTOCOL_VERSIONS = (1,)
@@ -124,8 +125,8 @@ class Peer(Protocol):
     async def has_guest(self, name: str) -> bool:
         """Whether a guest of that name is there, in whatever state."""
 
-    async def explain(self, error: Exception) -> str:
-        """Why it cannot be reached, in words, found out by trying."""
+    async def explain(self, error: Exception) -> Explanation:
+        """Why it cannot be reached, found out by trying."""
 
     async def close(self) -> None:
         """Hang up."""

@@ -115,5 +115,5 @@ class Retreat:
         return f"{state} on {self.node.name}" + (f": {power.failed}" if power.failed else "")
 
     async def _explained(self, error: PeerLost) -> PeerLost:
-        words = await self.peer.explain(error)
-        return PeerLost(error.reason, f"{error.message}: {words}", error.advice)
+        found = await self.peer.explain(error)
+        return PeerLost(error.reason, f"{error.message}: {found.sentence}", error.advice)

@@ -259,13 +259,17 @@ class Migrations:
     def _peer(self, destination: str) -> Peer:
         if destination == self._node.name:
             raise Invalid(
-                "SAME_NODE", f"the guest is on {destination} already", "choose another node"
+                "SAME_NODE",
+                f"the guest is on {destination} already",
+                "choose another node",
+                side=SOURCE,
             )
         if destination not in self._node.config.nodes:
             raise Unknown(
                 "NODE_UNKNOWN",
                 f"{self._node.name} does not know node {destination!r}",
                 f"add it to [nodes] in the configuration of {self._node.name}",
+                side=SOURCE,
             )
         return self._dial(destination)
 

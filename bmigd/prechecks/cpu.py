@@ -16,6 +16,7 @@ def check(case: Case) -> Finding:
             f"{case.destination.name} has a processor of {there.vendor}, the guest runs on"
             f" {here.vendor}",
             "choose a node with the same vendor; saved processor state does not carry over",
+            case.destination.name,
         )
     if missing:
         shown = ", ".join(missing[:SHOWN]) + (" …" if len(missing) > SHOWN else "")
@@ -25,6 +26,7 @@ def check(case: Case) -> Finding:
             f"{case.destination.name} lacks {len(missing)} processor features that the guest may"
             f" use: {shown}",
             "choose a node with the same or a newer processor",
+            case.destination.name,
         )
     if here.model != there.model:
         return failed(
@@ -32,5 +34,6 @@ def check(case: Case) -> Finding:
             "CPU_MODEL",
             f"{case.destination.name} has {there.model!r}, the guest runs on {here.model!r}",
             "choose a node with the same model: the guest sees the model and its TSC rate",
+            case.destination.name,
         )
     return passed("cpu", f"same model: {here.model}")

@@ -13,6 +13,7 @@ def check(case: Case) -> Finding:
                 "DRIVER_MISSING",
                 f"{facts.name} has no driver {name!r}",
                 f"configure [{name}] on {facts.name}",
+                facts.name,
             )
         if not facts.driver.can_snapshot:
             return failed(
@@ -20,6 +21,7 @@ def check(case: Case) -> Finding:
                 "DRIVER_CANNOT_SNAPSHOT",
                 f"{facts.name} cannot suspend and restore guests: {facts.driver.problem}",
                 "docs/OPERATING.md tells what each driver needs",
+                facts.name,
             )
     if case.source.driver.build != case.destination.driver.build:
         return failed(
@@ -28,6 +30,7 @@ def check(case: Case) -> Finding:
             f"{case.source.name} has {case.source.driver.build}, {case.destination.name} has"
             f" {case.destination.driver.build}",
             "update one of them: device state is only understood by the very same build",
+            "",
         )
     if case.objections:
         return failed(
@@ -35,6 +38,7 @@ def check(case: Case) -> Finding:
             "GUEST_NOT_MIGRATABLE",
             f"guest {case.guest.name} cannot be moved: {'; '.join(case.objections)}",
             "change the guest's devices, or shut it down and move it stopped",
+            case.source.name,
         )
     if case.on_timeout == "throttle" and not case.source.driver.can_throttle:
         return failed(
@@ -42,5 +46,6 @@ def check(case: Case) -> Finding:
             "THROTTLE_NOT_SUPPORTED",
             f"driver {name!r} cannot slow a guest down",
             "use --on-timeout abort or switch-over",
+            case.source.name,
         )
     return passed("driver", f"same build on both: {case.source.driver.build}")

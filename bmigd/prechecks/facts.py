@@ -25,6 +25,7 @@ class Finding:
     message: str
     reason: str = ""
     advice: str = ""
+    node: str = ""  # where it is to be mended, if that is one of both
 
 
 @dataclass(frozen=True)
@@ -108,9 +109,9 @@ def passed(check: str, message: str) -> Finding:
     return Finding(check, Verdict.PASSED, message)
 
 
-def failed(check: str, reason: str, message: str, advice: str) -> Finding:
-    """Stops the migration."""
-    return Finding(check, Verdict.FAILED, message, reason, advice)
+def failed(check: str, reason: str, message: str, advice: str, node: str) -> Finding:
+    """Stops the migration, because of what is on a node, or "" if because of how both differ."""
+    return Finding(check, Verdict.FAILED, message, reason, advice, node)
 
 
 def warning(check: str, reason: str, message: str, advice: str) -> Finding:

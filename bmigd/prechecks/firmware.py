@@ -14,6 +14,7 @@ def check(case: Case) -> Finding:
                     "FIRMWARE_MISSING",
                     f"{there} has no {path}",
                     f"copy it there from {case.source.name}",
+                    there,
                 )
             case FileState.OUTSIDE:
                 return failed(
@@ -21,6 +22,7 @@ def check(case: Case) -> Finding:
                     "FIRMWARE_OUTSIDE",
                     f"{there} does not let guests use {path}",
                     f"name its directory in node.firmware_dirs or node.variables_dirs of {there}",
+                    there,
                 )
             case FileState.DIFFERS:
                 return failed(
@@ -29,5 +31,6 @@ def check(case: Case) -> Finding:
                     f"{path} is different on {there}",
                     f"copy it there from {case.source.name}; a variable store belongs on shared"
                     " storage",
+                    there,
                 )
     return passed("firmware", "same files on both nodes")

@@ -14,5 +14,6 @@ def check(case: Case) -> Finding:
             f"{case.destination.name} has {mib(available)} for guests, {case.guest.name} needs"
             f" {mib(needed)}",
             f"free memory on {case.destination.name} or choose another node",
+            case.destination.name,
         )
     return passed("memory", f"needs {mib(needed)}, {case.destination.name} has {mib(available)}")

@@ -12,6 +12,7 @@ def check(case: Case) -> Finding:
             "NETWORK_MISSING",
             f"{case.destination.name} does not have network {', '.join(missing)}",
             f"name it in [networks] of {case.destination.name}",
+            case.destination.name,
         )
     if case.destination.silent_networks:
         network, problem = case.destination.silent_networks[0]

@@ -12,6 +12,7 @@ def check(case: Case) -> Finding:
             "GUEST_NOT_RUNNING",
             f"guest {case.guest.name} does not run on {case.source.name}",
             "start it first; a stopped guest is moved by defining it on the other node",
+            case.source.name,
         )
     if case.destination.denied:
         return failed(
@@ -19,6 +20,7 @@ def check(case: Case) -> Finding:
             "DENIED_BY_PEER",
             f"{there} does not allow it: {case.destination.denied}",
             f"change [[operators]] or [[peers]] in the configuration of {there}",
+            there,
         )
     if case.destination.name_taken_by:
         return failed(
@@ -26,5 +28,6 @@ def check(case: Case) -> Finding:
             "NAME_TAKEN",
             f"the name {case.guest.name!r} is in use on {there}: {case.destination.name_taken_by}",
             f"undefine or rename the other one on {there}",
+            there,
         )
     return passed("ownership", f"{case.guest.name} runs here and {there} would take it")

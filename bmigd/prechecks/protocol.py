@@ -19,5 +19,6 @@ def check(case: Case) -> Finding:
             f"{case.source.name} speaks versions {list(ours)}, {case.destination.name}"
             f" {list(theirs)}",
             "update the older of them",
+            "",
         )
     return passed("protocol", f"version {version}")

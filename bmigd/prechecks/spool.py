@@ -23,5 +23,6 @@ def _check_one(facts: Facts, available: int, needed: int) -> Finding:
             "NO_SPOOL_ROOM",
             f"the spool of {facts.name} has room for {mib(available)}, {mib(needed)} are needed",
             f"make node.spool_dir of {facts.name} larger",
+            facts.name,
         )
     return passed("spool", f"{facts.name} has {mib(available)}, needs {mib(needed)}")

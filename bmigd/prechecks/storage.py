@@ -17,6 +17,7 @@ def check(case: Case) -> Finding:
                 "STORAGE_MISSING",
                 f"{there.name} does not see disk {image!r} of storage {storage!r}",
                 f"mount the storage and name it in [storage] of {there.name}",
+                there.name,
             )
         is_equal = disk.size_bytes == sizes_here.get((storage, image))
         if not is_equal and (storage, image) not in growing:  # they were not looked at together
@@ -26,6 +27,7 @@ def check(case: Case) -> Finding:
                 f"disk {image!r} has {disk.size_bytes} bytes on {there.name} and"
                 f" {sizes_here.get((storage, image), 0)} here",
                 f"storage {storage!r} is not the same on both nodes: mount the same one",
+                there.name,
             )
         if not case.probe or disk.probe != case.probe:
             return failed(
@@ -34,6 +36,7 @@ def check(case: Case) -> Finding:
                 f"{there.name} has a disk {image!r}, but in another storage: it does not see what"
                 f" {case.source.name} wrote into {storage!r}",
                 "mount the same storage on both nodes; a copy would be a second, older disk",
+                there.name,
             )
     count = len(case.guest.disks)
     return passed("storage", f"{count} disk{'s' * (count != 1)}, the same on both nodes")

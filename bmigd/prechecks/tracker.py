@@ -15,5 +15,6 @@ def check(case: Case) -> Finding:
             "TRACKER_NOT_AVAILABLE",
             f"no exact tracker for guest {case.guest.name}: {case.tracker_obstacle}",
             "use --tracker auto or content",
+            case.source.name,
         )
     return passed("tracker", f"content: {case.tracker_obstacle}")

@@ -22,7 +22,7 @@ from bmigd.rpc.convert import guests, migrations, peers
 from bmigd.rpc.server import LARGE_MESSAGES, MAX_MESSAGE_BYTES
 from bmigd.rpc.status import from_rpc_error
 from bmigd.security.certificates import Credentials
-from bmigd.security.probe import explain
+from bmigd.security.probe import Explanation, explain
 from bmigd.transfer.lane import ChunkStream
 
 T = TypeVar("T")
@@ -185,11 +185,10 @@ class GrpcPeer:
             raise
         return True
 
-    async def explain(self, error: Exception) -> str:
-        """Why it cannot be reached, in words."""
+    async def explain(self, error: Exception) -> Explanation:
+        """Why it cannot be reached."""
         host, _, port = self._address.rpartition(":")
-        found = await explain(host.strip("[]"), int(port), self.name, self._credentials)
-        return found.sentence
+        return await explain(host.strip("[]"), int(port), self.name, self._credentials)
 
     async def close(self) -> None:
         """Hang up."""

@@ -29,17 +29,17 @@ _ABOUT_OUR_CERTIFICATE = ("CERTIFICATE", "UNKNOWN_CA", "ACCESS_DENIED", "DECRYPT
 
 
 class Reason(StrEnum):
-    """Stable names; the contract and its users know them."""
+    """Of an error that says that a peer could not be asked."""
 
-    PEER_REFUSED = "PEER_REFUSED"
+    PEER_NOT_LISTENING = "PEER_NOT_LISTENING"
     PEER_UNREACHABLE = "PEER_UNREACHABLE"
     PEER_TIMEOUT = "PEER_TIMEOUT"
     PEER_CERTIFICATE_WRONG_NAME = "PEER_CERTIFICATE_WRONG_NAME"
     PEER_CERTIFICATE_OTHER_CA = "PEER_CERTIFICATE_OTHER_CA"
     PEER_CERTIFICATE_EXPIRED = "PEER_CERTIFICATE_EXPIRED"
     PEER_NOT_TLS = "PEER_NOT_TLS"
-    OUR_CERTIFICATE_REJECTED = "OUR_CERTIFICATE_REJECTED"
-    PEER_UNEXPLAINED = "PEER_UNEXPLAINED"
+    PEER_REJECTS_CERTIFICATE = "PEER_REJECTS_CERTIFICATE"
+    PEER_LOST = "PEER_LOST"  # nothing that is known here
 
 
 class Explanation(NamedTuple):
@@ -94,7 +94,7 @@ def _explain(target: _Target, credentials: Credentials) -> Explanation:
         context = _context(credentials)
     except (OSError, ValueError, TypeError) as error:
         return Explanation(
-            Reason.PEER_UNEXPLAINED,
+            Reason.PEER_LOST,
             f"{target} was not probed: this node's own certificate fails ({type(error).__name__})",
         )
     if not 0 < target.port < 1 << 16:  # the resolver would silently take the rest of a division
@@ -137,7 +137,7 @@ def _not_connected(target: _Target, error: Exception) -> Explanation:
     match error:
         case ConnectionRefusedError():
             return Explanation(
-                Reason.PEER_REFUSED,
+                Reason.PEER_NOT_LISTENING,
                 f"{target} refused the connection: nothing listens on that port",
             )
         case TimeoutError():
@@ -165,7 +165,7 @@ def _no_handshake(target: _Target, error: Exception, credentials: Credentials) -
             if any(word in reason for word in _ABOUT_OUR_CERTIFICATE):
                 return _rejected(target, credentials, f"answered {_words(reason)}")
             return Explanation(
-                Reason.PEER_UNEXPLAINED, f"{target} ended the TLS handshake: {_words(reason)}"
+                Reason.PEER_LOST, f"{target} ended the TLS handshake: {_words(reason)}"
             )
         case ssl.SSLError():
             return Explanation(
@@ -178,7 +178,7 @@ def _no_handshake(target: _Target, error: Exception, credentials: Credentials) -
             )
         case _:
             return Explanation(
-                Reason.PEER_UNEXPLAINED, f"{target}: {type(error).__name__} in the handshake"
+                Reason.PEER_LOST, f"{target}: {type(error).__name__} in the handshake"
             )
 
 
@@ -190,7 +190,7 @@ def _closed(target: _Target) -> Explanation:
 
 def _not_believed(target: _Target, error: ssl.SSLCertVerificationError) -> Explanation:
     reason, what = _VERIFICATION.get(
-        error.verify_code, (Reason.PEER_UNEXPLAINED, f"cannot be believed: {error.verify_message}")
+        error.verify_code, (Reason.PEER_LOST, f"cannot be believed: {error.verify_message}")
     )
     return Explanation(reason, f"{target} has a certificate that {what}")
 
@@ -225,14 +225,14 @@ def _after_handshake(
 def _rejected(target: _Target, credentials: Credentials, how: str) -> Explanation:
     ours = f"{credentials.identity}, valid until {credentials.expires_at:%Y-%m-%d %H:%M:%S %Z}"
     return Explanation(
-        Reason.OUR_CERTIFICATE_REJECTED,
+        Reason.PEER_REJECTS_CERTIFICATE,
         f"{target} does not accept this node's certificate ({ours}): it {how}",
     )
 
 
 def _unexplained(target: _Target, then: str) -> Explanation:
     return Explanation(
-        Reason.PEER_UNEXPLAINED, f"{target} answers now, with the right certificate, {then}"
+        Reason.PEER_LOST, f"{target} answers now, with the right certificate, {then}"
     )
 
 

@@ -23,7 +23,6 @@ FIRST_ARGUMENT = re.compile(r'[a-z]\(\s*f?"([A-Z]{5,})(?::[^"]*)?",')
 # In capitals, but no reason: OpenSSL's words, kernel words, a state, variables.
 NO_REASONS = {"ACCESS_DENIED", "DECRYPT_ERROR", "UNKNOWN_CA", "BHYVE_SNAPSHOT", "LET_GO"}
 NO_REASONS |= {"BMIGD_CRASH_POINT", "BMIG_DIRTYLOG_SOCKET", "LD_PRELOAD", "PAGEMAP_SCAN"}
-CAUSES = ROOT / "bmigd/security/probe.py"  # its names are told as sentences only
 
 
 def read(name: str) -> str:
@@ -41,9 +40,8 @@ def reasons() -> set[str]:
     """Every stable reason in the daemon's source."""
     found: set[str] = set()
     for path in (ROOT / "bmigd").rglob("*.py"):
-        if path != CAUSES:
-            text = path.read_text(encoding="utf-8")
-            found |= set(MULTIPLE_WORDS.findall(text)) | set(FIRST_ARGUMENT.findall(text))
+        text = path.read_text(encoding="utf-8")
+        found |= set(MULTIPLE_WORDS.findall(text)) | set(FIRST_ARGUMENT.findall(text))
     return found - NO_REASONS
 
 

@@ -41,10 +41,10 @@ def make_way(world: Cluster) -> Way:
     return Way.of(world)
 
 
-def unreachable(way: Way, words: str) -> None:
+def unreachable(way: Way, reason: str, words: str) -> None:
     """The migration is refused, because the other node is not the one that it should be."""
     error = way.refused("--node", way.source)
-    assert error["reason"] == "PEER_LOST"
+    assert (error["reason"], error["side"]) == (reason, "destination")
     assert words in error["message"], error
     assert way.destination in error["message"], error
     assert way.destination in error["advice"], error
@@ -55,7 +55,7 @@ def unreachable(way: Way, words: str) -> None:
 def test_nobody_listens_there(world: Cluster, way: Way) -> None:
     world.nodes[way.destination].stop()
     try:
-        unreachable(way, "nothing listens")
+        unreachable(way, "PEER_NOT_LISTENING", "nothing listens")
     finally:
         world.nodes[way.destination].start()
     way.next_one_works()
@@ -68,7 +68,7 @@ def test_a_destination_whose_certificate_has_expired(world: Cluster, way: Way) -
     with reconfigured(world, way.destination, lambda _: None):
         try:
             eventually(lambda: datetime.now(UTC) > over + timedelta(seconds=1), what="expiry")
-            unreachable(way, "expired")
+            unreachable(way, "PEER_CERTIFICATE_EXPIRED", "expired")
         finally:
             authority.renew(world.certs, way.destination)
     way.next_one_works()
@@ -79,14 +79,14 @@ def test_a_destination_that_is_another_node(world: Cluster, way: Way) -> None:
         config["nodes"][way.destination] = f"127.0.0.1:{world.nodes['host3'].port}"
 
     with reconfigured(world, way.source, misdirect):
-        unreachable(way, "has the certificate of host3")
+        unreachable(way, "PEER_CERTIFICATE_WRONG_NAME", "has the certificate of host3")
         world.require_clean("host3")
     way.next_one_works()
 
 
 def test_a_destination_of_another_ca(world: Cluster, way: Way) -> None:
     with reconfigured(world, way.destination, of_other_ca(world, way.destination)):
-        unreachable(way, "is of a CA that this node does not know")
+        unreachable(way, "PEER_CERTIFICATE_OTHER_CA", "is of a CA that this node does not know")
     way.next_one_works()
 
 
@@ -98,7 +98,7 @@ def test_a_destination_that_does_not_believe_the_source(world: Cluster, way: Way
         reconfigured(world, way.source, believe_both),
         reconfigured(world, way.destination, of_other_ca(world, way.destination)),
     ):
-        unreachable(way, "does not accept this node's certificate")
+        unreachable(way, "PEER_REJECTS_CERTIFICATE", "does not accept this node's certificate")
     way.next_one_works()
 
 

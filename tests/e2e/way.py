@@ -19,6 +19,7 @@ from tests.oracle import parse_heartbeats
 
 NO, REFUSED, FAILED, UNREACHABLE = 1, 3, 4, 6
 RUNNING = "GUEST_STATE_RUNNING"
+OF_NO_SIDE = ("PROTOCOL_VERSION", "DRIVER_MISMATCH", "DENIED")
 
 
 @dataclass
@@ -45,7 +46,15 @@ class Way:
         error = refused(self.world, *arguments, operator=operator)
         assert error["guest"] == self.guest
         assert self.source in error["location"], error
+        assert error["side"] in self._sides_of(error), error
         return error
+
+    @staticmethod
+    def _sides_of(error: dict[str, Any]) -> tuple[str, ...]:
+        """Where it may be: one side, unless both differ or an operator has no right."""
+        if error["reason"] in OF_NO_SIDE:
+            return ("",)
+        return ("source", "destination")
 
     def failed(self, *options: str) -> dict[str, Any]:
         """Why a migration that was begun ended with the guest where it was."""

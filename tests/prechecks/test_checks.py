@@ -175,6 +175,9 @@ def test_what_is_in_the_way_is_named_with_what_to_do(check: str, reason: str, ca
     assert (finding.verdict, finding.reason) == (Verdict.FAILED, reason)
     assert finding.message
     assert finding.advice
+    of_both = reason in ("PROTOCOL_VERSION", "DRIVER_MISMATCH")
+    assert finding.node in ([""] if of_both else [case.source.name, case.destination.name])
+    assert finding.node in finding.message or finding.node == case.source.name
     assert finding in failures(run(case))
     assert run(case)[0].verdict == Verdict.FAILED  # failures come first
 

@@ -30,7 +30,7 @@ async def test_a_port_where_nothing_listens(ours: Credentials) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
     reason, sentence = await explain("127.0.0.1", port, "host2", ours)
-    assert reason is Reason.PEER_REFUSED
+    assert reason is Reason.PEER_NOT_LISTENING
     assert (
         sentence
         == f"host2 at 127.0.0.1:{port} refused the connection: nothing listens on that port"
@@ -108,7 +108,7 @@ async def test_a_peer_that_rejects_our_certificate(
     ours: Credentials, cluster: Path, stranger: Path, newest: ssl.TLSVersion
 ) -> None:
     reason, sentence = await told(tls(cluster, believes=stranger, newest=newest), ours)
-    assert reason is Reason.OUR_CERTIFICATE_REJECTED
+    assert reason is Reason.PEER_REJECTS_CERTIFICATE
     assert "this node's certificate (spiffe://lab/node/host1, valid until " in sentence
     assert sentence.endswith("alert unknown ca")
 
@@ -121,7 +121,7 @@ async def test_a_peer_that_finds_our_certificate_expired(ours: Credentials, clus
         identity=Identity("lab", Kind.NODE, "past"),
     )
     reason, sentence = await told(tls(cluster), expired)
-    assert reason is Reason.OUR_CERTIFICATE_REJECTED
+    assert reason is Reason.PEER_REJECTS_CERTIFICATE
     assert sentence.endswith("certificate expired")
 
 
@@ -130,14 +130,14 @@ async def test_a_grpc_server_that_rejects_our_certificate_just_closes(
 ) -> None:
     with grpc_server(cluster, believes=stranger) as port:
         reason, sentence = await explain("127.0.0.1", port, "host2", ours)
-    assert reason is Reason.OUR_CERTIFICATE_REJECTED
+    assert reason is Reason.PEER_REJECTS_CERTIFICATE
     assert sentence.endswith("it closed the connection when it saw it")
 
 
 async def test_a_grpc_server_that_is_well_again(ours: Credentials, cluster: Path) -> None:
     with grpc_server(cluster, believes=cluster) as port:
         reason, sentence = await explain("127.0.0.1", port, "host2", ours)
-    assert reason is Reason.PEER_UNEXPLAINED
+    assert reason is Reason.PEER_LOST
     assert sentence.endswith("answers now, with the right certificate, and speaks")
 
 
@@ -145,7 +145,7 @@ async def test_a_peer_that_says_nothing_after_the_handshake(
     ours: Credentials, cluster: Path
 ) -> None:
     reason, sentence = await told(tls(cluster, greeting=b""), ours, limit_s=0.2)
-    assert reason is Reason.PEER_UNEXPLAINED
+    assert reason is Reason.PEER_LOST
     assert sentence.endswith("but nothing after it")
 
 
@@ -156,7 +156,7 @@ async def test_a_handshake_that_ends_for_another_reason(ours: Credentials) -> No
         until_gone(connection)
 
     reason, sentence = await told(serve, ours)
-    assert reason is Reason.PEER_UNEXPLAINED
+    assert reason is Reason.PEER_LOST
     assert "alert protocol version" in sentence
 
 
@@ -164,7 +164,7 @@ async def test_credentials_that_cannot_be_used_are_not_blamed_on_the_peer(
     ours: Credentials,
 ) -> None:
     reason, sentence = await explain("127.0.0.1", 1, "host2", replace(ours, key_pem=b"secret"))
-    assert reason is Reason.PEER_UNEXPLAINED
+    assert reason is Reason.PEER_LOST
     assert "this node's own certificate fails" in sentence
     assert "secret" not in sentence
 
@@ -184,7 +184,7 @@ async def test_the_key_is_on_a_disk_only_encrypted_and_then_gone(
     with monkeypatch.context() as patched:
         patched.setattr(ssl.SSLContext, "load_cert_chain", watch)
         reason, _ = await told(serve, ours)
-    assert reason is Reason.PEER_UNEXPLAINED
+    assert reason is Reason.PEER_LOST
     [(mode, content)] = written
     assert mode == 0o600
     assert b"BEGIN ENCRYPTED PRIVATE KEY" in content
@@ -205,7 +205,7 @@ async def test_a_peer_that_resets_the_connection_when_it_sees_our_certificate(
         secured.close()
 
     reason, sentence = await told(reset, ours)
-    assert reason is Reason.OUR_CERTIFICATE_REJECTED
+    assert reason is Reason.PEER_REJECTS_CERTIFICATE
     assert sentence.endswith("it closed the connection when it saw it")
 
 
@@ -262,5 +262,5 @@ async def test_a_peer_that_speaks_nonsense_after_the_handshake(
             tls(cluster, greeting=b"", after=lambda: raw.sendall(b"nonsense" * 9))(connection)
 
     reason, sentence = await told(serve, ours)
-    assert reason is Reason.PEER_UNEXPLAINED
+    assert reason is Reason.PEER_LOST
     assert "with the right certificate, but then there is a " in sentence
