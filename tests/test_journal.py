@@ -1,12 +1,10 @@
-"""What the journal wrote is there after the process is gone; a journal that cannot be trusted is
-never used and never replaced; epochs never fall.
+"""What the journal wrote is there after the process is gone; a journal is never made by the way and
+never replaced; epochs never fall.
 """
 
-import hashlib
 import sqlite3
 import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,19 +14,15 @@ from hypothesis import strategies as st
 
 from bmigd import journal
 from bmigd.errors import LocalFault
-from bmigd.journal import Journal, Record
+from bmigd.journal import Journal
 from bmigd.mark import mark_path
-from bmigd.migration.ledger import Ledger
-
-RECORD = Record("m1", "source", "web1", "host2", 3, "MIGRATING", "theirs", 'name = "web1"', "")
+from tests.journals import RECORD, new_journal
 
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    """A journal as `bmigd init` makes it."""
-    made = tmp_path / "state" / "journal.db"
-    journal.create(made)
-    return made
+    """A journal with nothing in it."""
+    return new_journal(tmp_path)
 
 
 def reopened(path: Path) -> Journal:
@@ -227,61 +221,6 @@ def test_a_resolution_is_recorded_with_who_made_it(path: Path) -> None:
     assert rows == [("m1", "alice")]
 
 
-def filled(path: Path) -> int:
-    """Give the journal some pages; its size."""
-    opened = Journal(path)
-    for number in range(30):
-        opened.put(replace(RECORD, id=f"m{number}", definition="x" * 2000))
-    opened.close()
-    return path.stat().st_size
-
-
-@pytest.mark.parametrize("fraction", [0.0, 0.01, 0.3, 0.9])
-def test_a_journal_that_is_cut_is_damaged(path: Path, fraction: float) -> None:
-    size = filled(path)
-    with path.open("r+b") as file:
-        file.truncate(int(size * fraction))
-    with pytest.raises(LocalFault) as fault:
-        Journal(path)
-    assert fault.value.reason == "JOURNAL_DAMAGED"
-    assert "docs/FAILURES.md" in fault.value.advice
-
-
-@pytest.mark.parametrize("page", range(6))
-def test_a_journal_with_a_page_overwritten_is_damaged(path: Path, page: int) -> None:
-    filled(path)
-    with path.open("r+b") as file:
-        file.seek(page * 4096)
-        file.write(b"\xa5" * 4096)
-    with pytest.raises(LocalFault) as fault:
-        Journal(path)
-    assert fault.value.reason == "JOURNAL_DAMAGED"
-
-
-def test_a_file_that_is_something_else_is_a_damaged_journal(tmp_path: Path) -> None:
-    text = tmp_path / "text"
-    text.write_text("not a database, " * 500)
-    other = tmp_path / "other"
-    connection = sqlite3.connect(other)
-    connection.execute("CREATE TABLE things (a)")
-    connection.commit()
-    connection.close()
-    for path in (text, other):
-        with pytest.raises(LocalFault) as fault:
-            Journal(path)
-        assert fault.value.reason == "JOURNAL_DAMAGED"
-
-
-def test_a_journal_without_its_incarnation_is_damaged(path: Path) -> None:
-    connection = sqlite3.connect(path)
-    connection.execute("DELETE FROM journal")
-    connection.commit()
-    connection.close()
-    with pytest.raises(LocalFault) as fault:
-        Journal(path)
-    assert fault.value.reason == "JOURNAL_DAMAGED"
-
-
 def test_the_mark_tells_how_far_the_journal_has_come(path: Path) -> None:
     opened = Journal(path)
     assert opened.marked == opened.progress == (opened.incarnation, 0)
@@ -289,43 +228,6 @@ def test_the_mark_tells_how_far_the_journal_has_come(path: Path) -> None:
     opened.raise_epoch("web1", 3)
     assert opened.marked == opened.progress == (opened.incarnation, 2)
     opened.close()
-
-
-def test_an_old_copy_of_a_journal_is_not_used(path: Path, tmp_path: Path) -> None:
-    opened = Journal(path)
-    opened.put(RECORD)
-    opened.close()
-    copy = path.read_bytes()
-    opened = Journal(path)
-    opened.put(replace(RECORD, state="LET_GO"))
-    opened.close()
-    path.write_bytes(copy)
-    with ThreadPoolExecutor(1) as thread, pytest.raises(LocalFault) as fault:
-        Ledger(Journal(path), thread)
-    assert fault.value.reason == "JOURNAL_OLD"
-
-
-@pytest.mark.parametrize("content", ["", "another 00000000000000000000\n", "neither"])
-def test_a_journal_without_a_mark_of_its_own_is_not_used(path: Path, content: str) -> None:
-    mark_path(path).write_text(content)
-    with ThreadPoolExecutor(1) as thread, pytest.raises(LocalFault) as fault:
-        Ledger(Journal(path), thread)
-    assert fault.value.reason == "JOURNAL_FOREIGN"
-
-
-def test_whoever_changes_the_tables_raises_the_schema() -> None:
-    known = {4: "e7ca50ba38ad841b"}
-    assert hashlib.sha256(journal._TABLES.encode()).hexdigest()[:16] == known[journal.SCHEMA]
-
-
-def test_a_journal_of_another_schema_is_left_alone(path: Path) -> None:
-    connection = sqlite3.connect(path)
-    connection.execute("UPDATE journal SET schema = 99")
-    connection.commit()
-    connection.close()
-    with pytest.raises(LocalFault, match="has schema 99, this daemon needs 4") as fault:
-        Journal(path)
-    assert fault.value.reason == "JOURNAL_SCHEMA"
 
 
 def test_a_journal_that_takes_nothing_is_a_fault_and_what_it_says_stays(path: Path) -> None:

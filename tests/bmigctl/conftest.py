@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import IO
 
 import pytest
+from bmig.v1 import guest_pb2
 
-from tests.bmigctl.nodes import FakeNode
+from tests.bmigctl.nodes import FakeNode, guest
 from tests.bmigctl.pki import Authority
 
 
@@ -95,6 +96,13 @@ async def host2(authority: Authority, host1: FakeNode) -> AsyncIterator[FakeNode
     host1.known = {"host1": host1.address, "host2": node.address}
     yield node
     await node.stop()
+
+
+@pytest.fixture
+def vm1(host1: FakeNode, host2: FakeNode) -> guest_pb2.Guest:
+    """A guest that runs on host1."""
+    host1.guests["vm1"] = guest("vm1")
+    return host1.guests["vm1"]
 
 
 @pytest.fixture

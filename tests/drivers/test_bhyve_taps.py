@@ -1,80 +1,19 @@
-"""Taps over a program in ifconfig's place, which notes what it is asked and keeps interfaces as
-files: made, bridged and described before bhyve opens them, and gone on every way out.
-
-No card of the micro-VM exists in truth: the guest only has its taps made and removed.
+"""Taps over a program in ifconfig's place: made, bridged, described and noted, or not there at all;
+removed whatever happened meanwhile; those of other guests are not touched.
 """
 
 import asyncio
-import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from bmigd.drivers.bhyve.taps import BhyveTaps
-from bmigd.errors import LocalFault, StartFailed
-from tests.drivers.bed import Fault, nothing_left, received, suspended
-from tests.drivers.bhyve_bed import DEVICES, BhyveBed, BhyveNode
+from bmigd.errors import LocalFault
+from tests.drivers.ifconfig import CARD, MAC, NETWORKS, SECOND, Host
 from tests.guests.definitions import VALUES, a_guest
 
-IFCONFIG = """\
-#!/bin/sh
-# Interfaces are files beside this one; `refuse` names an argument that fails.
-cd "${0%/*}" || exit 9
-echo "$*" >> calls
-for word in $(cat refuse 2>/dev/null); do
-    case " $* " in *" $word "*) echo "ifconfig: $word: refused" >&2; exit 1 ;; esac
-done
-if [ "$1 $2" = "tap create" ]; then
-    n=0; while [ -e "tap$n" ]; do n=$((n + 1)); done
-    : > "tap$n"; echo "tap$n"; exit
-fi
-case $1 in tap*)
-    [ -e "$1" ] || { echo "ifconfig: interface $1 does not exist" >&2; exit 1; } ;;
-esac
-case $2 in
-    "") cat "$1" ;;
-    description) printf '%s: flags=8902\\n\\tdescription: %s\\n' "$1" "$3" > "$1" ;;
-    destroy) rm "$1" ;;
-esac
-"""
-MAC, SECOND = "58:9c:fc:00:00:01", "58:9c:fc:00:00:02"
-CARD = {"slot": "5", "emulation": "virtio-net", "network": "lan", "mac": MAC}
 SECOND_CARD = {"slot": "6", "emulation": "e1000", "network": "dmz", "mac": SECOND}
-NETWORKS = {"lan": "bridge0", "dmz": "bridge1"}
 GUEST = a_guest(devices=[*VALUES["devices"][:1], CARD, SECOND_CARD])
-
-
-class Host:
-    """A directory of interfaces with its ifconfig."""
-
-    def __init__(self, directory: Path) -> None:
-        self.directory = directory
-        directory.mkdir()
-        self.ifconfig = directory / "ifconfig"
-        self.ifconfig.write_text(IFCONFIG)
-        self.ifconfig.chmod(0o700)
-        self.taps = BhyveTaps(self.ifconfig, NETWORKS, directory / "notes")
-
-    def calls(self) -> list[str]:
-        """What it was asked since it was last looked at."""
-        path = self.directory / "calls"
-        said = path.read_text().splitlines() if path.exists() else []
-        path.unlink(missing_ok=True)
-        return said
-
-    def interfaces(self) -> list[str]:
-        """Those that exist."""
-        return sorted(path.name for path in self.directory.glob("tap*"))
-
-    def refuse(self, *words: str) -> None:
-        """Have calls with such an argument fail."""
-        (self.directory / "refuse").write_text(" ".join(words))
-
-    def restart(self) -> None:
-        """Interfaces are gone with the host's run; notes stay."""
-        for name in self.interfaces():
-            (self.directory / name).unlink()
 
 
 @pytest.fixture
@@ -200,101 +139,6 @@ async def test_a_missing_ifconfig_is_named(tmp_path: Path) -> None:
     with pytest.raises(LocalFault, match="cannot run") as fault:
         await taps.ensure(GUEST)
     assert fault.value.reason == "TAP_FAILED"
-
-
-# On a guest's way
-
-
-@pytest.fixture
-def bed() -> Iterator[BhyveBed]:
-    """A guest with a card."""
-    bed = BhyveBed(devices=[*DEVICES, CARD])
-    try:
-        yield bed
-    finally:
-        bed.close()
-
-
-def on(bed: BhyveBed, name: str) -> tuple[BhyveNode, Host]:
-    """A node with its interfaces."""
-    host = Host(bed.directory / f"if-{name}")
-    node = bed.node(name)
-    node.networks = NETWORKS
-    return node.again(ifconfig=host.ifconfig), host
-
-
-@pytest.mark.slow
-async def test_a_guest_has_its_tap_while_it_runs_and_not_longer(bed: BhyveBed) -> None:
-    node, host = on(bed, "a")
-    await node.start()
-    assert host.interfaces() == ["tap0"]
-    notes = json.loads((node.directory / "db/taps/web1.json").read_text())
-    assert notes == {MAC: {"interface": "tap0", "bridge": "bridge0"}}
-    await node.driver.stop(bed.definition, force=True, timeout_s=0)
-    assert host.interfaces() == []
-    await nothing_left(node)
-
-
-@pytest.mark.slow
-async def test_a_guest_that_does_not_start_has_no_tap(bed: BhyveBed) -> None:
-    node, host = on(bed, "a")
-    node.fault(Fault.DIES_ON_START)
-    with pytest.raises(StartFailed):
-        await node.driver.start(bed.definition)
-    assert host.calls()[:2] == ["tap create", f"tap0 description bmig/web1/{MAC}"]
-    assert host.interfaces() == []
-
-
-@pytest.mark.slow
-async def test_a_guest_whose_tap_is_refused_is_not_started_and_leaves_nothing(
-    bed: BhyveBed,
-) -> None:
-    node, host = on(bed, "a")
-    host.refuse("addm")
-    with pytest.raises(LocalFault) as fault:
-        await node.driver.start(bed.definition)
-    assert fault.value.reason == "TAP_FAILED"
-    assert host.interfaces() == []
-    await nothing_left(node)
-
-
-@pytest.mark.slow
-async def test_a_guest_whose_tap_is_refused_is_not_received_and_leaves_nothing(
-    bed: BhyveBed,
-) -> None:
-    node, host = on(bed, "a")
-    host.refuse("addm")
-    guest = node.driver.incoming(bed.definition)
-    with pytest.raises(LocalFault) as fault:
-        await guest.prepare()
-    assert fault.value.reason == "TAP_FAILED"
-    await guest.discard()
-    assert host.interfaces() == []
-    await nothing_left(node)
-
-
-@pytest.mark.slow
-async def test_a_moved_guest_has_a_tap_at_its_new_place_alone(bed: BhyveBed) -> None:
-    (node, host), (other, there) = on(bed, "a"), on(bed, "b")
-    async with received(node, other) as (guest, _):
-        assert host.interfaces() == there.interfaces() == ["tap0"]  # made before it goes down
-        await guest.start()
-        await node.driver.outgoing(bed.definition).release()
-        assert host.interfaces() == []
-        assert there.interfaces() == ["tap0"]
-        await nothing_left(node)
-    assert there.interfaces() == []
-    await nothing_left(other)
-
-
-@pytest.mark.slow
-async def test_a_guest_that_goes_on_here_keeps_its_tap_and_has_it_brought_up(bed: BhyveBed) -> None:
-    node, host = on(bed, "a")
-    async with suspended(node) as (guest, _):
-        host.calls()
-        await guest.resume()
-        assert host.calls() == ["tap0", "tap0 up"]
-        await node.beats_on()
 
 
 async def test_a_tap_that_cannot_be_noted_is_not_kept_and_costs_no_older_note(host: Host) -> None:

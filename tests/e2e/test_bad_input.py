@@ -13,7 +13,7 @@ from bmig.v1 import guest_pb2, guest_pb2_grpc
 from bmigd.rpc.guest import LONGEST_STOP_S
 from certs import authority
 from tests.cluster import Cluster, cluster
-from tests.e2e.test_exhaustion import dial
+from tests.e2e.dial import dial
 from tests.e2e.way import Way, reconfigured, refused
 
 pytestmark = pytest.mark.e2e

@@ -27,8 +27,8 @@ from bmigd.transfer.lane import Patience
 from bmigd.transfer.pacing import Pacer
 from bmigd.transfer.sender import Sender
 from tests.drivers.dirtylog.hypervisor import Hypervisor, hypervisor, require_kernel
+from tests.transfer.ends import PAGES, Peer, Silence
 from tests.transfer.memories import layout, table_of
-from tests.transfer.test_sender import PAGES, Peer, Silence
 
 FIXED_S = 0.1
 

@@ -15,7 +15,7 @@ from bmigd.transfer.deltas import GIVES_WAY_EVERY, TRIES_AGAIN, Deltas, xor
 from bmigd.transfer.encoding import Encoder
 from bmigd.transfer.runs import pages_of
 from bmigd.transfer.sections import masks_of
-from tests.transfer.test_sender import Guest, Peer, Stream
+from tests.transfer.ends import Guest, Peer, Stream
 
 NOISE = random.Random(5).randbytes(64 * PAGE_BYTES)  # noqa: S311 - noise
 PASSES = st.lists(

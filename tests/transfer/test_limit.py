@@ -1,4 +1,6 @@
-"""A limit that changes while memory is sent holds at once, raised or lowered, and forgives nothing:
+"""A limited link carries no more than its rate and a burst, and is used to the full.
+
+A limit that changes while memory is sent holds at once, raised or lowered, and forgives nothing:
 what was sent under the old limit and has not drained yet drains under the new one.
 """
 
@@ -11,7 +13,7 @@ from hypothesis import strategies as st
 from bmigd.chunk import MIB
 from bmigd.transfer.pacing import BURST_S, Pacer
 from bmigd.transfer.sender import Sender
-from tests.transfer.test_sender import Guest, Peer
+from tests.transfer.ends import Guest, Peer
 
 LIMITS = st.integers(MIB, 1000 * MIB)
 # What happens: after a while so much is sent, then there is another limit.
@@ -20,6 +22,38 @@ STEPS = st.lists(
     min_size=1,
     max_size=40,
 )
+SENDS = st.lists(
+    st.tuples(st.floats(0, 10, allow_nan=False), st.integers(0, 4 * MIB)), min_size=1, max_size=40
+)
+
+
+@given(SENDS, st.integers(MIB, 1000 * MIB))
+def test_a_limited_link_never_carries_more_than_its_rate_and_a_burst(
+    sends: list[tuple[float, int]], limit: int
+) -> None:
+    pacer, now_s, total_bytes = Pacer(limit), 100.0, 0
+    began_s = now_s
+    for gap_s, size_bytes in sends:
+        now_s += gap_s
+        total_bytes += size_bytes
+        wait_s = pacer.wait_s(now_s, size_bytes)
+        assert wait_s >= 0
+        now_s += wait_s
+        assert total_bytes <= limit * (now_s - began_s + BURST_S) * (1 + 1e-6) + 1
+
+
+@given(st.integers(0, MIB), st.integers(MIB, 1000 * MIB))
+def test_a_limited_link_is_used_to_the_full(size_bytes: int, limit: int) -> None:
+    pacer, now_s = Pacer(limit), 50.0
+    for _ in range(100):
+        now_s += pacer.wait_s(now_s, size_bytes)
+    assert now_s - 50.0 <= 100 * size_bytes / limit + 1e-6
+
+
+@given(SENDS)
+def test_a_link_without_limit_never_waits(sends: list[tuple[float, int]]) -> None:
+    pacer = Pacer(0)
+    assert not any(pacer.wait_s(at_s, size_bytes) for at_s, size_bytes in sends)
 
 
 @given(LIMITS, STEPS)
@@ -65,6 +99,19 @@ async def begun(sender: Sender, guest: Guest, peer: Peer) -> asyncio.Task[None]:
     ended, _ = await asyncio.wait({passing}, timeout=0.2)
     assert not ended
     return passing
+
+
+async def test_a_new_limit_ends_a_pause_that_the_old_one_asked_for() -> None:
+    guest, peer = Guest(), Peer()
+    async with guest.sender(peer, streams=2) as sender, asyncio.timeout(10):
+        sender.limit(MIB // 64)  # a chunk takes more than a minute
+        passing = asyncio.create_task(sender.send_pass(guest.tracker.scan(guest.memory)))
+        await peer.arrived.wait()
+        ended, _ = await asyncio.wait({passing}, timeout=0.2)
+        assert not ended
+        sender.limit(0)
+        await passing
+    guest.assert_arrived(peer)
 
 
 async def test_changing_a_limit_all_the_time_is_no_way_around_it() -> None:

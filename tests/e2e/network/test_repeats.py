@@ -4,12 +4,10 @@ one of another epoch is refused with STALE_EPOCH and changes nothing.
 
 import sqlite3
 import uuid
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import grpc
 import pytest
 from bmig.v1 import (
     guest_pb2,
@@ -20,22 +18,15 @@ from bmig.v1 import (
     node_pb2_grpc,
     peer_pb2,
 )
-from google.rpc import error_details_pb2
-from grpc_status import rpc_status
+from google.protobuf.message import Message
 
-from tests.cluster import Cluster
+from tests.e2e.dial import dial
+from tests.e2e.network.twice import Twice, answers
 from tests.e2e.network.world import ANYHOW, World, network
-from tests.e2e.relay import Sound
 
 pytestmark = pytest.mark.e2e
 
-PEER = "/bmig.v1.PeerService/"
 OVER = {"ReceiveGuest", "DeliverState", "StreamMemory"}  # a migration that has ended takes nothing
-ON_ITS_WAY = [
-    *(peer_pb2.OUTCOME_RECEIVING, peer_pb2.OUTCOME_READY),
-    *(peer_pb2.OUTCOME_TAKEN, peer_pb2.OUTCOME_RUNNING),
-]
-VOLATILE = {"clock_ms", "memory_available_bytes", "spool_available_bytes"}
 REQUESTS: dict[str, Any] = {
     "ReceiveGuest": peer_pb2.ReceiveGuestRequest,
     "StreamMemory": peer_pb2.StreamMemoryRequest,
@@ -44,79 +35,6 @@ REQUESTS: dict[str, Any] = {
     "QueryOutcome": peer_pb2.QueryOutcomeRequest,
     "Abort": peer_pb2.AbortRequest,
 }
-
-
-@dataclass
-class Twice(Sound):
-    """Makes every call but streams of memory twice, and keeps what was said."""
-
-    channel: grpc.Channel
-    kept: dict[str, tuple[list[bytes], list[bytes]]] = field(default_factory=dict)  # the latest
-    differing: list[str] = field(default_factory=list)
-
-    def requests(self, method: str, messages: Iterator[bytes]) -> Iterator[bytes]:
-        if method == "StreamMemory":
-            return self._noting(messages)
-        made = list(messages)
-        first = answers(self.channel, method, made)
-        second = answers(self.channel, method, made)
-        self.kept[method] = (made, first)
-        if not _is_same(method, first, second):
-            self.differing.append(f"{method}: {first!r}, then {second!r}")
-        return iter(made)
-
-    def _noting(self, messages: Iterator[bytes]) -> Iterator[bytes]:
-        for message in messages:
-            self.kept.setdefault("StreamMemory", ([message], []))
-            yield message
-
-
-def _is_same(method: str, first: list[bytes], second: list[bytes]) -> bool:
-    """Whether an answer was repeated; between two questions the migration itself may go on."""
-    if method != "QueryOutcome":
-        return _steady(method, first) == _steady(method, second)
-    said = [peer_pb2.QueryOutcomeResponse.FromString(answer[0]) for answer in (first, second)]
-    outcomes = [ON_ITS_WAY.index(one.outcome) for one in said]
-    return outcomes == sorted(outcomes) and not any(one.HasField("failure") for one in said)
-
-
-def _steady(method: str, answer: list[bytes]) -> object:
-    if method != "ExchangeCapabilities":
-        return answer
-    facts = peer_pb2.ExchangeCapabilitiesResponse.FromString(answer[0]).facts
-    for name in VOLATILE:
-        facts.ClearField(name)
-    return facts.SerializeToString()
-
-
-def answers(channel: grpc.Channel, method: str, messages: list[bytes]) -> list[bytes]:
-    """What a node says; an error as its reason."""
-    path = method if method.startswith("/") else PEER + method
-    call: Any = channel.stream_stream(path, None, None)
-    try:
-        return list(call(iter(messages), timeout=60))
-    except grpc.RpcError as error:
-        return [reason_of(error).encode()]
-
-
-def reason_of(error: Any) -> str:
-    status = rpc_status.from_call(error)
-    info = error_details_pb2.ErrorInfo()
-    assert status
-    assert status.details[0].Unpack(info), status
-    return str(info.reason)
-
-
-def channel(world: Cluster, who: str, node: str) -> grpc.Channel:
-    """To a node's own port, as a node or an operator."""
-    pair = world.certs / ("nodes" if who in world.nodes else "operators") / who
-    credentials = grpc.ssl_channel_credentials(
-        (world.certs / "ca.pem").read_bytes(),
-        pair.with_suffix(".key").read_bytes(),
-        pair.with_suffix(".pem").read_bytes(),
-    )
-    options = [("grpc.ssl_target_name_override", node)]
-    return grpc.secure_channel(f"127.0.0.1:{world.nodes[node].port}", credentials, options)
 
 
 @pytest.fixture(name="world", scope="module")
@@ -130,7 +48,7 @@ def make_world() -> Iterator[World]:
 @pytest.fixture(name="moved", scope="module")
 def make_moved(world: World) -> Iterator[Twice]:
     """A migration of vm1 to host2 whose every request was made three times."""
-    with channel(world.cluster, "host1", "host2") as direct:
+    with dial(world.cluster, "host2", "nodes/host1") as direct:
         twice = world.relays["host1"].damage = Twice(direct)
         moved = world.cluster.migrate("vm1", "host2", *ANYHOW)
         assert moved["phase"] == "PHASE_COMPLETED"
@@ -198,62 +116,70 @@ def test_a_late_request_of_an_old_epoch_is_refused_and_changes_nothing(
     assert world.cluster.where("vm1") == {"host2": "GUEST_STATE_RUNNING"}
 
 
-def _calls(world: World) -> dict[str, tuple[str, Callable[[], Any]]]:
-    """Operators' calls, by name; each with the node that is asked, of a migration and a guest."""
-    done = world.cluster.migrations("vm1")[0]["id"]
-    with channel(world.cluster, "alice", "host2") as asking:
-        request = [node_pb2.GetGuestRequest(name="vm9").SerializeToString()]
-        (said,) = answers(asking, "/bmig.v1.NodeService/GetGuest", request)
-    made = node_pb2.GetGuestResponse.FromString(said).guest.definition
+def _node_calls() -> dict[str, tuple[str, Message]]:
+    """Operators' calls, by name; each with the node that is asked."""
+    return {
+        "NodeService/GetNode": ("host1", node_pb2.GetNodeRequest()),
+        "NodeService/ListGuests": ("host2", node_pb2.ListGuestsRequest()),
+        "NodeService/GetGuest": ("host2", node_pb2.GetGuestRequest(name="vm1")),
+    }
+
+
+def _guest_calls(made: guest_pb2.GuestDefinition) -> dict[str, tuple[str, Message]]:
+    """Those about guests: one that is there, and one that has left."""
+    stop = guest_pb2.StopGuestRequest(name="vm9", force=True)
+    return {
+        "GuestService/DefineGuest": ("host2", guest_pb2.DefineGuestRequest(definition=made)),
+        "GuestService/RecoverGuest": ("host1", guest_pb2.RecoverGuestRequest(name="vm1")),
+        "GuestService/StartGuest": ("host2", guest_pb2.StartGuestRequest(name="vm9")),
+        "GuestService/StopGuest": ("host2", stop),
+    }
+
+
+def _starts(done: str) -> dict[str, tuple[str, Message]]:
+    """Those that check or start a migration: of a guest, and of one that is not there any more."""
+    check = migration_pb2.CheckMigrationRequest(guest="vm1", destination="host1")
     start = migration_pb2.StartMigrationRequest(id=done, guest="vm1", destination="host2")
     unknown = migration_pb2.StartMigrationRequest(
         id=str(uuid.uuid4()), guest="vm1", destination="host2"
     )
     return {
-        "NodeService/GetNode": ("host1", node_pb2.GetNodeRequest),
-        "NodeService/ListGuests": ("host2", node_pb2.ListGuestsRequest),
-        "NodeService/GetGuest": ("host2", lambda: node_pb2.GetGuestRequest(name="vm1")),
-        "GuestService/DefineGuest": (
-            "host2",
-            lambda: guest_pb2.DefineGuestRequest(definition=made),
-        ),
-        "GuestService/RecoverGuest": (
-            "host1",
-            lambda: guest_pb2.RecoverGuestRequest(name="vm1"),
-        ),
-        "GuestService/StartGuest": ("host2", lambda: guest_pb2.StartGuestRequest(name="vm9")),
-        "GuestService/StopGuest": (
-            "host2",
-            lambda: guest_pb2.StopGuestRequest(name="vm9", force=True),
-        ),
-        "MigrationService/CheckMigration": (
-            "host2",
-            lambda: migration_pb2.CheckMigrationRequest(guest="vm1", destination="host1"),
-        ),
-        "MigrationService/StartMigration": ("host1", lambda: start),
-        "MigrationService/StartMigration of a guest that is not there": ("host1", lambda: unknown),
-        "MigrationService/GetMigration": (
-            "host1",
-            lambda: migration_pb2.GetMigrationRequest(id=done),
-        ),
-        "MigrationService/ListMigrations": ("host1", migration_pb2.ListMigrationsRequest),
-        "MigrationService/WatchMigration": (
-            "host1",
-            lambda: migration_pb2.WatchMigrationRequest(id=done),
-        ),
-        "MigrationService/CancelMigration": (
-            "host1",
-            lambda: migration_pb2.CancelMigrationRequest(id=done),
-        ),
-        "MigrationService/LimitBandwidth": (
-            "host1",
-            lambda: migration_pb2.LimitBandwidthRequest(id=done, bandwidth_limit_bytes_per_s=1),
-        ),
-        "MigrationService/ResolveMigration": (
-            "host1",
-            lambda: migration_pb2.ResolveMigrationRequest(id=done, confirm_guest="vm1"),
-        ),
+        "MigrationService/CheckMigration": ("host2", check),
+        "MigrationService/StartMigration": ("host1", start),
+        "MigrationService/StartMigration of a guest that is not there": ("host1", unknown),
     }
+
+
+def _looks_at(done: str) -> dict[str, tuple[str, Message]]:
+    """Those that ask how a migration went."""
+    return {
+        "MigrationService/GetMigration": ("host1", migration_pb2.GetMigrationRequest(id=done)),
+        "MigrationService/ListMigrations": ("host1", migration_pb2.ListMigrationsRequest()),
+        "MigrationService/WatchMigration": ("host1", migration_pb2.WatchMigrationRequest(id=done)),
+    }
+
+
+def _changes_of(done: str) -> dict[str, tuple[str, Message]]:
+    """Those that would change it."""
+    cancel = migration_pb2.CancelMigrationRequest(id=done)
+    limit = migration_pb2.LimitBandwidthRequest(id=done, bandwidth_limit_bytes_per_s=1)
+    resolve = migration_pb2.ResolveMigrationRequest(id=done, confirm_guest="vm1")
+    return {
+        "MigrationService/CancelMigration": ("host1", cancel),
+        "MigrationService/LimitBandwidth": ("host1", limit),
+        "MigrationService/ResolveMigration": ("host1", resolve),
+    }
+
+
+def _calls(world: World) -> dict[str, tuple[str, Message]]:
+    """All of them, of a migration that has ended and its guest."""
+    done = world.cluster.migrations("vm1")[0]["id"]
+    with dial(world.cluster, "host2", "operators/alice") as asking:
+        request = [node_pb2.GetGuestRequest(name="vm9").SerializeToString()]
+        (said,) = answers(asking, "/bmig.v1.NodeService/GetGuest", request)
+    made = node_pb2.GetGuestResponse.FromString(said).guest.definition
+    about = {**_starts(done), **_looks_at(done), **_changes_of(done)}
+    return {**_node_calls(), **_guest_calls(made), **about}
 
 
 def _known_methods() -> set[str]:
@@ -276,14 +202,14 @@ def test_every_operators_request_gets_the_same_answer_twice(world: World, moved:
     calls = _calls(world)
     assert {name.partition(" ")[0] for name in calls} == _known_methods() - EXCEPT
     differing = {}
-    for name, (node, make) in calls.items():
-        with channel(world.cluster, "alice", node) as asking:
-            path, request = "/bmig.v1." + name.partition(" ")[0], [make().SerializeToString()]
+    for name, (node, asked) in calls.items():
+        with dial(world.cluster, node, "operators/alice") as asking:
+            path, request = "/bmig.v1." + name.partition(" ")[0], [asked.SerializeToString()]
             first, second = (_calm(name, answers(asking, path, request)) for _ in range(2))
         if first != second:
             differing[name] = (first, second)
     assert differing == {}
-    with channel(world.cluster, "alice", "host2") as asking:
+    with dial(world.cluster, "host2", "operators/alice") as asking:
         request = [guest_pb2.UndefineGuestRequest(name="vm9").SerializeToString()]
         path = "/bmig.v1.GuestService/UndefineGuest"
         assert answers(asking, path, request) == [b""]
@@ -314,7 +240,7 @@ def test_a_finished_migration_started_again_is_told_though_history_was_lost(
     for path in (node.directory / "state").glob("history.sqlite*"):
         path.unlink()
     node.start()
-    with channel(world.cluster, "alice", "host1") as asking:
+    with dial(world.cluster, "host1", "operators/alice") as asking:
         path_of = "/bmig.v1.MigrationService/StartMigration"
         said = [answers(asking, path_of, [request.SerializeToString()]) for _ in range(2)]
     assert said[0] == said[1]

@@ -1,8 +1,7 @@
-"""A node `evil` and an operator `mallory`, both with good certificates and few rights, who want a
-node's time, memory, disk or secrets: they get little, and nobody else waits.
+"""A node `evil`, with a good certificate and few rights, that wants a node's time, memory, disk or
+secrets: it gets little, and nobody else waits.
 """
 
-import contextlib
 import hashlib
 import os
 import signal
@@ -15,74 +14,30 @@ from typing import Any
 
 import grpc
 import pytest
-from bmig.v1 import (
-    guest_pb2,
-    guest_pb2_grpc,
-    migration_pb2,
-    migration_pb2_grpc,
-    node_pb2,
-    node_pb2_grpc,
-    peer_pb2,
-    peer_pb2_grpc,
-)
+from bmig.v1 import node_pb2, node_pb2_grpc, peer_pb2, peer_pb2_grpc
 
-from bmigd.rpc.load import MOST_CALLS
 from bmigd.transfer.pages import PageTable
-from certs import authority
-from tests.cluster import ALL_OPERATOR, Cluster, cluster
-from tests.daemons import Node, eventually
+from tests.cluster import Cluster
+from tests.daemons import eventually
+from tests.e2e.attacked import MIB, attacked, definition, rss_mib
 from tests.e2e.damage import PAGE, Chunk, say
+from tests.e2e.dial import dial
 from tests.e2e.faults.bench import process_of
 from tests.e2e.test_hostile_peer import SEED, good_chunk, invitation
 
 pytestmark = pytest.mark.e2e
-MIB = 1 << 20
-OPERATORS = [
-    {"names": ["alice"], "allow": ALL_OPERATOR},
-    {"names": ["mallory"], "guests": ["x*"], "allow": ["read", "define", "power", "migrate"]},
-]
 
 
 @pytest.fixture(name="world", scope="module")
 def make_world() -> Iterator[Cluster]:
-    """vm1 runs on host1; mallory's guests are called x*."""
-    with cluster(["host1", "host2"], migration={"lease_s": 3.0}, operators=OPERATORS) as made:
-        made.make_guest("vm1", "host1")
-        authority.issue_node(made.certs, "evil")
-        for operator in ("mallory", "nobody"):
-            authority.issue_operator(made.certs, operator)
+    """vm1 runs on host1."""
+    with attacked() as made:
         yield made
-        made.beats_on("vm1")
-
-
-def dial(world: Cluster, node: str, who: str) -> grpc.Channel:
-    """A channel to a node as somebody, for example `nodes/evil`."""
-    pair = world.certs / who
-    credentials = grpc.ssl_channel_credentials(
-        (world.certs / "ca.pem").read_bytes(),
-        pair.with_suffix(".key").read_bytes(),
-        pair.with_suffix(".pem").read_bytes(),
-    )
-    address = f"127.0.0.1:{world.nodes[node].port}"
-    return grpc.secure_channel(address, credentials, [("grpc.ssl_target_name_override", node)])
 
 
 def evil(world: Cluster) -> peer_pb2_grpc.PeerServiceStub:
     """The hostile node at host2."""
     return peer_pb2_grpc.PeerServiceStub(dial(world, "host2", "nodes/evil"))
-
-
-def definition(name: str, bootrom: Path | str, **more: Any) -> guest_pb2.GuestDefinition:
-    """A guest that is small."""
-    return guest_pb2.GuestDefinition(
-        name=name,
-        uuid=str(uuid.uuid4()),
-        driver="bhyve",
-        memory_bytes=64 * MIB,
-        firmware=guest_pb2.Firmware(bootrom_path=str(bootrom)),
-        devices=[guest_pb2.Device(slot="31", emulation="lpc")],
-        **more,
-    )
 
 
 def asked(world: Cluster, bootrom: Path | str, sha256: str = "", who: str = "alice") -> Any:
@@ -96,13 +51,6 @@ def asked(world: Cluster, bootrom: Path | str, sha256: str = "", who: str = "ali
         ),
         timeout=10,
     )
-
-
-def rss_mib(node: Node) -> int:
-    """Memory of a daemon."""
-    assert node.process
-    text = Path(f"/proc/{node.process.pid}/status").read_text()
-    return int(next(line for line in text.splitlines() if "VmRSS" in line).split()[1]) >> 10
 
 
 def header(
@@ -148,20 +96,6 @@ def test_of_firmware_a_peer_learns_whether_it_is_what_it_has(world: Cluster) -> 
     (same,), (other,) = asked(world, rom, sha256).facts.firmware, asked(world, rom).facts.firmware
     assert (same.state, same.sha256) == (peer_pb2.FILE_STATE_SAME, "")
     assert (other.state, other.sha256) == (peer_pb2.FILE_STATE_DIFFERS, "")
-
-
-def test_an_operator_defines_nothing_that_reaches_the_host(world: Cluster) -> None:
-    stub = guest_pb2_grpc.GuestServiceStub(dial(world, "host1", "operators/mallory"))
-    rom = world.storage / "vm1.rom"
-    stolen = definition("x", rom)
-    disk = stolen.devices.add(slot="4", emulation="virtio-blk")
-    disk.disk.storage, disk.disk.image = "shared", "vm1.img"
-    share = definition("x", rom)
-    share.devices.add(slot="4", emulation="virtio-9p", options=["root=/"])
-    for reaching in (definition("x", "/dev/zero"), stolen, share):
-        with pytest.raises(grpc.RpcError) as refused:
-            stub.DefineGuest(guest_pb2.DefineGuestRequest(definition=reaching), timeout=5)
-        assert "GUEST_NOT_MIGRATABLE" in str(refused.value.details())
 
 
 def test_device_state_that_does_not_end_is_not_held_in_memory(world: Cluster) -> None:
@@ -211,42 +145,6 @@ def test_long_words_of_a_peer_are_not_kept(world: Cluster) -> None:
     assert "\x1b" not in node.log
 
 
-def test_who_has_no_right_does_not_fill_the_log(world: Cluster) -> None:
-    node = world.nodes["host2"]
-    stub = node_pb2_grpc.NodeServiceStub(dial(world, "host2", "operators/nobody"))
-    before = len(node.log)
-    for name in ("\U000e0001" * 400_000, "a" * 1_900_000):
-        with pytest.raises(grpc.RpcError, match="at most 64 characters"):
-            stub.GetGuest(node_pb2.GetGuestRequest(name=name), timeout=10)
-    assert len(node.log) - before < 5_000
-
-
-def test_nothing_is_kept_of_guests_that_do_not_exist(world: Cluster) -> None:
-    stub = guest_pb2_grpc.GuestServiceStub(dial(world, "host2", "operators/mallory"))
-    before = 0
-    for number in range(40):
-        if number == 10:  # its buffers are as large as they get
-            before = rss_mib(world.nodes["host2"])
-        request = guest_pb2.StopGuestRequest(name=f"x{number}" + "a" * 1_900_000)
-        with contextlib.suppress(grpc.RpcError):
-            stub.StopGuest(request, timeout=9)
-    assert rss_mib(world.nodes["host2"]) - before < 32
-
-
-def test_an_operator_of_few_guests_learns_no_names(world: Cluster) -> None:
-    started = world.migrate("vm1", "host2")["id"]
-    world.migrate("vm1", "host1")
-    stub = migration_pb2_grpc.MigrationServiceStub(dial(world, "host1", "operators/mallory"))
-    for some in (started, started[:4]):
-        with pytest.raises(grpc.RpcError, match="MIGRATION_UNKNOWN") as refused:
-            stub.GetMigration(migration_pb2.GetMigrationRequest(id=some), timeout=5)
-        assert "vm1" not in str(refused.value.details())
-    taken = migration_pb2.StartMigrationRequest(id=started, guest="x", destination="host2")
-    with pytest.raises(grpc.RpcError, match="ID_TAKEN") as refused:
-        stub.StartMigration(taken, timeout=5)
-    assert "vm1" not in str(refused.value.details())
-
-
 def test_who_is_denied_does_not_learn_which_guests_there_are(world: Cluster) -> None:
     request = peer_pb2.ExchangeCapabilitiesRequest(
         definition=definition("vm1", "/x"),
@@ -257,22 +155,6 @@ def test_who_is_denied_does_not_learn_which_guests_there_are(world: Cluster) -> 
     facts = peer.ExchangeCapabilities(request, timeout=5).facts
     assert facts.denied
     assert not facts.name_taken_by
-
-
-def test_many_guests_of_one_operator_do_not_hide_the_others(world: Cluster) -> None:
-    stub = guest_pb2_grpc.GuestServiceStub(dial(world, "host1", "operators/mallory"))
-    rom = world.storage / "vm1.rom"
-    large = definition("x", rom, options=["o" * 200] * 32)
-    for slot in range(1, 9):
-        large.devices.add(slot=str(slot), emulation="virtio-rnd", options=["o" * 200] * 32)
-    names = [f"x{number}" for number in range(24)]
-    for name in names:
-        large.name = name
-        stub.DefineGuest(guest_pb2.DefineGuestRequest(definition=large), timeout=9)
-    listed = world.ctl("guest", "list").stdout
-    for name in names:
-        stub.UndefineGuest(guest_pb2.UndefineGuestRequest(name=name), timeout=9)
-    assert all(name in listed for name in ["vm1", *names])
 
 
 def test_an_operator_at_the_destination_ends_a_reception(world: Cluster) -> None:
@@ -305,41 +187,6 @@ def test_questions_about_nothing_are_not_journalled_without_end(world: Cluster) 
     other = peer_pb2_grpc.PeerServiceStub(dial(world, "host2", "nodes/host1"))
     question = peer_pb2.QueryOutcomeRequest(migration_id=str(uuid.uuid4()), epoch=1)
     assert other.QueryOutcome(question, timeout=9).outcome == peer_pb2.OUTCOME_REFUSED
-
-
-def test_one_caller_cannot_take_every_place(world: Cluster) -> None:
-    stub = guest_pb2_grpc.GuestServiceStub(dial(world, "host2", "operators/alice"))
-    release = threading.Event()
-
-    def nothing() -> Iterator[guest_pb2.AttachConsoleRequest]:
-        release.wait(60)
-        yield from ()
-
-    calls = [stub.AttachConsole(nothing()) for _ in range(MOST_CALLS + 12)]
-    refused = 0
-    for call in calls[-20:]:
-        with pytest.raises(grpc.RpcError) as ended:
-            list(call)
-        refused += "TOO_MANY_CALLS" in str(ended.value.details())
-    release.set()
-    for call in calls:
-        call.cancel()  # type: ignore[no-untyped-call]
-    assert refused
-    mallory = node_pb2_grpc.NodeServiceStub(dial(world, "host2", "operators/mallory"))
-    assert mallory.GetNode(node_pb2.GetNodeRequest(), timeout=5).node.name
-
-
-def test_who_may_not_use_a_console_does_not_keep_it_waiting(world: Cluster) -> None:
-    stub = guest_pb2_grpc.GuestServiceStub(dial(world, "host2", "operators/mallory"))
-    release = threading.Event()
-
-    def nothing() -> Iterator[guest_pb2.AttachConsoleRequest]:
-        release.wait(60)
-        yield from ()
-
-    with pytest.raises(grpc.RpcError, match="DENIED"):
-        list(stub.AttachConsole(nothing(), timeout=5))
-    release.set()
 
 
 def endless_delivery(
