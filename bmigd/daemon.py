@@ -16,6 +16,7 @@ from bmigd.errors import Invalid, LocalFault
 from bmigd.guests.store import GuestStore
 from bmigd.history import History
 from bmigd.journal import Journal
+from bmigd.lock import Lock
 from bmigd.migration.archive import Archive
 from bmigd.migration.claims import Claims
 from bmigd.migration.departed import Departures
@@ -40,7 +41,7 @@ from bmigd.security.policy import Action, Policy, Rule
 
 log = structlog.get_logger()
 
-JOURNAL, HISTORY, GUESTS = "journal.sqlite", "history.sqlite", "guests"
+JOURNAL, HISTORY, GUESTS, LOCK = "journal.sqlite", "history.sqlite", "guests", "bmigd.lock"
 DRAIN_S = 2.0
 
 
@@ -77,6 +78,7 @@ class Daemon:
         self._credentials = load_credentials(config)
         state_dir = config.node.state_dir
         self._journal = Journal(state_dir / JOURNAL)
+        self._lock = Lock(state_dir / LOCK)
         self._history = History(state_dir / HISTORY)
         self._history_thread = ThreadPoolExecutor(1, "history")
         for directory in (config.node.spool_dir, config.node.run_dir):
@@ -122,6 +124,7 @@ class Daemon:
         self._journal.close()
         self._history_thread.shutdown()
         self._history.close()
+        self._lock.close()
 
     def _make_node(self) -> Node:
         config = self._config

@@ -3,12 +3,13 @@ with the guest where it was.
 """
 
 import signal
+import subprocess
 from collections.abc import Iterator
 
 import pytest
 
 from tests.cluster import Cluster, cluster
-from tests.daemons import eventually
+from tests.daemons import BIN, eventually
 
 pytestmark = pytest.mark.e2e
 
@@ -41,6 +42,24 @@ def test_a_daemon_killed_while_memory_is_copied_leaves_the_guest_at_home(
     assert world.where("vm1") == {"host1": "GUEST_STATE_RUNNING"}
     world.require_clean("host2")
     world.beats_on("vm1")
+
+
+@pytest.mark.parametrize("node", ["host1", "host2"])
+def test_a_second_daemon_on_the_same_files_does_nothing(world: Cluster, node: str) -> None:
+    started = world.start_migration("vm1", "host2", "--bandwidth", "2M", "--codec", "raw")
+    eventually(lambda: world.phase("vm1", started) == "PHASE_PRECOPY")
+    command = [str(BIN / "bmigd"), "--config", str(world.nodes[node].config_path)]
+    second = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert second.returncode == 1
+    process = world.nodes[node].process
+    assert process
+    assert "ALREADY_RUNNING" in second.stderr
+    assert f"as process {process.pid}" in second.stderr
+    world.ctl("bandwidth", started, "none")
+    eventually(lambda: world.phase("vm1", started) == "PHASE_COMPLETED", 60)
+    assert world.where("vm1") == {"host2": "GUEST_STATE_RUNNING"}
+    world.beats_on("vm1")
+    assert world.migrate("vm1", "host1")["phase"] == "PHASE_COMPLETED"
 
 
 def test_guests_outlive_their_daemon_and_can_still_be_moved(world: Cluster) -> None:
