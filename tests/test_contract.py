@@ -1,4 +1,6 @@
-"""The contract, by its descriptors and its .proto files, keeps the rules of this project."""
+"""The contract, by its descriptors and its .proto files, keeps the rules of this project, and its
+comments name no reason that the daemon does not have.
+"""
 
 import re
 from pathlib import Path
@@ -6,6 +8,7 @@ from pathlib import Path
 import pytest
 from bmig.v1 import guest_pb2, migration_pb2, node_pb2, peer_pb2
 from google.protobuf.descriptor import EnumDescriptor, FileDescriptor
+from grpc import StatusCode
 
 from bmigd.chunk import CodecId
 from bmigd.migration.handoff import Outcome
@@ -13,12 +16,27 @@ from bmigd.migration.phases import Phase
 from bmigd.prechecks.facts import Verdict
 from bmigd.rpc import frame
 
-PROTOS = sorted(Path(__file__).parents[1].glob("proto/bmig/v1/*.proto"))
+ROOT = Path(__file__).parents[1]
+PROTOS = sorted(ROOT.glob("proto/bmig/v1/*.proto"))
 FILES: list[FileDescriptor] = [
     module.DESCRIPTOR for module in (guest_pb2, migration_pb2, node_pb2, peer_pb2)
 ]
 ENUMS: list[EnumDescriptor] = [enum for file in FILES for enum in file.enum_types_by_name.values()]
 DECLARATION = re.compile(r"^\s*(rpc |message |enum |service |[\w. ]+ = \d+;|oneof )")
+METHOD = re.compile(r"((?: *//.*\n)*) *rpc (\w+)\(")
+NAME = re.compile(r"\b[A-Z]+(?:_[A-Z]+)+\b")
+STRING = re.compile(r'"([A-Z_]+)(?:: [^"]*)?"')  # a reason, alone or with a message
+
+
+def comments(path: Path) -> str:
+    """All that a file of the contract says in words."""
+    return "\n".join(re.findall(r"//(.*)$", path.read_text(encoding="utf-8"), re.MULTILINE))
+
+
+def is_of_the_contract(name: str) -> bool:
+    """Whether it is no reason: a code of gRPC, or a value with or without the name of its enum."""
+    values = {value for enum in ENUMS for value in enum.values_by_name}
+    return name in StatusCode.__members__ or any(f"_{one}".endswith(f"_{name}") for one in values)
 
 
 def test_every_file_of_the_contract_is_looked_at() -> None:
@@ -42,6 +60,24 @@ def test_every_declaration_has_a_comment(path: Path) -> None:
         if DECLARATION.match(line) and not lines[number - 1].strip().startswith("//")
     ]
     assert not [line for line in bare if not re.search(r": (syntax|package|option|import)", line)]
+
+
+@pytest.mark.parametrize("path", PROTOS, ids=lambda path: path.name)
+def test_every_method_says_how_it_fails(path: Path) -> None:
+    methods = METHOD.findall(path.read_text(encoding="utf-8"))
+    (file,) = [one for one in FILES if one.name.endswith(path.name)]
+    (service,) = file.services_by_name.values()
+    assert [name for _, name in methods] == [method.name for method in service.methods]
+    assert [name for comment, name in methods if "\n  // Errors: " not in comment] == []
+
+
+@pytest.mark.parametrize("path", PROTOS, ids=lambda path: path.name)
+def test_every_reason_that_a_comment_names_is_one_of_the_daemons(path: Path) -> None:
+    sources = (ROOT / "bmigd").rglob("*.py")
+    strings = {one for source in sources for one in STRING.findall(source.read_text("utf-8"))}
+    named = {one for one in NAME.findall(comments(path)) if not is_of_the_contract(one)}
+    assert len(named) > 3
+    assert sorted(named - strings) == []
 
 
 def test_payload_is_the_last_field_of_a_chunk() -> None:

@@ -28,8 +28,11 @@ if _version_not_supported:
 class GuestServiceStub:
     """Guests of one node: their descriptions, their power and their console. For operators.
 
-    Errors of every method: UNAUTHENTICATED (no usable certificate), PERMISSION_DENIED
-    (DENIED: the policy does not allow it), NOT_FOUND (GUEST_UNKNOWN).
+    Errors of every method: PERMISSION_DENIED (DENIED: the policy does not allow it, or the
+    certificate names nobody of the cluster), INVALID_ARGUMENT (REQUEST_INVALID: which field is
+    wrong), NOT_FOUND (GUEST_UNKNOWN, DRIVER_MISSING: this node does not have the guest's driver),
+    RESOURCE_EXHAUSTED (TOO_MANY_CALLS: the caller has too many under way), INTERNAL
+    (DEFINITION_UNREADABLE, JOURNAL_DAMAGED, INTERNAL: a bug).
     """
 
     def __init__(self, channel):
@@ -73,17 +76,23 @@ class GuestServiceStub:
 class GuestServiceServicer:
     """Guests of one node: their descriptions, their power and their console. For operators.
 
-    Errors of every method: UNAUTHENTICATED (no usable certificate), PERMISSION_DENIED
-    (DENIED: the policy does not allow it), NOT_FOUND (GUEST_UNKNOWN).
+    Errors of every method: PERMISSION_DENIED (DENIED: the policy does not allow it, or the
+    certificate names nobody of the cluster), INVALID_ARGUMENT (REQUEST_INVALID: which field is
+    wrong), NOT_FOUND (GUEST_UNKNOWN, DRIVER_MISSING: this node does not have the guest's driver),
+    RESOURCE_EXHAUSTED (TOO_MANY_CALLS: the caller has too many under way), INTERNAL
+    (DEFINITION_UNREADABLE, JOURNAL_DAMAGED, INTERNAL: a bug).
     """
 
     def DefineGuest(self, request, context):
         """Defines a guest on this node from its description; it stays stopped.
 
         Idempotent for an equal description.
-        Errors: ALREADY_EXISTS (NAME_TAKEN: another guest of that name), INVALID_ARGUMENT
-        (DEFINITION_INVALID: what is wrong and where), FAILED_PRECONDITION (GUEST_WENT_AWAY: it was
-        handed over to another node, and which has it still or cannot be asked).
+        Errors: INVALID_ARGUMENT (DEFINITION_INVALID: what is wrong and where), ALREADY_EXISTS
+        (NAME_TAKEN: another guest of that name), ABORTED (GUEST_BUSY: a migration has it, or somebody
+        is changing it), FAILED_PRECONDITION (NOT_CONFIGURED: this node lacks a storage or network of
+        it, GUEST_NOT_MIGRATABLE: what of it is not taken, GUEST_WENT_AWAY: it was handed over to
+        another node, which has it still or cannot be asked), INTERNAL (DEFINITION_UNWRITABLE,
+        JOURNAL_UNWRITABLE).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -93,8 +102,12 @@ class GuestServiceServicer:
         """Defines a guest again that was handed over by this node, as it was when it left, because the
         nodes that cannot be asked surely do not run it and never will. It stays stopped.
 
-        Idempotent. It is recorded who asked for it. Errors: FAILED_PRECONDITION (GUEST_WENT_AWAY:
-        a node has it, or one that cannot be asked was not named).
+        Idempotent. It is recorded who asked for it.
+        Errors: INVALID_ARGUMENT (DEFINITION_INVALID: it left with a description that is not taken any
+        more), ALREADY_EXISTS (NAME_TAKEN), ABORTED (GUEST_BUSY), FAILED_PRECONDITION (NOT_CONFIGURED,
+        GUEST_NOT_MIGRATABLE as for DefineGuest, GUEST_WENT_AWAY: a node has it, or one that cannot be
+        asked was not named), INTERNAL (DEFINITION_UNWRITABLE, JOURNAL_UNWRITABLE). GUEST_UNKNOWN means
+        that it did not leave from here, or is back.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -103,7 +116,9 @@ class GuestServiceServicer:
     def UndefineGuest(self, request, context):
         """Forgets a stopped guest. Its disks are left alone.
 
-        Errors: FAILED_PRECONDITION (GUEST_RUNNING, GUEST_BUSY: it is part of a migration).
+        Errors: ABORTED (GUEST_BUSY: it is part of a migration, or somebody is changing it),
+        FAILED_PRECONDITION (GUEST_RUNNING), INTERNAL (DEFINITION_UNWRITABLE, and where something is
+        left of its last run SUPERVISOR_LOST, SUPERVISOR_REFUSED, HYPERVISOR_THERE, TAP_FAILED).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -112,8 +127,12 @@ class GuestServiceServicer:
     def StartGuest(self, request, context):
         """Starts a stopped guest and answers once its hypervisor runs.
 
-        Idempotent. Errors: FAILED_PRECONDITION (GUEST_BUSY, GUEST_WENT_AWAY as for DefineGuest),
-        INTERNAL (START_FAILED: with the hypervisor's own words).
+        Idempotent.
+        Errors: ALREADY_EXISTS (NAME_TAKEN: a hypervisor that is not bmigd's, or that nobody watches,
+        runs a guest of that name), ABORTED (GUEST_BUSY), FAILED_PRECONDITION (NOT_CONFIGURED,
+        GUEST_NOT_MIGRATABLE, GUEST_WENT_AWAY as for DefineGuest), INTERNAL (START_FAILED: with the
+        hypervisor's own words, FILE_MISSING, IMAGE_REFUSED, SPOOL_FULL, TAP_FAILED, TAP_NOT_NOTED,
+        SUPERVISOR_FAILED, SUPERVISOR_LOST, SUPERVISOR_REFUSED, HYPERVISOR_THERE, JOURNAL_UNWRITABLE).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -122,8 +141,11 @@ class GuestServiceServicer:
     def StopGuest(self, request, context):
         """Stops a guest: presses the power button, or ends it at once with force.
 
-        Idempotent. Errors: FAILED_PRECONDITION (GUEST_BUSY), DEADLINE_EXCEEDED (STOP_TIMEOUT: the
-        guest ignored the power button).
+        Idempotent.
+        Errors: ALREADY_EXISTS (NAME_TAKEN: its hypervisor is there and nobody watches it; only force
+        ends it), ABORTED (GUEST_BUSY), DEADLINE_EXCEEDED (STOP_TIMEOUT: the guest ignored the power
+        button), INTERNAL (SUPERVISOR_LOST, SUPERVISOR_REFUSED, HYPERVISOR_THERE, TAP_FAILED).
+        REQUEST_INVALID is also for a timeout that is too long.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -132,7 +154,9 @@ class GuestServiceServicer:
     def AttachConsole(self, request_iterator, context):
         """Joins the guest's serial console: its recent output first, then live both ways.
 
-        Ends when the guest leaves this node. Errors: FAILED_PRECONDITION (GUEST_NOT_RUNNING).
+        Ends when the guest leaves this node.
+        Errors: FAILED_PRECONDITION (GUEST_NOT_RUNNING), INTERNAL (CONSOLE_GONE). REQUEST_INVALID is
+        also for a first message that does not come in time or names no guest.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -182,8 +206,11 @@ def add_GuestServiceServicer_to_server(servicer, server):
 class GuestService:
     """Guests of one node: their descriptions, their power and their console. For operators.
 
-    Errors of every method: UNAUTHENTICATED (no usable certificate), PERMISSION_DENIED
-    (DENIED: the policy does not allow it), NOT_FOUND (GUEST_UNKNOWN).
+    Errors of every method: PERMISSION_DENIED (DENIED: the policy does not allow it, or the
+    certificate names nobody of the cluster), INVALID_ARGUMENT (REQUEST_INVALID: which field is
+    wrong), NOT_FOUND (GUEST_UNKNOWN, DRIVER_MISSING: this node does not have the guest's driver),
+    RESOURCE_EXHAUSTED (TOO_MANY_CALLS: the caller has too many under way), INTERNAL
+    (DEFINITION_UNREADABLE, JOURNAL_DAMAGED, INTERNAL: a bug).
     """
 
     @staticmethod

@@ -29,8 +29,11 @@ GRPC_VERSION: str
 class GuestServiceStub:
     """Guests of one node: their descriptions, their power and their console. For operators.
 
-    Errors of every method: UNAUTHENTICATED (no usable certificate), PERMISSION_DENIED
-    (DENIED: the policy does not allow it), NOT_FOUND (GUEST_UNKNOWN).
+    Errors of every method: PERMISSION_DENIED (DENIED: the policy does not allow it, or the
+    certificate names nobody of the cluster), INVALID_ARGUMENT (REQUEST_INVALID: which field is
+    wrong), NOT_FOUND (GUEST_UNKNOWN, DRIVER_MISSING: this node does not have the guest's driver),
+    RESOURCE_EXHAUSTED (TOO_MANY_CALLS: the caller has too many under way), INTERNAL
+    (DEFINITION_UNREADABLE, JOURNAL_DAMAGED, INTERNAL: a bug).
     """
 
     @_typing.overload
@@ -41,46 +44,67 @@ class GuestServiceStub:
     """Defines a guest on this node from its description; it stays stopped.
 
     Idempotent for an equal description.
-    Errors: ALREADY_EXISTS (NAME_TAKEN: another guest of that name), INVALID_ARGUMENT
-    (DEFINITION_INVALID: what is wrong and where), FAILED_PRECONDITION (GUEST_WENT_AWAY: it was
-    handed over to another node, and which has it still or cannot be asked).
+    Errors: INVALID_ARGUMENT (DEFINITION_INVALID: what is wrong and where), ALREADY_EXISTS
+    (NAME_TAKEN: another guest of that name), ABORTED (GUEST_BUSY: a migration has it, or somebody
+    is changing it), FAILED_PRECONDITION (NOT_CONFIGURED: this node lacks a storage or network of
+    it, GUEST_NOT_MIGRATABLE: what of it is not taken, GUEST_WENT_AWAY: it was handed over to
+    another node, which has it still or cannot be asked), INTERNAL (DEFINITION_UNWRITABLE,
+    JOURNAL_UNWRITABLE).
     """
     RecoverGuest: _grpc.UnaryUnaryMultiCallable[_guest_pb2.RecoverGuestRequest, _guest_pb2.RecoverGuestResponse]
     """Defines a guest again that was handed over by this node, as it was when it left, because the
     nodes that cannot be asked surely do not run it and never will. It stays stopped.
 
-    Idempotent. It is recorded who asked for it. Errors: FAILED_PRECONDITION (GUEST_WENT_AWAY:
-    a node has it, or one that cannot be asked was not named).
+    Idempotent. It is recorded who asked for it.
+    Errors: INVALID_ARGUMENT (DEFINITION_INVALID: it left with a description that is not taken any
+    more), ALREADY_EXISTS (NAME_TAKEN), ABORTED (GUEST_BUSY), FAILED_PRECONDITION (NOT_CONFIGURED,
+    GUEST_NOT_MIGRATABLE as for DefineGuest, GUEST_WENT_AWAY: a node has it, or one that cannot be
+    asked was not named), INTERNAL (DEFINITION_UNWRITABLE, JOURNAL_UNWRITABLE). GUEST_UNKNOWN means
+    that it did not leave from here, or is back.
     """
     UndefineGuest: _grpc.UnaryUnaryMultiCallable[_guest_pb2.UndefineGuestRequest, _guest_pb2.UndefineGuestResponse]
     """Forgets a stopped guest. Its disks are left alone.
 
-    Errors: FAILED_PRECONDITION (GUEST_RUNNING, GUEST_BUSY: it is part of a migration).
+    Errors: ABORTED (GUEST_BUSY: it is part of a migration, or somebody is changing it),
+    FAILED_PRECONDITION (GUEST_RUNNING), INTERNAL (DEFINITION_UNWRITABLE, and where something is
+    left of its last run SUPERVISOR_LOST, SUPERVISOR_REFUSED, HYPERVISOR_THERE, TAP_FAILED).
     """
     StartGuest: _grpc.UnaryUnaryMultiCallable[_guest_pb2.StartGuestRequest, _guest_pb2.StartGuestResponse]
     """Starts a stopped guest and answers once its hypervisor runs.
 
-    Idempotent. Errors: FAILED_PRECONDITION (GUEST_BUSY, GUEST_WENT_AWAY as for DefineGuest),
-    INTERNAL (START_FAILED: with the hypervisor's own words).
+    Idempotent.
+    Errors: ALREADY_EXISTS (NAME_TAKEN: a hypervisor that is not bmigd's, or that nobody watches,
+    runs a guest of that name), ABORTED (GUEST_BUSY), FAILED_PRECONDITION (NOT_CONFIGURED,
+    GUEST_NOT_MIGRATABLE, GUEST_WENT_AWAY as for DefineGuest), INTERNAL (START_FAILED: with the
+    hypervisor's own words, FILE_MISSING, IMAGE_REFUSED, SPOOL_FULL, TAP_FAILED, TAP_NOT_NOTED,
+    SUPERVISOR_FAILED, SUPERVISOR_LOST, SUPERVISOR_REFUSED, HYPERVISOR_THERE, JOURNAL_UNWRITABLE).
     """
     StopGuest: _grpc.UnaryUnaryMultiCallable[_guest_pb2.StopGuestRequest, _guest_pb2.StopGuestResponse]
     """Stops a guest: presses the power button, or ends it at once with force.
 
-    Idempotent. Errors: FAILED_PRECONDITION (GUEST_BUSY), DEADLINE_EXCEEDED (STOP_TIMEOUT: the
-    guest ignored the power button).
+    Idempotent.
+    Errors: ALREADY_EXISTS (NAME_TAKEN: its hypervisor is there and nobody watches it; only force
+    ends it), ABORTED (GUEST_BUSY), DEADLINE_EXCEEDED (STOP_TIMEOUT: the guest ignored the power
+    button), INTERNAL (SUPERVISOR_LOST, SUPERVISOR_REFUSED, HYPERVISOR_THERE, TAP_FAILED).
+    REQUEST_INVALID is also for a timeout that is too long.
     """
     AttachConsole: _grpc.StreamStreamMultiCallable[_guest_pb2.AttachConsoleRequest, _guest_pb2.AttachConsoleResponse]
     """Joins the guest's serial console: its recent output first, then live both ways.
 
-    Ends when the guest leaves this node. Errors: FAILED_PRECONDITION (GUEST_NOT_RUNNING).
+    Ends when the guest leaves this node.
+    Errors: FAILED_PRECONDITION (GUEST_NOT_RUNNING), INTERNAL (CONSOLE_GONE). REQUEST_INVALID is
+    also for a first message that does not come in time or names no guest.
     """
 
 @_typing.type_check_only
 class GuestServiceAsyncStub(GuestServiceStub):
     """Guests of one node: their descriptions, their power and their console. For operators.
 
-    Errors of every method: UNAUTHENTICATED (no usable certificate), PERMISSION_DENIED
-    (DENIED: the policy does not allow it), NOT_FOUND (GUEST_UNKNOWN).
+    Errors of every method: PERMISSION_DENIED (DENIED: the policy does not allow it, or the
+    certificate names nobody of the cluster), INVALID_ARGUMENT (REQUEST_INVALID: which field is
+    wrong), NOT_FOUND (GUEST_UNKNOWN, DRIVER_MISSING: this node does not have the guest's driver),
+    RESOURCE_EXHAUSTED (TOO_MANY_CALLS: the caller has too many under way), INTERNAL
+    (DEFINITION_UNREADABLE, JOURNAL_DAMAGED, INTERNAL: a bug).
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -88,45 +112,66 @@ class GuestServiceAsyncStub(GuestServiceStub):
     """Defines a guest on this node from its description; it stays stopped.
 
     Idempotent for an equal description.
-    Errors: ALREADY_EXISTS (NAME_TAKEN: another guest of that name), INVALID_ARGUMENT
-    (DEFINITION_INVALID: what is wrong and where), FAILED_PRECONDITION (GUEST_WENT_AWAY: it was
-    handed over to another node, and which has it still or cannot be asked).
+    Errors: INVALID_ARGUMENT (DEFINITION_INVALID: what is wrong and where), ALREADY_EXISTS
+    (NAME_TAKEN: another guest of that name), ABORTED (GUEST_BUSY: a migration has it, or somebody
+    is changing it), FAILED_PRECONDITION (NOT_CONFIGURED: this node lacks a storage or network of
+    it, GUEST_NOT_MIGRATABLE: what of it is not taken, GUEST_WENT_AWAY: it was handed over to
+    another node, which has it still or cannot be asked), INTERNAL (DEFINITION_UNWRITABLE,
+    JOURNAL_UNWRITABLE).
     """
     RecoverGuest: _aio.UnaryUnaryMultiCallable[_guest_pb2.RecoverGuestRequest, _guest_pb2.RecoverGuestResponse]  # type: ignore[assignment]
     """Defines a guest again that was handed over by this node, as it was when it left, because the
     nodes that cannot be asked surely do not run it and never will. It stays stopped.
 
-    Idempotent. It is recorded who asked for it. Errors: FAILED_PRECONDITION (GUEST_WENT_AWAY:
-    a node has it, or one that cannot be asked was not named).
+    Idempotent. It is recorded who asked for it.
+    Errors: INVALID_ARGUMENT (DEFINITION_INVALID: it left with a description that is not taken any
+    more), ALREADY_EXISTS (NAME_TAKEN), ABORTED (GUEST_BUSY), FAILED_PRECONDITION (NOT_CONFIGURED,
+    GUEST_NOT_MIGRATABLE as for DefineGuest, GUEST_WENT_AWAY: a node has it, or one that cannot be
+    asked was not named), INTERNAL (DEFINITION_UNWRITABLE, JOURNAL_UNWRITABLE). GUEST_UNKNOWN means
+    that it did not leave from here, or is back.
     """
     UndefineGuest: _aio.UnaryUnaryMultiCallable[_guest_pb2.UndefineGuestRequest, _guest_pb2.UndefineGuestResponse]  # type: ignore[assignment]
     """Forgets a stopped guest. Its disks are left alone.
 
-    Errors: FAILED_PRECONDITION (GUEST_RUNNING, GUEST_BUSY: it is part of a migration).
+    Errors: ABORTED (GUEST_BUSY: it is part of a migration, or somebody is changing it),
+    FAILED_PRECONDITION (GUEST_RUNNING), INTERNAL (DEFINITION_UNWRITABLE, and where something is
+    left of its last run SUPERVISOR_LOST, SUPERVISOR_REFUSED, HYPERVISOR_THERE, TAP_FAILED).
     """
     StartGuest: _aio.UnaryUnaryMultiCallable[_guest_pb2.StartGuestRequest, _guest_pb2.StartGuestResponse]  # type: ignore[assignment]
     """Starts a stopped guest and answers once its hypervisor runs.
 
-    Idempotent. Errors: FAILED_PRECONDITION (GUEST_BUSY, GUEST_WENT_AWAY as for DefineGuest),
-    INTERNAL (START_FAILED: with the hypervisor's own words).
+    Idempotent.
+    Errors: ALREADY_EXISTS (NAME_TAKEN: a hypervisor that is not bmigd's, or that nobody watches,
+    runs a guest of that name), ABORTED (GUEST_BUSY), FAILED_PRECONDITION (NOT_CONFIGURED,
+    GUEST_NOT_MIGRATABLE, GUEST_WENT_AWAY as for DefineGuest), INTERNAL (START_FAILED: with the
+    hypervisor's own words, FILE_MISSING, IMAGE_REFUSED, SPOOL_FULL, TAP_FAILED, TAP_NOT_NOTED,
+    SUPERVISOR_FAILED, SUPERVISOR_LOST, SUPERVISOR_REFUSED, HYPERVISOR_THERE, JOURNAL_UNWRITABLE).
     """
     StopGuest: _aio.UnaryUnaryMultiCallable[_guest_pb2.StopGuestRequest, _guest_pb2.StopGuestResponse]  # type: ignore[assignment]
     """Stops a guest: presses the power button, or ends it at once with force.
 
-    Idempotent. Errors: FAILED_PRECONDITION (GUEST_BUSY), DEADLINE_EXCEEDED (STOP_TIMEOUT: the
-    guest ignored the power button).
+    Idempotent.
+    Errors: ALREADY_EXISTS (NAME_TAKEN: its hypervisor is there and nobody watches it; only force
+    ends it), ABORTED (GUEST_BUSY), DEADLINE_EXCEEDED (STOP_TIMEOUT: the guest ignored the power
+    button), INTERNAL (SUPERVISOR_LOST, SUPERVISOR_REFUSED, HYPERVISOR_THERE, TAP_FAILED).
+    REQUEST_INVALID is also for a timeout that is too long.
     """
     AttachConsole: _aio.StreamStreamMultiCallable[_guest_pb2.AttachConsoleRequest, _guest_pb2.AttachConsoleResponse]  # type: ignore[assignment]
     """Joins the guest's serial console: its recent output first, then live both ways.
 
-    Ends when the guest leaves this node. Errors: FAILED_PRECONDITION (GUEST_NOT_RUNNING).
+    Ends when the guest leaves this node.
+    Errors: FAILED_PRECONDITION (GUEST_NOT_RUNNING), INTERNAL (CONSOLE_GONE). REQUEST_INVALID is
+    also for a first message that does not come in time or names no guest.
     """
 
 class GuestServiceServicer(metaclass=_abc_1.ABCMeta):
     """Guests of one node: their descriptions, their power and their console. For operators.
 
-    Errors of every method: UNAUTHENTICATED (no usable certificate), PERMISSION_DENIED
-    (DENIED: the policy does not allow it), NOT_FOUND (GUEST_UNKNOWN).
+    Errors of every method: PERMISSION_DENIED (DENIED: the policy does not allow it, or the
+    certificate names nobody of the cluster), INVALID_ARGUMENT (REQUEST_INVALID: which field is
+    wrong), NOT_FOUND (GUEST_UNKNOWN, DRIVER_MISSING: this node does not have the guest's driver),
+    RESOURCE_EXHAUSTED (TOO_MANY_CALLS: the caller has too many under way), INTERNAL
+    (DEFINITION_UNREADABLE, JOURNAL_DAMAGED, INTERNAL: a bug).
     """
 
     @_abc_1.abstractmethod
@@ -138,9 +183,12 @@ class GuestServiceServicer(metaclass=_abc_1.ABCMeta):
         """Defines a guest on this node from its description; it stays stopped.
 
         Idempotent for an equal description.
-        Errors: ALREADY_EXISTS (NAME_TAKEN: another guest of that name), INVALID_ARGUMENT
-        (DEFINITION_INVALID: what is wrong and where), FAILED_PRECONDITION (GUEST_WENT_AWAY: it was
-        handed over to another node, and which has it still or cannot be asked).
+        Errors: INVALID_ARGUMENT (DEFINITION_INVALID: what is wrong and where), ALREADY_EXISTS
+        (NAME_TAKEN: another guest of that name), ABORTED (GUEST_BUSY: a migration has it, or somebody
+        is changing it), FAILED_PRECONDITION (NOT_CONFIGURED: this node lacks a storage or network of
+        it, GUEST_NOT_MIGRATABLE: what of it is not taken, GUEST_WENT_AWAY: it was handed over to
+        another node, which has it still or cannot be asked), INTERNAL (DEFINITION_UNWRITABLE,
+        JOURNAL_UNWRITABLE).
         """
 
     @_abc_1.abstractmethod
@@ -152,8 +200,12 @@ class GuestServiceServicer(metaclass=_abc_1.ABCMeta):
         """Defines a guest again that was handed over by this node, as it was when it left, because the
         nodes that cannot be asked surely do not run it and never will. It stays stopped.
 
-        Idempotent. It is recorded who asked for it. Errors: FAILED_PRECONDITION (GUEST_WENT_AWAY:
-        a node has it, or one that cannot be asked was not named).
+        Idempotent. It is recorded who asked for it.
+        Errors: INVALID_ARGUMENT (DEFINITION_INVALID: it left with a description that is not taken any
+        more), ALREADY_EXISTS (NAME_TAKEN), ABORTED (GUEST_BUSY), FAILED_PRECONDITION (NOT_CONFIGURED,
+        GUEST_NOT_MIGRATABLE as for DefineGuest, GUEST_WENT_AWAY: a node has it, or one that cannot be
+        asked was not named), INTERNAL (DEFINITION_UNWRITABLE, JOURNAL_UNWRITABLE). GUEST_UNKNOWN means
+        that it did not leave from here, or is back.
         """
 
     @_abc_1.abstractmethod
@@ -164,7 +216,9 @@ class GuestServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_guest_pb2.UndefineGuestResponse, _abc.Awaitable[_guest_pb2.UndefineGuestResponse]]:
         """Forgets a stopped guest. Its disks are left alone.
 
-        Errors: FAILED_PRECONDITION (GUEST_RUNNING, GUEST_BUSY: it is part of a migration).
+        Errors: ABORTED (GUEST_BUSY: it is part of a migration, or somebody is changing it),
+        FAILED_PRECONDITION (GUEST_RUNNING), INTERNAL (DEFINITION_UNWRITABLE, and where something is
+        left of its last run SUPERVISOR_LOST, SUPERVISOR_REFUSED, HYPERVISOR_THERE, TAP_FAILED).
         """
 
     @_abc_1.abstractmethod
@@ -175,8 +229,12 @@ class GuestServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_guest_pb2.StartGuestResponse, _abc.Awaitable[_guest_pb2.StartGuestResponse]]:
         """Starts a stopped guest and answers once its hypervisor runs.
 
-        Idempotent. Errors: FAILED_PRECONDITION (GUEST_BUSY, GUEST_WENT_AWAY as for DefineGuest),
-        INTERNAL (START_FAILED: with the hypervisor's own words).
+        Idempotent.
+        Errors: ALREADY_EXISTS (NAME_TAKEN: a hypervisor that is not bmigd's, or that nobody watches,
+        runs a guest of that name), ABORTED (GUEST_BUSY), FAILED_PRECONDITION (NOT_CONFIGURED,
+        GUEST_NOT_MIGRATABLE, GUEST_WENT_AWAY as for DefineGuest), INTERNAL (START_FAILED: with the
+        hypervisor's own words, FILE_MISSING, IMAGE_REFUSED, SPOOL_FULL, TAP_FAILED, TAP_NOT_NOTED,
+        SUPERVISOR_FAILED, SUPERVISOR_LOST, SUPERVISOR_REFUSED, HYPERVISOR_THERE, JOURNAL_UNWRITABLE).
         """
 
     @_abc_1.abstractmethod
@@ -187,8 +245,11 @@ class GuestServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_guest_pb2.StopGuestResponse, _abc.Awaitable[_guest_pb2.StopGuestResponse]]:
         """Stops a guest: presses the power button, or ends it at once with force.
 
-        Idempotent. Errors: FAILED_PRECONDITION (GUEST_BUSY), DEADLINE_EXCEEDED (STOP_TIMEOUT: the
-        guest ignored the power button).
+        Idempotent.
+        Errors: ALREADY_EXISTS (NAME_TAKEN: its hypervisor is there and nobody watches it; only force
+        ends it), ABORTED (GUEST_BUSY), DEADLINE_EXCEEDED (STOP_TIMEOUT: the guest ignored the power
+        button), INTERNAL (SUPERVISOR_LOST, SUPERVISOR_REFUSED, HYPERVISOR_THERE, TAP_FAILED).
+        REQUEST_INVALID is also for a timeout that is too long.
         """
 
     @_abc_1.abstractmethod
@@ -199,7 +260,9 @@ class GuestServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_abc.Iterator[_guest_pb2.AttachConsoleResponse], _abc.AsyncIterator[_guest_pb2.AttachConsoleResponse]]:
         """Joins the guest's serial console: its recent output first, then live both ways.
 
-        Ends when the guest leaves this node. Errors: FAILED_PRECONDITION (GUEST_NOT_RUNNING).
+        Ends when the guest leaves this node.
+        Errors: FAILED_PRECONDITION (GUEST_NOT_RUNNING), INTERNAL (CONSOLE_GONE). REQUEST_INVALID is
+        also for a first message that does not come in time or names no guest.
         """
 
 def add_GuestServiceServicer_to_server(servicer: GuestServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

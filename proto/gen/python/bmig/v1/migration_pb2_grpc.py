@@ -28,11 +28,15 @@ if _version_not_supported:
 class MigrationServiceStub:
     """Starts, watches and ends migrations. For operators; any node that has the guest.
 
-    Errors of every method: UNAUTHENTICATED (no usable certificate), PERMISSION_DENIED
-    (DENIED: the policy does not allow it). Every error carries a google.rpc.ErrorInfo with the
-    domain "bmig", a stable reason and, where known, the metadata guest, side ("source" or
-    "destination"), location (where the guest is now), advice (what to do) and message.
-    Where a request takes the beginning of an id: INVALID_ARGUMENT (ID_AMBIGUOUS).
+    Errors of every method: PERMISSION_DENIED (DENIED: the policy does not allow it, or the
+    certificate names nobody of the cluster), RESOURCE_EXHAUSTED (TOO_MANY_CALLS: the caller has too
+    many under way), INTERNAL (INTERNAL: a bug).
+
+    Every error of a node carries a google.rpc.ErrorInfo with the domain "bmig", a stable reason and,
+    where known, the metadata guest, side ("source" or "destination"), location (where the guest is
+    now), advice (what to do) and message. What gRPC itself refuses has none: RESOURCE_EXHAUSTED for
+    a message that is too large or for more calls than a node takes of all callers together. A caller
+    without a certificate of the cluster's CA gets no connection, and so no answer of a node.
     """
 
     def __init__(self, channel):
@@ -86,19 +90,31 @@ class MigrationServiceStub:
 class MigrationServiceServicer:
     """Starts, watches and ends migrations. For operators; any node that has the guest.
 
-    Errors of every method: UNAUTHENTICATED (no usable certificate), PERMISSION_DENIED
-    (DENIED: the policy does not allow it). Every error carries a google.rpc.ErrorInfo with the
-    domain "bmig", a stable reason and, where known, the metadata guest, side ("source" or
-    "destination"), location (where the guest is now), advice (what to do) and message.
-    Where a request takes the beginning of an id: INVALID_ARGUMENT (ID_AMBIGUOUS).
+    Errors of every method: PERMISSION_DENIED (DENIED: the policy does not allow it, or the
+    certificate names nobody of the cluster), RESOURCE_EXHAUSTED (TOO_MANY_CALLS: the caller has too
+    many under way), INTERNAL (INTERNAL: a bug).
+
+    Every error of a node carries a google.rpc.ErrorInfo with the domain "bmig", a stable reason and,
+    where known, the metadata guest, side ("source" or "destination"), location (where the guest is
+    now), advice (what to do) and message. What gRPC itself refuses has none: RESOURCE_EXHAUSTED for
+    a message that is too large or for more calls than a node takes of all callers together. A caller
+    without a certificate of the cluster's CA gets no connection, and so no answer of a node.
     """
 
     def CheckMigration(self, request, context):
         """Runs every precheck and changes nothing.
 
         The guest must be on this node. Failed prechecks are findings, not errors.
-        Errors: NOT_FOUND (GUEST_UNKNOWN, NODE_UNKNOWN), INVALID_ARGUMENT (OPTIONS_INVALID,
-        SAME_NODE), UNAVAILABLE (PEER_UNREACHABLE), PERMISSION_DENIED (DENIED_BY_PEER).
+        Errors: INVALID_ARGUMENT (REQUEST_INVALID: the guest's name is too long, OPTIONS_INVALID,
+        SAME_NODE), NOT_FOUND (GUEST_UNKNOWN, NODE_UNKNOWN, DRIVER_MISSING: this node does not have the
+        guest's driver any more), PERMISSION_DENIED (DENIED_BY_PEER), UNAVAILABLE
+        (PEER_UNREACHABLE, PEER_NOT_LISTENING, PEER_TIMEOUT, PEER_NOT_TLS, PEER_CERTIFICATE_EXPIRED,
+        PEER_CERTIFICATE_OTHER_CA, PEER_CERTIFICATE_WRONG_NAME, PEER_REJECTS_CERTIFICATE: why the
+        destination does not answer, PEER_LOST: that is not known), FAILED_PRECONDITION (PEER_FAILED:
+        the destination answered with an error that has no reason; or what it answered to
+        ExchangeCapabilities: REQUEST_INVALID, DEFINITION_INVALID, STORAGE_SILENT, INTERNAL),
+        RESOURCE_EXHAUSTED (TOO_MANY_CALLS: also those of this node at the destination), INTERNAL
+        (DEFINITION_UNREADABLE, STORAGE_SILENT).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -108,9 +124,16 @@ class MigrationServiceServicer:
         """Starts a migration and answers at once; it goes on whatever becomes of the caller.
 
         Idempotent by id: a repeated request answers with the migration as it is.
-        Errors: those of CheckMigration, and FAILED_PRECONDITION (PRECHECK_FAILED with a
-        google.rpc.PreconditionFailure), ABORTED (GUEST_BUSY: the guest has a migration already),
-        ALREADY_EXISTS (ID_TAKEN: the id belongs to a migration of another guest or target).
+        Errors: those of CheckMigration, and ALREADY_EXISTS (ID_TAKEN: the id belongs to a migration of
+        another guest or target), ABORTED (GUEST_BUSY: the guest has a migration already, or somebody
+        is changing it), FAILED_PRECONDITION (PRECHECK_FAILED: several of the following, one violation
+        of a google.rpc.PreconditionFailure for each; if only one failed its own reason:
+        GUEST_NOT_RUNNING, DENIED_BY_PEER, NAME_TAKEN, PROTOCOL_VERSION, DRIVER_MISSING,
+        DRIVER_CANNOT_SNAPSHOT, DRIVER_MISMATCH, GUEST_NOT_MIGRATABLE, THROTTLE_NOT_SUPPORTED,
+        CPU_VENDOR, CPU_FEATURES, CPU_MODEL, NO_MEMORY, NO_SPOOL_ROOM, STORAGE_MISSING,
+        STORAGE_DIFFERS, STORAGE_NOT_SHARED, NETWORK_MISSING, FIRMWARE_MISSING, FIRMWARE_DIFFERS,
+        FIRMWARE_OUTSIDE, TRACKER_NOT_AVAILABLE), INTERNAL (JOURNAL_UNWRITABLE, JOURNAL_DAMAGED).
+        REQUEST_INVALID is also for an id that is no UUID.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -119,7 +142,8 @@ class MigrationServiceServicer:
     def GetMigration(self, request, context):
         """Describes one migration in which this node takes or took part.
 
-        Errors: NOT_FOUND (MIGRATION_UNKNOWN).
+        Errors: INVALID_ARGUMENT (ID_AMBIGUOUS: several ids begin so), NOT_FOUND (MIGRATION_UNKNOWN: or
+        the caller may not see its guest).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -127,6 +151,8 @@ class MigrationServiceServicer:
 
     def ListMigrations(self, request, context):
         """Lists this node's migrations, newest first.
+
+        Errors: none but those of every method.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -136,7 +162,7 @@ class MigrationServiceServicer:
         """Streams events, from the first one on or after a given one, until the migration has ended.
 
         Progress events are sampled and not kept; all others are.
-        Errors: NOT_FOUND (MIGRATION_UNKNOWN).
+        Errors: INVALID_ARGUMENT (ID_AMBIGUOUS), NOT_FOUND (MIGRATION_UNKNOWN) as for GetMigration.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -147,8 +173,10 @@ class MigrationServiceServicer:
         For either side: the destination refuses the guest as long as it has not taken it, and the
         source finds out.
 
-        Idempotent. Errors: NOT_FOUND (MIGRATION_UNKNOWN), FAILED_PRECONDITION (TOO_LATE: the
-        guest was let go already, or taken).
+        Idempotent.
+        Errors: INVALID_ARGUMENT (ID_AMBIGUOUS), NOT_FOUND (MIGRATION_UNKNOWN), FAILED_PRECONDITION
+        (TOO_LATE: the guest was let go already, or taken, or goes on at the source), INTERNAL
+        (JOURNAL_UNWRITABLE, JOURNAL_DAMAGED: at the destination only).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -157,7 +185,8 @@ class MigrationServiceServicer:
     def LimitBandwidth(self, request, context):
         """Changes how fast a migration may send while its guest runs, at once. For the migration's source.
 
-        Idempotent as long as it goes on. Errors: NOT_FOUND (MIGRATION_UNKNOWN), FAILED_PRECONDITION
+        Idempotent as long as it goes on.
+        Errors: INVALID_ARGUMENT (ID_AMBIGUOUS), NOT_FOUND (MIGRATION_UNKNOWN), FAILED_PRECONDITION
         (NOT_THE_SOURCE, TOO_LATE: the guest is down, and what is left to send has no limit,
         MIGRATION_OVER: it has ended).
         """
@@ -169,9 +198,12 @@ class MigrationServiceServicer:
         """Settles a migration in doubt whose other host is gone for good, by an operator's word.
         For the migration's source.
 
-        Idempotent. Errors: NOT_FOUND (MIGRATION_UNKNOWN), INVALID_ARGUMENT (CONFIRMATION_WRONG),
+        Idempotent.
+        Errors: INVALID_ARGUMENT (REQUEST_INVALID: the id is no UUID, CONFIRMATION_WRONG,
+        DEFINITION_INVALID: the guest's description in the journal is not taken any more), NOT_FOUND
+        (MIGRATION_UNKNOWN, DRIVER_MISSING: this node does not have the guest's driver any more),
         FAILED_PRECONDITION (NOT_IN_DOUBT, NOT_THE_SOURCE, PEER_ANSWERS: the other host can be asked
-        and must be).
+        and must be), INTERNAL (JOURNAL_UNWRITABLE, JOURNAL_DAMAGED).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -231,11 +263,15 @@ def add_MigrationServiceServicer_to_server(servicer, server):
 class MigrationService:
     """Starts, watches and ends migrations. For operators; any node that has the guest.
 
-    Errors of every method: UNAUTHENTICATED (no usable certificate), PERMISSION_DENIED
-    (DENIED: the policy does not allow it). Every error carries a google.rpc.ErrorInfo with the
-    domain "bmig", a stable reason and, where known, the metadata guest, side ("source" or
-    "destination"), location (where the guest is now), advice (what to do) and message.
-    Where a request takes the beginning of an id: INVALID_ARGUMENT (ID_AMBIGUOUS).
+    Errors of every method: PERMISSION_DENIED (DENIED: the policy does not allow it, or the
+    certificate names nobody of the cluster), RESOURCE_EXHAUSTED (TOO_MANY_CALLS: the caller has too
+    many under way), INTERNAL (INTERNAL: a bug).
+
+    Every error of a node carries a google.rpc.ErrorInfo with the domain "bmig", a stable reason and,
+    where known, the metadata guest, side ("source" or "destination"), location (where the guest is
+    now), advice (what to do) and message. What gRPC itself refuses has none: RESOURCE_EXHAUSTED for
+    a message that is too large or for more calls than a node takes of all callers together. A caller
+    without a certificate of the cluster's CA gets no connection, and so no answer of a node.
     """
 
     @staticmethod

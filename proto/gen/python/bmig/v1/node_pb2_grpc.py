@@ -28,8 +28,9 @@ if _version_not_supported:
 class NodeServiceStub:
     """A node and its guests, for reading. For operators and nodes.
 
-    Errors of every method: UNAUTHENTICATED (no usable certificate), PERMISSION_DENIED
-    (DENIED: the policy does not allow it).
+    Errors of every method: PERMISSION_DENIED (DENIED: the policy does not allow it, or the
+    certificate names nobody of the cluster), RESOURCE_EXHAUSTED (TOO_MANY_CALLS: the caller has too
+    many under way), INTERNAL (INTERNAL: a bug).
     """
 
     def __init__(self, channel):
@@ -58,12 +59,15 @@ class NodeServiceStub:
 class NodeServiceServicer:
     """A node and its guests, for reading. For operators and nodes.
 
-    Errors of every method: UNAUTHENTICATED (no usable certificate), PERMISSION_DENIED
-    (DENIED: the policy does not allow it).
+    Errors of every method: PERMISSION_DENIED (DENIED: the policy does not allow it, or the
+    certificate names nobody of the cluster), RESOURCE_EXHAUSTED (TOO_MANY_CALLS: the caller has too
+    many under way), INTERNAL (INTERNAL: a bug).
     """
 
     def GetNode(self, request, context):
         """Describes this node and names the nodes that it knows.
+
+        Errors: none but those of every method.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -71,6 +75,8 @@ class NodeServiceServicer:
 
     def ListGuests(self, request, context):
         """Lists the guests on this node that the caller may see.
+
+        Errors: INTERNAL (JOURNAL_DAMAGED).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -79,7 +85,9 @@ class NodeServiceServicer:
     def GetGuest(self, request, context):
         """Describes one guest on this node.
 
-        Errors: NOT_FOUND (GUEST_UNKNOWN).
+        Errors: INVALID_ARGUMENT (REQUEST_INVALID: the name is too long), NOT_FOUND (GUEST_UNKNOWN,
+        DRIVER_MISSING: this node does not have the guest's driver any more), INTERNAL
+        (DEFINITION_UNREADABLE, JOURNAL_DAMAGED).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -114,8 +122,9 @@ def add_NodeServiceServicer_to_server(servicer, server):
 class NodeService:
     """A node and its guests, for reading. For operators and nodes.
 
-    Errors of every method: UNAUTHENTICATED (no usable certificate), PERMISSION_DENIED
-    (DENIED: the policy does not allow it).
+    Errors of every method: PERMISSION_DENIED (DENIED: the policy does not allow it, or the
+    certificate names nobody of the cluster), RESOURCE_EXHAUSTED (TOO_MANY_CALLS: the caller has too
+    many under way), INTERNAL (INTERNAL: a bug).
     """
 
     @staticmethod

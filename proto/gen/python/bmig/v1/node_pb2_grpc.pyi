@@ -29,8 +29,9 @@ GRPC_VERSION: str
 class NodeServiceStub:
     """A node and its guests, for reading. For operators and nodes.
 
-    Errors of every method: UNAUTHENTICATED (no usable certificate), PERMISSION_DENIED
-    (DENIED: the policy does not allow it).
+    Errors of every method: PERMISSION_DENIED (DENIED: the policy does not allow it, or the
+    certificate names nobody of the cluster), RESOURCE_EXHAUSTED (TOO_MANY_CALLS: the caller has too
+    many under way), INTERNAL (INTERNAL: a bug).
     """
 
     @_typing.overload
@@ -38,39 +39,57 @@ class NodeServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> NodeServiceAsyncStub: ...
     GetNode: _grpc.UnaryUnaryMultiCallable[_node_pb2.GetNodeRequest, _node_pb2.GetNodeResponse]
-    """Describes this node and names the nodes that it knows."""
+    """Describes this node and names the nodes that it knows.
+
+    Errors: none but those of every method.
+    """
     ListGuests: _grpc.UnaryUnaryMultiCallable[_node_pb2.ListGuestsRequest, _node_pb2.ListGuestsResponse]
-    """Lists the guests on this node that the caller may see."""
+    """Lists the guests on this node that the caller may see.
+
+    Errors: INTERNAL (JOURNAL_DAMAGED).
+    """
     GetGuest: _grpc.UnaryUnaryMultiCallable[_node_pb2.GetGuestRequest, _node_pb2.GetGuestResponse]
     """Describes one guest on this node.
 
-    Errors: NOT_FOUND (GUEST_UNKNOWN).
+    Errors: INVALID_ARGUMENT (REQUEST_INVALID: the name is too long), NOT_FOUND (GUEST_UNKNOWN,
+    DRIVER_MISSING: this node does not have the guest's driver any more), INTERNAL
+    (DEFINITION_UNREADABLE, JOURNAL_DAMAGED).
     """
 
 @_typing.type_check_only
 class NodeServiceAsyncStub(NodeServiceStub):
     """A node and its guests, for reading. For operators and nodes.
 
-    Errors of every method: UNAUTHENTICATED (no usable certificate), PERMISSION_DENIED
-    (DENIED: the policy does not allow it).
+    Errors of every method: PERMISSION_DENIED (DENIED: the policy does not allow it, or the
+    certificate names nobody of the cluster), RESOURCE_EXHAUSTED (TOO_MANY_CALLS: the caller has too
+    many under way), INTERNAL (INTERNAL: a bug).
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     GetNode: _aio.UnaryUnaryMultiCallable[_node_pb2.GetNodeRequest, _node_pb2.GetNodeResponse]  # type: ignore[assignment]
-    """Describes this node and names the nodes that it knows."""
+    """Describes this node and names the nodes that it knows.
+
+    Errors: none but those of every method.
+    """
     ListGuests: _aio.UnaryUnaryMultiCallable[_node_pb2.ListGuestsRequest, _node_pb2.ListGuestsResponse]  # type: ignore[assignment]
-    """Lists the guests on this node that the caller may see."""
+    """Lists the guests on this node that the caller may see.
+
+    Errors: INTERNAL (JOURNAL_DAMAGED).
+    """
     GetGuest: _aio.UnaryUnaryMultiCallable[_node_pb2.GetGuestRequest, _node_pb2.GetGuestResponse]  # type: ignore[assignment]
     """Describes one guest on this node.
 
-    Errors: NOT_FOUND (GUEST_UNKNOWN).
+    Errors: INVALID_ARGUMENT (REQUEST_INVALID: the name is too long), NOT_FOUND (GUEST_UNKNOWN,
+    DRIVER_MISSING: this node does not have the guest's driver any more), INTERNAL
+    (DEFINITION_UNREADABLE, JOURNAL_DAMAGED).
     """
 
 class NodeServiceServicer(metaclass=_abc_1.ABCMeta):
     """A node and its guests, for reading. For operators and nodes.
 
-    Errors of every method: UNAUTHENTICATED (no usable certificate), PERMISSION_DENIED
-    (DENIED: the policy does not allow it).
+    Errors of every method: PERMISSION_DENIED (DENIED: the policy does not allow it, or the
+    certificate names nobody of the cluster), RESOURCE_EXHAUSTED (TOO_MANY_CALLS: the caller has too
+    many under way), INTERNAL (INTERNAL: a bug).
     """
 
     @_abc_1.abstractmethod
@@ -79,7 +98,10 @@ class NodeServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _node_pb2.GetNodeRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_node_pb2.GetNodeResponse, _abc.Awaitable[_node_pb2.GetNodeResponse]]:
-        """Describes this node and names the nodes that it knows."""
+        """Describes this node and names the nodes that it knows.
+
+        Errors: none but those of every method.
+        """
 
     @_abc_1.abstractmethod
     def ListGuests(
@@ -87,7 +109,10 @@ class NodeServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _node_pb2.ListGuestsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_node_pb2.ListGuestsResponse, _abc.Awaitable[_node_pb2.ListGuestsResponse]]:
-        """Lists the guests on this node that the caller may see."""
+        """Lists the guests on this node that the caller may see.
+
+        Errors: INTERNAL (JOURNAL_DAMAGED).
+        """
 
     @_abc_1.abstractmethod
     def GetGuest(
@@ -97,7 +122,9 @@ class NodeServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_node_pb2.GetGuestResponse, _abc.Awaitable[_node_pb2.GetGuestResponse]]:
         """Describes one guest on this node.
 
-        Errors: NOT_FOUND (GUEST_UNKNOWN).
+        Errors: INVALID_ARGUMENT (REQUEST_INVALID: the name is too long), NOT_FOUND (GUEST_UNKNOWN,
+        DRIVER_MISSING: this node does not have the guest's driver any more), INTERNAL
+        (DEFINITION_UNREADABLE, JOURNAL_DAMAGED).
         """
 
 def add_NodeServiceServicer_to_server(servicer: NodeServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

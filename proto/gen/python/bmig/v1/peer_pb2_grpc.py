@@ -30,8 +30,24 @@ class PeerServiceStub:
 
     The caller is the source; it is known by its certificate, and every call about a migration
     must come from the node that opened it. Requests may be repeated: the same id and epoch get the
-    same answer. Errors of every method: UNAUTHENTICATED, PERMISSION_DENIED (DENIED, or
-    WRONG_PEER: the migration belongs to another source).
+    same answer.
+
+    Errors of every method: PERMISSION_DENIED (DENIED: the policy does not allow it, or the
+    certificate names nobody of the cluster), INVALID_ARGUMENT (REQUEST_INVALID: which field is
+    wrong, or that a message did not come in time), RESOURCE_EXHAUSTED (TOO_MANY_CALLS: the caller
+    has too many under way), INTERNAL (INTERNAL: a bug).
+
+    Errors of every method about a migration, which is all but ExchangeCapabilities:
+    PERMISSION_DENIED (WRONG_PEER: it belongs to another source), INVALID_ARGUMENT (STALE_EPOCH: it
+    has another epoch), INTERNAL (JOURNAL_UNWRITABLE: it may be done all the same, so ask again,
+    JOURNAL_DAMAGED).
+
+    A method that lists MIGRATION_OVER answers with the reason of the migration's end instead, as far
+    as that is known: what another call failed with, what went wrong beside the calls (START_FAILED,
+    SPOOL_FULL, SUPERVISOR_FAILED, SUPERVISOR_LOST, SUPERVISOR_REFUSED, INTERNAL), CANCELLED (by an
+    operator, at the destination), ABORTED_BY_SOURCE, LEASE_OVER, NOT_READY, DESTINATION_RESTARTED,
+    MIGRATION_OUTLIVED, MIGRATION_UNKNOWN (it was asked about before it was opened), GUEST_RESTARTED.
+    The code is ABORTED; only of MEMORY_DIFFERS and STATE_INVALID it stays DATA_LOSS.
     """
 
     def __init__(self, channel):
@@ -87,12 +103,32 @@ class PeerServiceServicer:
 
     The caller is the source; it is known by its certificate, and every call about a migration
     must come from the node that opened it. Requests may be repeated: the same id and epoch get the
-    same answer. Errors of every method: UNAUTHENTICATED, PERMISSION_DENIED (DENIED, or
-    WRONG_PEER: the migration belongs to another source).
+    same answer.
+
+    Errors of every method: PERMISSION_DENIED (DENIED: the policy does not allow it, or the
+    certificate names nobody of the cluster), INVALID_ARGUMENT (REQUEST_INVALID: which field is
+    wrong, or that a message did not come in time), RESOURCE_EXHAUSTED (TOO_MANY_CALLS: the caller
+    has too many under way), INTERNAL (INTERNAL: a bug).
+
+    Errors of every method about a migration, which is all but ExchangeCapabilities:
+    PERMISSION_DENIED (WRONG_PEER: it belongs to another source), INVALID_ARGUMENT (STALE_EPOCH: it
+    has another epoch), INTERNAL (JOURNAL_UNWRITABLE: it may be done all the same, so ask again,
+    JOURNAL_DAMAGED).
+
+    A method that lists MIGRATION_OVER answers with the reason of the migration's end instead, as far
+    as that is known: what another call failed with, what went wrong beside the calls (START_FAILED,
+    SPOOL_FULL, SUPERVISOR_FAILED, SUPERVISOR_LOST, SUPERVISOR_REFUSED, INTERNAL), CANCELLED (by an
+    operator, at the destination), ABORTED_BY_SOURCE, LEASE_OVER, NOT_READY, DESTINATION_RESTARTED,
+    MIGRATION_OUTLIVED, MIGRATION_UNKNOWN (it was asked about before it was opened), GUEST_RESTARTED.
+    The code is ABORTED; only of MEMORY_DIFFERS and STATE_INVALID it stays DATA_LOSS.
     """
 
     def ExchangeCapabilities(self, request, context):
         """Tells what this node is and has, for the caller's prechecks. Changes nothing.
+
+        What the policy says of the guest and of the operator is no error but a fact.
+        Errors: INVALID_ARGUMENT (DEFINITION_INVALID: what is wrong and where), INTERNAL
+        (STORAGE_SILENT).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -102,9 +138,18 @@ class PeerServiceServicer:
         """Reserves name, memory and spool room for a guest and prepares its memory. What the guest will
         be started with may still be on its way then, unless that is to be waited for.
 
-        Errors: FAILED_PRECONDITION (NAME_TAKEN, NO_MEMORY, NO_SPOOL_ROOM, DRIVER_MISMATCH,
-        NETWORK_MISSING, STORAGE_MISSING, PROTOCOL_VERSION), INVALID_ARGUMENT (DEFINITION_INVALID),
-        ABORTED (why it was refused before, or MIGRATION_OVER: use a new id).
+        Errors: INVALID_ARGUMENT (DEFINITION_INVALID: what is wrong and where), NOT_FOUND
+        (DRIVER_MISSING), ALREADY_EXISTS (NAME_TAKEN: a hypervisor that is not bmigd's, or that nobody
+        watches, runs a guest of that name), ABORTED (GUEST_BUSY: another migration has the guest, or
+        somebody is changing it, MIGRATION_OVER: use a new id), FAILED_PRECONDITION (PROTOCOL_VERSION,
+        NAME_TAKEN: a guest of that name is defined or runs here, DRIVER_MISMATCH, NETWORK_MISSING,
+        GUEST_NOT_MIGRATABLE, DEFINITION_INVALID: the regions are not those of its memory, STALE_EPOCH:
+        the guest has been here with that epoch, NO_MEMORY, NO_SPOOL_ROOM), RESOURCE_EXHAUSTED
+        (TOO_MANY_RECEPTIONS: of this source, under way or lately), INTERNAL (SPOOL_FULL, START_FAILED:
+        a port of its screen is taken, FILE_MISSING, IMAGE_REFUSED, TAP_FAILED, TAP_NOT_NOTED,
+        SUPERVISOR_LOST, SUPERVISOR_REFUSED, HYPERVISOR_THERE). With until_ready what could not be got
+        ready has ended the migration: ABORTED (START_FAILED, SPOOL_FULL, SUPERVISOR_FAILED,
+        SUPERVISOR_LOST, SUPERVISOR_REFUSED).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -114,7 +159,7 @@ class PeerServiceServicer:
         """Tells what the destination still has of a guest that left it before, page by page, if
         ReceiveGuest said so; the source sends only what differs. May be asked until the first chunk.
 
-        Errors: ABORTED (MIGRATION_OVER).
+        Errors: ABORTED (MIGRATION_OVER), INTERNAL (MEMORY_UNREADABLE).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -128,7 +173,8 @@ class PeerServiceServicer:
         one of the same number. What two of them carry at the same time must not overlap.
         A chunk may be sent again at any time on a new stream: it is written again.
         Errors: INVALID_ARGUMENT (CHUNK_INVALID: range, size, codec or digest), ABORTED
-        (MIGRATION_OVER).
+        (STREAM_SUPERSEDED: a newer stream has taken the place of this one, MIGRATION_OVER), INTERNAL
+        (SPOOL_FULL, MEMORY_UNREADABLE).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -138,7 +184,10 @@ class PeerServiceServicer:
         """Delivers the device state and the root of all memory while the guest is down; answers that
         the guest is ready to be committed, with everything checked that can be without running it.
 
-        Errors: DATA_LOSS (MEMORY_DIFFERS, STATE_INVALID), ABORTED (MIGRATION_OVER).
+        Errors: DATA_LOSS (MEMORY_DIFFERS, STATE_INVALID), ABORTED (STREAM_SUPERSEDED: a newer call
+        delivers this state, MIGRATION_OVER), INTERNAL (SPOOL_FULL, MEMORY_UNREADABLE, FILE_MISSING,
+        START_FAILED: a port of its screen is taken, SUPERVISOR_LOST, HYPERVISOR_LOST,
+        HYPERVISOR_REFUSED).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -146,6 +195,9 @@ class PeerServiceServicer:
 
     def Commit(self, request, context):
         """Hands the guest over. The destination decides from now on.
+
+        Whatever became of the guest is no error but an outcome.
+        Errors: none but those of every method about a migration.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -153,6 +205,8 @@ class PeerServiceServicer:
 
     def Abort(self, request, context):
         """Withdraws the guest, unless the destination has taken it already.
+
+        Errors: RESOURCE_EXHAUSTED (TOO_MANY_QUESTIONS: about migrations that are unknown here).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -160,6 +214,8 @@ class PeerServiceServicer:
 
     def QueryOutcome(self, request, context):
         """Asks what became of a handoff. An unknown id is refused from then on.
+
+        Errors: RESOURCE_EXHAUSTED (TOO_MANY_QUESTIONS: about migrations that are unknown here).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -221,8 +277,24 @@ class PeerService:
 
     The caller is the source; it is known by its certificate, and every call about a migration
     must come from the node that opened it. Requests may be repeated: the same id and epoch get the
-    same answer. Errors of every method: UNAUTHENTICATED, PERMISSION_DENIED (DENIED, or
-    WRONG_PEER: the migration belongs to another source).
+    same answer.
+
+    Errors of every method: PERMISSION_DENIED (DENIED: the policy does not allow it, or the
+    certificate names nobody of the cluster), INVALID_ARGUMENT (REQUEST_INVALID: which field is
+    wrong, or that a message did not come in time), RESOURCE_EXHAUSTED (TOO_MANY_CALLS: the caller
+    has too many under way), INTERNAL (INTERNAL: a bug).
+
+    Errors of every method about a migration, which is all but ExchangeCapabilities:
+    PERMISSION_DENIED (WRONG_PEER: it belongs to another source), INVALID_ARGUMENT (STALE_EPOCH: it
+    has another epoch), INTERNAL (JOURNAL_UNWRITABLE: it may be done all the same, so ask again,
+    JOURNAL_DAMAGED).
+
+    A method that lists MIGRATION_OVER answers with the reason of the migration's end instead, as far
+    as that is known: what another call failed with, what went wrong beside the calls (START_FAILED,
+    SPOOL_FULL, SUPERVISOR_FAILED, SUPERVISOR_LOST, SUPERVISOR_REFUSED, INTERNAL), CANCELLED (by an
+    operator, at the destination), ABORTED_BY_SOURCE, LEASE_OVER, NOT_READY, DESTINATION_RESTARTED,
+    MIGRATION_OUTLIVED, MIGRATION_UNKNOWN (it was asked about before it was opened), GUEST_RESTARTED.
+    The code is ABORTED; only of MEMORY_DIFFERS and STATE_INVALID it stays DATA_LOSS.
     """
 
     @staticmethod

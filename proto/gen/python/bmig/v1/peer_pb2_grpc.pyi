@@ -31,8 +31,24 @@ class PeerServiceStub:
 
     The caller is the source; it is known by its certificate, and every call about a migration
     must come from the node that opened it. Requests may be repeated: the same id and epoch get the
-    same answer. Errors of every method: UNAUTHENTICATED, PERMISSION_DENIED (DENIED, or
-    WRONG_PEER: the migration belongs to another source).
+    same answer.
+
+    Errors of every method: PERMISSION_DENIED (DENIED: the policy does not allow it, or the
+    certificate names nobody of the cluster), INVALID_ARGUMENT (REQUEST_INVALID: which field is
+    wrong, or that a message did not come in time), RESOURCE_EXHAUSTED (TOO_MANY_CALLS: the caller
+    has too many under way), INTERNAL (INTERNAL: a bug).
+
+    Errors of every method about a migration, which is all but ExchangeCapabilities:
+    PERMISSION_DENIED (WRONG_PEER: it belongs to another source), INVALID_ARGUMENT (STALE_EPOCH: it
+    has another epoch), INTERNAL (JOURNAL_UNWRITABLE: it may be done all the same, so ask again,
+    JOURNAL_DAMAGED).
+
+    A method that lists MIGRATION_OVER answers with the reason of the migration's end instead, as far
+    as that is known: what another call failed with, what went wrong beside the calls (START_FAILED,
+    SPOOL_FULL, SUPERVISOR_FAILED, SUPERVISOR_LOST, SUPERVISOR_REFUSED, INTERNAL), CANCELLED (by an
+    operator, at the destination), ABORTED_BY_SOURCE, LEASE_OVER, NOT_READY, DESTINATION_RESTARTED,
+    MIGRATION_OUTLIVED, MIGRATION_UNKNOWN (it was asked about before it was opened), GUEST_RESTARTED.
+    The code is ABORTED; only of MEMORY_DIFFERS and STATE_INVALID it stays DATA_LOSS.
     """
 
     @_typing.overload
@@ -40,20 +56,34 @@ class PeerServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> PeerServiceAsyncStub: ...
     ExchangeCapabilities: _grpc.UnaryUnaryMultiCallable[_peer_pb2.ExchangeCapabilitiesRequest, _peer_pb2.ExchangeCapabilitiesResponse]
-    """Tells what this node is and has, for the caller's prechecks. Changes nothing."""
+    """Tells what this node is and has, for the caller's prechecks. Changes nothing.
+
+    What the policy says of the guest and of the operator is no error but a fact.
+    Errors: INVALID_ARGUMENT (DEFINITION_INVALID: what is wrong and where), INTERNAL
+    (STORAGE_SILENT).
+    """
     ReceiveGuest: _grpc.UnaryUnaryMultiCallable[_peer_pb2.ReceiveGuestRequest, _peer_pb2.ReceiveGuestResponse]
     """Reserves name, memory and spool room for a guest and prepares its memory. What the guest will
     be started with may still be on its way then, unless that is to be waited for.
 
-    Errors: FAILED_PRECONDITION (NAME_TAKEN, NO_MEMORY, NO_SPOOL_ROOM, DRIVER_MISMATCH,
-    NETWORK_MISSING, STORAGE_MISSING, PROTOCOL_VERSION), INVALID_ARGUMENT (DEFINITION_INVALID),
-    ABORTED (why it was refused before, or MIGRATION_OVER: use a new id).
+    Errors: INVALID_ARGUMENT (DEFINITION_INVALID: what is wrong and where), NOT_FOUND
+    (DRIVER_MISSING), ALREADY_EXISTS (NAME_TAKEN: a hypervisor that is not bmigd's, or that nobody
+    watches, runs a guest of that name), ABORTED (GUEST_BUSY: another migration has the guest, or
+    somebody is changing it, MIGRATION_OVER: use a new id), FAILED_PRECONDITION (PROTOCOL_VERSION,
+    NAME_TAKEN: a guest of that name is defined or runs here, DRIVER_MISMATCH, NETWORK_MISSING,
+    GUEST_NOT_MIGRATABLE, DEFINITION_INVALID: the regions are not those of its memory, STALE_EPOCH:
+    the guest has been here with that epoch, NO_MEMORY, NO_SPOOL_ROOM), RESOURCE_EXHAUSTED
+    (TOO_MANY_RECEPTIONS: of this source, under way or lately), INTERNAL (SPOOL_FULL, START_FAILED:
+    a port of its screen is taken, FILE_MISSING, IMAGE_REFUSED, TAP_FAILED, TAP_NOT_NOTED,
+    SUPERVISOR_LOST, SUPERVISOR_REFUSED, HYPERVISOR_THERE). With until_ready what could not be got
+    ready has ended the migration: ABORTED (START_FAILED, SPOOL_FULL, SUPERVISOR_FAILED,
+    SUPERVISOR_LOST, SUPERVISOR_REFUSED).
     """
     DescribeMemory: _grpc.UnaryStreamMultiCallable[_peer_pb2.DescribeMemoryRequest, _peer_pb2.DescribeMemoryResponse]
     """Tells what the destination still has of a guest that left it before, page by page, if
     ReceiveGuest said so; the source sends only what differs. May be asked until the first chunk.
 
-    Errors: ABORTED (MIGRATION_OVER).
+    Errors: ABORTED (MIGRATION_OVER), INTERNAL (MEMORY_UNREADABLE).
     """
     StreamMemory: _grpc.StreamStreamMultiCallable[_peer_pb2.StreamMemoryRequest, _peer_pb2.StreamMemoryResponse]
     """Carries memory chunks, which are written in order of arrival; answers acknowledge them, several
@@ -63,20 +93,34 @@ class PeerServiceStub:
     one of the same number. What two of them carry at the same time must not overlap.
     A chunk may be sent again at any time on a new stream: it is written again.
     Errors: INVALID_ARGUMENT (CHUNK_INVALID: range, size, codec or digest), ABORTED
-    (MIGRATION_OVER).
+    (STREAM_SUPERSEDED: a newer stream has taken the place of this one, MIGRATION_OVER), INTERNAL
+    (SPOOL_FULL, MEMORY_UNREADABLE).
     """
     DeliverState: _grpc.StreamUnaryMultiCallable[_peer_pb2.DeliverStateRequest, _peer_pb2.DeliverStateResponse]
     """Delivers the device state and the root of all memory while the guest is down; answers that
     the guest is ready to be committed, with everything checked that can be without running it.
 
-    Errors: DATA_LOSS (MEMORY_DIFFERS, STATE_INVALID), ABORTED (MIGRATION_OVER).
+    Errors: DATA_LOSS (MEMORY_DIFFERS, STATE_INVALID), ABORTED (STREAM_SUPERSEDED: a newer call
+    delivers this state, MIGRATION_OVER), INTERNAL (SPOOL_FULL, MEMORY_UNREADABLE, FILE_MISSING,
+    START_FAILED: a port of its screen is taken, SUPERVISOR_LOST, HYPERVISOR_LOST,
+    HYPERVISOR_REFUSED).
     """
     Commit: _grpc.UnaryUnaryMultiCallable[_peer_pb2.CommitRequest, _peer_pb2.CommitResponse]
-    """Hands the guest over. The destination decides from now on."""
+    """Hands the guest over. The destination decides from now on.
+
+    Whatever became of the guest is no error but an outcome.
+    Errors: none but those of every method about a migration.
+    """
     Abort: _grpc.UnaryUnaryMultiCallable[_peer_pb2.AbortRequest, _peer_pb2.AbortResponse]
-    """Withdraws the guest, unless the destination has taken it already."""
+    """Withdraws the guest, unless the destination has taken it already.
+
+    Errors: RESOURCE_EXHAUSTED (TOO_MANY_QUESTIONS: about migrations that are unknown here).
+    """
     QueryOutcome: _grpc.UnaryUnaryMultiCallable[_peer_pb2.QueryOutcomeRequest, _peer_pb2.QueryOutcomeResponse]
-    """Asks what became of a handoff. An unknown id is refused from then on."""
+    """Asks what became of a handoff. An unknown id is refused from then on.
+
+    Errors: RESOURCE_EXHAUSTED (TOO_MANY_QUESTIONS: about migrations that are unknown here).
+    """
 
 @_typing.type_check_only
 class PeerServiceAsyncStub(PeerServiceStub):
@@ -84,26 +128,56 @@ class PeerServiceAsyncStub(PeerServiceStub):
 
     The caller is the source; it is known by its certificate, and every call about a migration
     must come from the node that opened it. Requests may be repeated: the same id and epoch get the
-    same answer. Errors of every method: UNAUTHENTICATED, PERMISSION_DENIED (DENIED, or
-    WRONG_PEER: the migration belongs to another source).
+    same answer.
+
+    Errors of every method: PERMISSION_DENIED (DENIED: the policy does not allow it, or the
+    certificate names nobody of the cluster), INVALID_ARGUMENT (REQUEST_INVALID: which field is
+    wrong, or that a message did not come in time), RESOURCE_EXHAUSTED (TOO_MANY_CALLS: the caller
+    has too many under way), INTERNAL (INTERNAL: a bug).
+
+    Errors of every method about a migration, which is all but ExchangeCapabilities:
+    PERMISSION_DENIED (WRONG_PEER: it belongs to another source), INVALID_ARGUMENT (STALE_EPOCH: it
+    has another epoch), INTERNAL (JOURNAL_UNWRITABLE: it may be done all the same, so ask again,
+    JOURNAL_DAMAGED).
+
+    A method that lists MIGRATION_OVER answers with the reason of the migration's end instead, as far
+    as that is known: what another call failed with, what went wrong beside the calls (START_FAILED,
+    SPOOL_FULL, SUPERVISOR_FAILED, SUPERVISOR_LOST, SUPERVISOR_REFUSED, INTERNAL), CANCELLED (by an
+    operator, at the destination), ABORTED_BY_SOURCE, LEASE_OVER, NOT_READY, DESTINATION_RESTARTED,
+    MIGRATION_OUTLIVED, MIGRATION_UNKNOWN (it was asked about before it was opened), GUEST_RESTARTED.
+    The code is ABORTED; only of MEMORY_DIFFERS and STATE_INVALID it stays DATA_LOSS.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     ExchangeCapabilities: _aio.UnaryUnaryMultiCallable[_peer_pb2.ExchangeCapabilitiesRequest, _peer_pb2.ExchangeCapabilitiesResponse]  # type: ignore[assignment]
-    """Tells what this node is and has, for the caller's prechecks. Changes nothing."""
+    """Tells what this node is and has, for the caller's prechecks. Changes nothing.
+
+    What the policy says of the guest and of the operator is no error but a fact.
+    Errors: INVALID_ARGUMENT (DEFINITION_INVALID: what is wrong and where), INTERNAL
+    (STORAGE_SILENT).
+    """
     ReceiveGuest: _aio.UnaryUnaryMultiCallable[_peer_pb2.ReceiveGuestRequest, _peer_pb2.ReceiveGuestResponse]  # type: ignore[assignment]
     """Reserves name, memory and spool room for a guest and prepares its memory. What the guest will
     be started with may still be on its way then, unless that is to be waited for.
 
-    Errors: FAILED_PRECONDITION (NAME_TAKEN, NO_MEMORY, NO_SPOOL_ROOM, DRIVER_MISMATCH,
-    NETWORK_MISSING, STORAGE_MISSING, PROTOCOL_VERSION), INVALID_ARGUMENT (DEFINITION_INVALID),
-    ABORTED (why it was refused before, or MIGRATION_OVER: use a new id).
+    Errors: INVALID_ARGUMENT (DEFINITION_INVALID: what is wrong and where), NOT_FOUND
+    (DRIVER_MISSING), ALREADY_EXISTS (NAME_TAKEN: a hypervisor that is not bmigd's, or that nobody
+    watches, runs a guest of that name), ABORTED (GUEST_BUSY: another migration has the guest, or
+    somebody is changing it, MIGRATION_OVER: use a new id), FAILED_PRECONDITION (PROTOCOL_VERSION,
+    NAME_TAKEN: a guest of that name is defined or runs here, DRIVER_MISMATCH, NETWORK_MISSING,
+    GUEST_NOT_MIGRATABLE, DEFINITION_INVALID: the regions are not those of its memory, STALE_EPOCH:
+    the guest has been here with that epoch, NO_MEMORY, NO_SPOOL_ROOM), RESOURCE_EXHAUSTED
+    (TOO_MANY_RECEPTIONS: of this source, under way or lately), INTERNAL (SPOOL_FULL, START_FAILED:
+    a port of its screen is taken, FILE_MISSING, IMAGE_REFUSED, TAP_FAILED, TAP_NOT_NOTED,
+    SUPERVISOR_LOST, SUPERVISOR_REFUSED, HYPERVISOR_THERE). With until_ready what could not be got
+    ready has ended the migration: ABORTED (START_FAILED, SPOOL_FULL, SUPERVISOR_FAILED,
+    SUPERVISOR_LOST, SUPERVISOR_REFUSED).
     """
     DescribeMemory: _aio.UnaryStreamMultiCallable[_peer_pb2.DescribeMemoryRequest, _peer_pb2.DescribeMemoryResponse]  # type: ignore[assignment]
     """Tells what the destination still has of a guest that left it before, page by page, if
     ReceiveGuest said so; the source sends only what differs. May be asked until the first chunk.
 
-    Errors: ABORTED (MIGRATION_OVER).
+    Errors: ABORTED (MIGRATION_OVER), INTERNAL (MEMORY_UNREADABLE).
     """
     StreamMemory: _aio.StreamStreamMultiCallable[_peer_pb2.StreamMemoryRequest, _peer_pb2.StreamMemoryResponse]  # type: ignore[assignment]
     """Carries memory chunks, which are written in order of arrival; answers acknowledge them, several
@@ -113,28 +187,58 @@ class PeerServiceAsyncStub(PeerServiceStub):
     one of the same number. What two of them carry at the same time must not overlap.
     A chunk may be sent again at any time on a new stream: it is written again.
     Errors: INVALID_ARGUMENT (CHUNK_INVALID: range, size, codec or digest), ABORTED
-    (MIGRATION_OVER).
+    (STREAM_SUPERSEDED: a newer stream has taken the place of this one, MIGRATION_OVER), INTERNAL
+    (SPOOL_FULL, MEMORY_UNREADABLE).
     """
     DeliverState: _aio.StreamUnaryMultiCallable[_peer_pb2.DeliverStateRequest, _peer_pb2.DeliverStateResponse]  # type: ignore[assignment]
     """Delivers the device state and the root of all memory while the guest is down; answers that
     the guest is ready to be committed, with everything checked that can be without running it.
 
-    Errors: DATA_LOSS (MEMORY_DIFFERS, STATE_INVALID), ABORTED (MIGRATION_OVER).
+    Errors: DATA_LOSS (MEMORY_DIFFERS, STATE_INVALID), ABORTED (STREAM_SUPERSEDED: a newer call
+    delivers this state, MIGRATION_OVER), INTERNAL (SPOOL_FULL, MEMORY_UNREADABLE, FILE_MISSING,
+    START_FAILED: a port of its screen is taken, SUPERVISOR_LOST, HYPERVISOR_LOST,
+    HYPERVISOR_REFUSED).
     """
     Commit: _aio.UnaryUnaryMultiCallable[_peer_pb2.CommitRequest, _peer_pb2.CommitResponse]  # type: ignore[assignment]
-    """Hands the guest over. The destination decides from now on."""
+    """Hands the guest over. The destination decides from now on.
+
+    Whatever became of the guest is no error but an outcome.
+    Errors: none but those of every method about a migration.
+    """
     Abort: _aio.UnaryUnaryMultiCallable[_peer_pb2.AbortRequest, _peer_pb2.AbortResponse]  # type: ignore[assignment]
-    """Withdraws the guest, unless the destination has taken it already."""
+    """Withdraws the guest, unless the destination has taken it already.
+
+    Errors: RESOURCE_EXHAUSTED (TOO_MANY_QUESTIONS: about migrations that are unknown here).
+    """
     QueryOutcome: _aio.UnaryUnaryMultiCallable[_peer_pb2.QueryOutcomeRequest, _peer_pb2.QueryOutcomeResponse]  # type: ignore[assignment]
-    """Asks what became of a handoff. An unknown id is refused from then on."""
+    """Asks what became of a handoff. An unknown id is refused from then on.
+
+    Errors: RESOURCE_EXHAUSTED (TOO_MANY_QUESTIONS: about migrations that are unknown here).
+    """
 
 class PeerServiceServicer(metaclass=_abc_1.ABCMeta):
     """The destination's half of a migration. For nodes only.
 
     The caller is the source; it is known by its certificate, and every call about a migration
     must come from the node that opened it. Requests may be repeated: the same id and epoch get the
-    same answer. Errors of every method: UNAUTHENTICATED, PERMISSION_DENIED (DENIED, or
-    WRONG_PEER: the migration belongs to another source).
+    same answer.
+
+    Errors of every method: PERMISSION_DENIED (DENIED: the policy does not allow it, or the
+    certificate names nobody of the cluster), INVALID_ARGUMENT (REQUEST_INVALID: which field is
+    wrong, or that a message did not come in time), RESOURCE_EXHAUSTED (TOO_MANY_CALLS: the caller
+    has too many under way), INTERNAL (INTERNAL: a bug).
+
+    Errors of every method about a migration, which is all but ExchangeCapabilities:
+    PERMISSION_DENIED (WRONG_PEER: it belongs to another source), INVALID_ARGUMENT (STALE_EPOCH: it
+    has another epoch), INTERNAL (JOURNAL_UNWRITABLE: it may be done all the same, so ask again,
+    JOURNAL_DAMAGED).
+
+    A method that lists MIGRATION_OVER answers with the reason of the migration's end instead, as far
+    as that is known: what another call failed with, what went wrong beside the calls (START_FAILED,
+    SPOOL_FULL, SUPERVISOR_FAILED, SUPERVISOR_LOST, SUPERVISOR_REFUSED, INTERNAL), CANCELLED (by an
+    operator, at the destination), ABORTED_BY_SOURCE, LEASE_OVER, NOT_READY, DESTINATION_RESTARTED,
+    MIGRATION_OUTLIVED, MIGRATION_UNKNOWN (it was asked about before it was opened), GUEST_RESTARTED.
+    The code is ABORTED; only of MEMORY_DIFFERS and STATE_INVALID it stays DATA_LOSS.
     """
 
     @_abc_1.abstractmethod
@@ -143,7 +247,12 @@ class PeerServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _peer_pb2.ExchangeCapabilitiesRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_peer_pb2.ExchangeCapabilitiesResponse, _abc.Awaitable[_peer_pb2.ExchangeCapabilitiesResponse]]:
-        """Tells what this node is and has, for the caller's prechecks. Changes nothing."""
+        """Tells what this node is and has, for the caller's prechecks. Changes nothing.
+
+        What the policy says of the guest and of the operator is no error but a fact.
+        Errors: INVALID_ARGUMENT (DEFINITION_INVALID: what is wrong and where), INTERNAL
+        (STORAGE_SILENT).
+        """
 
     @_abc_1.abstractmethod
     def ReceiveGuest(
@@ -154,9 +263,18 @@ class PeerServiceServicer(metaclass=_abc_1.ABCMeta):
         """Reserves name, memory and spool room for a guest and prepares its memory. What the guest will
         be started with may still be on its way then, unless that is to be waited for.
 
-        Errors: FAILED_PRECONDITION (NAME_TAKEN, NO_MEMORY, NO_SPOOL_ROOM, DRIVER_MISMATCH,
-        NETWORK_MISSING, STORAGE_MISSING, PROTOCOL_VERSION), INVALID_ARGUMENT (DEFINITION_INVALID),
-        ABORTED (why it was refused before, or MIGRATION_OVER: use a new id).
+        Errors: INVALID_ARGUMENT (DEFINITION_INVALID: what is wrong and where), NOT_FOUND
+        (DRIVER_MISSING), ALREADY_EXISTS (NAME_TAKEN: a hypervisor that is not bmigd's, or that nobody
+        watches, runs a guest of that name), ABORTED (GUEST_BUSY: another migration has the guest, or
+        somebody is changing it, MIGRATION_OVER: use a new id), FAILED_PRECONDITION (PROTOCOL_VERSION,
+        NAME_TAKEN: a guest of that name is defined or runs here, DRIVER_MISMATCH, NETWORK_MISSING,
+        GUEST_NOT_MIGRATABLE, DEFINITION_INVALID: the regions are not those of its memory, STALE_EPOCH:
+        the guest has been here with that epoch, NO_MEMORY, NO_SPOOL_ROOM), RESOURCE_EXHAUSTED
+        (TOO_MANY_RECEPTIONS: of this source, under way or lately), INTERNAL (SPOOL_FULL, START_FAILED:
+        a port of its screen is taken, FILE_MISSING, IMAGE_REFUSED, TAP_FAILED, TAP_NOT_NOTED,
+        SUPERVISOR_LOST, SUPERVISOR_REFUSED, HYPERVISOR_THERE). With until_ready what could not be got
+        ready has ended the migration: ABORTED (START_FAILED, SPOOL_FULL, SUPERVISOR_FAILED,
+        SUPERVISOR_LOST, SUPERVISOR_REFUSED).
         """
 
     @_abc_1.abstractmethod
@@ -168,7 +286,7 @@ class PeerServiceServicer(metaclass=_abc_1.ABCMeta):
         """Tells what the destination still has of a guest that left it before, page by page, if
         ReceiveGuest said so; the source sends only what differs. May be asked until the first chunk.
 
-        Errors: ABORTED (MIGRATION_OVER).
+        Errors: ABORTED (MIGRATION_OVER), INTERNAL (MEMORY_UNREADABLE).
         """
 
     @_abc_1.abstractmethod
@@ -184,7 +302,8 @@ class PeerServiceServicer(metaclass=_abc_1.ABCMeta):
         one of the same number. What two of them carry at the same time must not overlap.
         A chunk may be sent again at any time on a new stream: it is written again.
         Errors: INVALID_ARGUMENT (CHUNK_INVALID: range, size, codec or digest), ABORTED
-        (MIGRATION_OVER).
+        (STREAM_SUPERSEDED: a newer stream has taken the place of this one, MIGRATION_OVER), INTERNAL
+        (SPOOL_FULL, MEMORY_UNREADABLE).
         """
 
     @_abc_1.abstractmethod
@@ -196,7 +315,10 @@ class PeerServiceServicer(metaclass=_abc_1.ABCMeta):
         """Delivers the device state and the root of all memory while the guest is down; answers that
         the guest is ready to be committed, with everything checked that can be without running it.
 
-        Errors: DATA_LOSS (MEMORY_DIFFERS, STATE_INVALID), ABORTED (MIGRATION_OVER).
+        Errors: DATA_LOSS (MEMORY_DIFFERS, STATE_INVALID), ABORTED (STREAM_SUPERSEDED: a newer call
+        delivers this state, MIGRATION_OVER), INTERNAL (SPOOL_FULL, MEMORY_UNREADABLE, FILE_MISSING,
+        START_FAILED: a port of its screen is taken, SUPERVISOR_LOST, HYPERVISOR_LOST,
+        HYPERVISOR_REFUSED).
         """
 
     @_abc_1.abstractmethod
@@ -205,7 +327,11 @@ class PeerServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _peer_pb2.CommitRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_peer_pb2.CommitResponse, _abc.Awaitable[_peer_pb2.CommitResponse]]:
-        """Hands the guest over. The destination decides from now on."""
+        """Hands the guest over. The destination decides from now on.
+
+        Whatever became of the guest is no error but an outcome.
+        Errors: none but those of every method about a migration.
+        """
 
     @_abc_1.abstractmethod
     def Abort(
@@ -213,7 +339,10 @@ class PeerServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _peer_pb2.AbortRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_peer_pb2.AbortResponse, _abc.Awaitable[_peer_pb2.AbortResponse]]:
-        """Withdraws the guest, unless the destination has taken it already."""
+        """Withdraws the guest, unless the destination has taken it already.
+
+        Errors: RESOURCE_EXHAUSTED (TOO_MANY_QUESTIONS: about migrations that are unknown here).
+        """
 
     @_abc_1.abstractmethod
     def QueryOutcome(
@@ -221,6 +350,9 @@ class PeerServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _peer_pb2.QueryOutcomeRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_peer_pb2.QueryOutcomeResponse, _abc.Awaitable[_peer_pb2.QueryOutcomeResponse]]:
-        """Asks what became of a handoff. An unknown id is refused from then on."""
+        """Asks what became of a handoff. An unknown id is refused from then on.
+
+        Errors: RESOURCE_EXHAUSTED (TOO_MANY_QUESTIONS: about migrations that are unknown here).
+        """
 
 def add_PeerServiceServicer_to_server(servicer: PeerServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
