@@ -26,7 +26,7 @@ from bmigd.words import short
 log = structlog.get_logger()
 
 DOMAIN = "bmig"
-# The most precise class wins; every leaf of errors.py has a row.
+# The most precise class wins; every leaf of errors.py has a row, and drivers have leaves of those.
 CODES: dict[type[BmigError], StatusCode] = {
     Invalid: StatusCode.INVALID_ARGUMENT,
     Denied: StatusCode.PERMISSION_DENIED,
@@ -53,9 +53,13 @@ _NO_CONNECTION = frozenset({StatusCode.UNAVAILABLE, StatusCode.DEADLINE_EXCEEDED
 _WRITE_FAILED = (StatusCode.INTERNAL, "Internal error from Core")
 
 
+def _code_of(kind: type[BmigError]) -> StatusCode:
+    return next(CODES[one] for one in kind.__mro__ if one in CODES)
+
+
 def to_status(error: BmigError) -> status_pb2.Status:
     """An error as google.rpc.Status with ErrorInfo and, for prechecks, PreconditionFailure."""
-    code = _REASON_CODES.get(error.reason) or CODES[type(error)]
+    code = _REASON_CODES.get(error.reason) or _code_of(type(error))
     status = status_pb2.Status(
         code=code_pb2.Code.Value(code.name), message=f"{error.reason}: {error.message}"
     )

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bmigd import errors
+from bmigd.drivers.qemu.monitor import MonitorLost, MonitorRefused
 from bmigd.errors import (
     BmigError,
     Busy,
@@ -47,6 +48,13 @@ def over_the_wire(error: BmigError) -> BmigError:
 def test_every_kind_of_error_has_a_code(kind: type[BmigError]) -> None:
     assert kind in CODES
     assert to_status(kind("REASON", "message")).code == CODES[kind].value[0]
+
+
+def test_a_drivers_own_kind_of_error_has_that_of_what_it_is() -> None:
+    for error in (MonitorLost("no answer"), MonitorRefused("stop", "not now")):
+        assert type(error) not in CODES
+        assert to_status(error).code == CODES[LocalFault].value[0]
+        assert over_the_wire(error).reason == error.reason
 
 
 def test_the_table_names_no_abstract_kind_but_local_faults() -> None:
