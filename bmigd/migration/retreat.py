@@ -4,7 +4,6 @@ The order is that of steps.py: the guest goes on before the journal is written, 
 node is told anything.
 """
 
-import asyncio
 import functools
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ import structlog
 
 from bmigd.crashpoints import reach
 from bmigd.drivers.base import OutgoingGuest
-from bmigd.errors import BmigError, LocalFault, NotPossible, PeerLost
+from bmigd.errors import BmigError, LocalFault, PeerLost
 from bmigd.guests.definition import Definition
 from bmigd.journal import Record
 from bmigd.migration.farewell import tell_abort
@@ -47,8 +46,6 @@ class Retreat:
     async def run(self, error: BaseException) -> None:
         """Bring the guest back because of this error, and record it as the reason."""
         recorder, name = self.recorder, self.node.name
-        if isinstance(error, asyncio.CancelledError):
-            error = NotPossible("CANCELLED", "cancelled by an operator")
         recorder.enter(Phase.ABORTING, f"the guest goes on here: {error}")
         location = f"on {name}, never stopped"
         for step in SOURCE_STEPS[SourceEvent.FAILED]:

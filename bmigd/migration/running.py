@@ -11,7 +11,7 @@ from concurrent.futures import Executor
 import structlog
 
 from bmigd.crashpoints import reach
-from bmigd.errors import BmigError, Invalid, NotPossible, Taken, Unknown
+from bmigd.errors import BmigError, Invalid, LocalFault, NotPossible, Taken, Unknown
 from bmigd.guests.definition import Definition, parse_toml, render_toml
 from bmigd.journal import Record
 from bmigd.migration.archive import Archive
@@ -83,7 +83,7 @@ class Migrations:
             plan = Plan(definition, options, requested_by, checked, record)
             return self._launch(plan, destination)
 
-    async def cancel(self, migration_id: str) -> Picture:
+    async def cancel(self, migration_id: str, operator: str) -> Picture:
         """End it with the guest where it was; returns when it has ended."""
         picture = await self._archive.find(migration_id)
         self._require_source(picture)
@@ -101,6 +101,9 @@ class Migrations:
                 side=picture.side,
                 location=f"on {picture.destination}" if picture.has_ended else "being handed over",
             )
+        migration.cancelled = migration.cancelled or NotPossible(
+            "CANCELLED", f"cancelled by {operator}", "migrate it again when you want to"
+        )
         await self._end_task(picture.id)
         return picture
 
@@ -159,6 +162,12 @@ class Migrations:
             migration = self._running.get(migration_id)
             if migration and migration.has_let_go:
                 continue
+            if migration:
+                migration.cancelled = migration.cancelled or LocalFault(
+                    "DAEMON_STOPPED",
+                    f"bmigd on {self._node.name} was stopped",
+                    "migrate it again when that runs again",
+                )
             await self._end_task(migration_id)
 
     async def _end_task(self, migration_id: str) -> None:

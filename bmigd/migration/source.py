@@ -19,7 +19,7 @@ import structlog
 
 from bmigd.crashpoints import reach
 from bmigd.drivers.base import Memory, OutgoingGuest, Suspended
-from bmigd.errors import LocalFault, PeerLost
+from bmigd.errors import BmigError, LocalFault, PeerLost
 from bmigd.guests.definition import Definition
 from bmigd.journal import Record
 from bmigd.migration.blackout import MEMORY, Blackout
@@ -72,6 +72,7 @@ class SourceMigration:
     recorder: Recorder
     executor: Executor
     has_let_go: bool = False
+    cancelled: BmigError | None = None  # why it is, said by who cancels the task that runs it
     _parts: list[Part] = field(default_factory=list)
     _memory: Memory | None = None
     _standstill: Standstill | None = None
@@ -160,9 +161,8 @@ class SourceMigration:
         self.recorder.event("decision", f"tracker {tracker.name}: {self._tracking.why}")
         how = (options, self._cost, self._throttle)
         rounds = self._rounds = Rounds(sender, tracker, self.recorder, *how)
-        sharing = self.node.bandwidth.shared(self.recorder, sender.limit)
         async with keeping_lease(self._ask, min(self._lease_s / 4, self._limits.peer_timeout_s)):
-            with sharing:
+            with self.node.bandwidth.shared(self.recorder, sender.limit):
                 patience_s = (sender.patience.reconnect_s, options.copying_limit_s)
                 copying = self._inviting.beside(partial(rounds.precopy, self._memory), *patience_s)
                 await unless_it_stops(self._outgoing, definition.name, copying)
@@ -235,7 +235,7 @@ class SourceMigration:
             *(self.plan.definition, self.node, self.peer, self.ledger, self.recorder),
             *(self._outgoing, self._record, self._down_since),
         )
-        await retreat.run(error)
+        await retreat.run(error if isinstance(error, Exception) else self.cancelled or error)
 
     async def _deliver(self, root: bytes, suspended: Suspended) -> Receipt:
         """READY; a peer that answers questions may work for long, but not without a bound."""

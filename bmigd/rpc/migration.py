@@ -94,11 +94,11 @@ class MigrationServicer(migration_pb2_grpc.MigrationServiceServicer):
     ) -> migration_pb2.CancelMigrationResponse:
         """End it where the guest was."""
         picture = await self._get(request.id, Action.MIGRATE)
+        operator = self._access.operator(Action.MIGRATE, picture.guest)
         if picture.side == DESTINATION:
-            operator = self._access.operator(Action.MIGRATE, picture.guest)
             await self._destination.cancel(picture, str(operator))
         else:
-            picture = await self._migrations.cancel(picture.id)
+            picture = await self._migrations.cancel(picture.id, str(operator))
         return migration_pb2.CancelMigrationResponse(migration=migrations.picture_to(picture))
 
     async def LimitBandwidth(  # noqa: N802

@@ -122,6 +122,7 @@ def test_a_cancelled_migration_leaves_the_guest_where_it_was(world: Cluster) -> 
     world.ctl("cancel", started)
     done = next(one for one in world.migrations("cancel") if one["id"] == started)
     assert (done["phase"], done["failure"]["reason"]) == ("PHASE_ABORTED", "CANCELLED")
+    assert done["failure"]["message"] == "cancelled by spiffe://test/operator/alice"
     assert world.where("cancel") == {"host1": "GUEST_STATE_RUNNING"}
     world.require_clean("host2")
     world.beats_on("cancel")

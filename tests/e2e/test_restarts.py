@@ -62,6 +62,18 @@ def test_a_second_daemon_on_the_same_files_does_nothing(world: Cluster, node: st
     assert world.migrate("vm1", "host1")["phase"] == "PHASE_COMPLETED"
 
 
+def test_a_daemon_that_is_stopped_ends_what_it_copies_and_says_so(world: Cluster) -> None:
+    started = world.start_migration("vm1", "host2", "--bandwidth", "2M", "--codec", "raw")
+    eventually(lambda: world.phase("vm1", started) == "PHASE_PRECOPY")
+    world.nodes["host1"].stop()
+    world.nodes["host1"].start()
+    (ended,) = [one for one in world.migrations("vm1") if one["id"] == started]
+    assert (ended["phase"], ended["failure"]["reason"]) == ("PHASE_ABORTED", "DAEMON_STOPPED")
+    assert ended["failure"]["message"] == "bmigd on host1 was stopped"
+    assert world.where("vm1") == {"host1": "GUEST_STATE_RUNNING"}
+    world.require_clean("host2")
+
+
 def test_guests_outlive_their_daemon_and_can_still_be_moved(world: Cluster) -> None:
     pid = world.guest("vm1")["pid"]
     world.nodes["host1"].stop()
