@@ -8,7 +8,6 @@ from bmigd.drivers.base import OutgoingGuest
 from bmigd.errors import BmigError, Denied, NotPossible, PeerFault, Violation
 from bmigd.guests.definition import Definition
 from bmigd.migration import tracking
-from bmigd.migration.costs import Cost
 from bmigd.migration.node import Node
 from bmigd.migration.picture import DESTINATION, SOURCE, Options
 from bmigd.migration.ports import PROTOCOL_VERSIONS, Inquiry, Peer
@@ -46,7 +45,7 @@ async def check(
         here = await node.facts(definition, probe, denied="")
     finally:
         await node.look(lambda: node.remove_probes(definition, probe))
-    power = await driver.power(definition.name)
+    power, cost = await driver.power(definition.name), node.cost(definition, peer.name)
     case = Case(
         guest=definition,
         source=here,
@@ -57,7 +56,8 @@ async def check(
         objections=tuple(node.objections(definition)),
         room_bytes=driver.room(definition),
         kept_bytes=driver.kept_bytes(definition),
-        fixed_downtime_s=_expected_s(node.cost(definition, peer.name), definition.memory_bytes),
+        fixed_downtime_s=cost.told_s(),
+        cost_is_seen=cost.usual is not None,
         downtime_limit_s=options.downtime_limit_ms / 1000,
         on_timeout=options.on_timeout,
         tracker=options.tracker,
@@ -110,11 +110,6 @@ async def explained(error: BmigError, peer: Peer, guest: str, here: str) -> Bmig
 
 async def _obstacle(outgoing: OutgoingGuest, wish: str) -> str:
     return "" if wish == tracking.CONTENT else await tracking.obstacle(outgoing)
-
-
-def _expected_s(cost: Cost, memory_bytes: int) -> float:
-    """Beside moving memory, none of it being zero: before it is sent that is not known."""
-    return cost.fixed_s(memory_bytes, memory_bytes) + cost.beyond_s
 
 
 def _leave_probes(node: Node, definition: Definition, probe: str) -> str:

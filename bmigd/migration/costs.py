@@ -12,10 +12,10 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
+from operator import attrgetter
 from pathlib import Path
-from statistics import median_low
 from threading import Lock
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import structlog
 from pydantic import Field, TypeAdapter
@@ -29,7 +29,18 @@ KEPT = 16  # of all sizes, to each node
 ALIKE = 2  # a guest of up to so many times the memory, or of so small a part of it
 LEAST, MOST = 0.25, 64.0  # times the driver's estimate
 Times = Annotated[float, Field(ge=LEAST, le=MOST)]
-Seen = dict[str, list[tuple[int, Times]]]  # by driver and node: memory in bytes, times the estimate
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class One(NamedTuple):
+    """What one came to."""
+
+    memory_bytes: int
+    filled: Share  # of it
+    times: Times
+
+
+Seen = dict[str, list[One]]  # by driver and node
 SEEN = TypeAdapter(Seen)
 
 
@@ -38,24 +49,33 @@ class Cost:
     """Of a guest's switchover to one node, in seconds."""
 
     driver: Driver
-    factor: float  # how many times the driver's estimate it took of late
-    note: Callable[[float], None]  # that it took so many times the estimate
+    memory_bytes: int
+    usual: One | None  # what it came to of late
+    note: Callable[[One], None]
     estimated_s: float = 0.0  # by the driver, when it was asked last
+    _filled_bytes: int = 0  # when it was asked last
 
-    def fixed_s(self, memory_bytes: int, filled_bytes: int) -> float:
-        """By the driver: what is decided by."""
-        self.estimated_s = self.driver.fixed_downtime_s(memory_bytes, filled_bytes)
+    def fixed_s(self, filled_bytes: int) -> float:
+        """By the driver, with so much that is not zero: what is decided by."""
+        self._filled_bytes = filled_bytes
+        self.estimated_s = self.driver.fixed_downtime_s(self.memory_bytes, filled_bytes)
         return self.estimated_s
+
+    def told_s(self) -> float:
+        """What people are told before it is known what is zero."""
+        share = self.usual.filled if self.usual else 1.0
+        return self.fixed_s(round(share * self.memory_bytes)) + self.beyond_s
 
     @property
     def beyond_s(self) -> float:
         """What is to be added to that when people are told; may be below 0."""
-        return (self.factor - 1) * self.estimated_s
+        return (self.usual.times - 1) * self.estimated_s if self.usual else 0.0
 
     def learn(self, took_s: float) -> None:
         """It took so long beside memory transfer. Writes a file."""
         if self.estimated_s:
-            self.note(took_s / self.estimated_s)
+            times = min(max(LEAST, took_s / self.estimated_s), MOST)
+            self.note(One(self.memory_bytes, self._filled_bytes / self.memory_bytes, times))
 
 
 class Costs:
@@ -69,11 +89,10 @@ class Costs:
     def of(self, driver: Driver, destination: str, memory_bytes: int) -> Cost:
         """What the next one may cost."""
         key = f"{driver.name} to {destination}"
-        factor = usual(self._seen.get(key, []), memory_bytes)
-        return Cost(driver, factor, partial(self._note, key, memory_bytes))
+        found = usual(self._seen.get(key, []), memory_bytes)
+        return Cost(driver, memory_bytes, found, partial(self._note, key))
 
-    def _note(self, key: str, memory_bytes: int, times: float) -> None:
-        one = memory_bytes, min(max(LEAST, times), MOST)
+    def _note(self, key: str, one: One) -> None:
         with self._lock:
             self._seen[key] = [*self._seen.get(key, []), one][-KEPT:]
             try:
@@ -82,13 +101,15 @@ class Costs:
                 log.warning("switchovers are not noted", file=str(self._file), error=str(error))
 
 
-def usual(seen: list[tuple[int, Times]], memory_bytes: int) -> float:
-    """How many times the estimate: the median of the last few guests of about that size. Pure.
+def usual(seen: list[One], memory_bytes: int) -> One | None:
+    """By times, the median of the last few of guests of about that size; None without any. Pure.
 
     Of two the lower one: either may have been in trouble.
     """
-    alike = [times for size, times in seen if size <= ALIKE * memory_bytes <= ALIKE**2 * size]
-    return median_low(alike[-LAST:]) if alike else 1.0
+    sizes = range(-(-memory_bytes // ALIKE), ALIKE * memory_bytes + 1)
+    last = [one for one in seen if one.memory_bytes in sizes][-LAST:]
+    by_times = sorted(last, key=attrgetter("times"))
+    return by_times[(len(last) - 1) // 2] if last else None
 
 
 def _read(file: Path) -> Seen:

@@ -97,7 +97,7 @@ class Rounds:
         options, loop = self._options, asyncio.get_running_loop()
         memory_bytes = self._recorder.picture.progress.memory_bytes
         filled = await loop.run_in_executor(self._sender.executor, self._sender.table.filled)
-        fixed_s = self._cost.fixed_s(memory_bytes, filled * PAGE_BYTES)
+        fixed_s = self._cost.fixed_s(filled * PAGE_BYTES)
         hidden_s = self._cost.driver.hidden_s(memory_bytes)
         if options.verify:  # there, and here if the last pass does not do it
             readings = 1 if self._tracker.reads_all and not hidden_s else 2

@@ -96,9 +96,10 @@ class Case:
     objections: tuple[str, ...]  # the source's driver's
     room_bytes: tuple[int, int]  # memory and spool that the guest needs on the way in
     kept_bytes: int  # spool that the suspended guest needs on the source
-    fixed_downtime_s: float
+    fixed_downtime_s: float  # what people are told
     downtime_limit_s: float
     on_timeout: str
+    cost_is_seen: bool = False  # of earlier switchovers there; else it is the driver's estimate
     tracker: str = "auto"  # the one that is wanted: auto, content, pagemap
     tracker_obstacle: str = ""  # why not pagemap, in words; not asked if content is wanted
     certificate_days: float = field(default=14.0)  # warn below

@@ -22,9 +22,9 @@ def expected_ms(world: Cluster, destination: str) -> int:
     return int(found[1])
 
 
-def learned(world: Cluster) -> dict[str, list[tuple[int, float]]]:
+def learned(world: Cluster) -> dict[str, list[tuple[int, float, float]]]:
     """What host1 keeps."""
-    seen: dict[str, list[tuple[int, float]]] = json.loads(
+    seen: dict[str, list[tuple[int, float, float]]] = json.loads(
         (world.nodes["host1"].directory / "state/switchovers.json").read_text()
     )
     return seen
@@ -43,15 +43,13 @@ def test_what_one_switchover_took_is_expected_of_the_next() -> None:
         at_first_ms = {to: expected_ms(world, to) for to in ("host2", "host3")}
         moved = world.migrate("vm1", "host2")
         world.migrate("vm1", "host1")
-        ((memory_bytes, times),) = learned(world)["bhyve to host2"]
-        assert (memory_bytes, LEAST <= times <= MOST) == (64 << 20, True)
-        if LEAST < times < MOST:  # then by what the driver thought when it was seen what is filled
-            by_driver_ms = 1000 * beside_memory_s(moved["report"]) / times
-            assert by_driver_ms <= at_first_ms["host2"] + 1
+        ((memory_bytes, filled, times),) = learned(world)["bhyve to host2"]
+        assert (memory_bytes, 8 / 64 <= filled < 32 / 64) == (64 << 20, True)
         world.nodes["host1"].stop()
         world.nodes["host1"].start()
-        assert expected_ms(world, "host2") == pytest.approx(
-            times * at_first_ms["host2"], abs=times + 1
-        )
+        if LEAST < times < MOST:
+            took_ms = 1000 * beside_memory_s(moved["report"])
+            assert expected_ms(world, "host2") == pytest.approx(took_ms, abs=1)
+        assert expected_ms(world, "host2") != at_first_ms["host2"]
         assert expected_ms(world, "host3") == at_first_ms["host3"]
         world.beats_on("vm1")

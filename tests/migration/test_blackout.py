@@ -9,7 +9,7 @@ import pytest
 
 from bmigd.drivers.base import Driver
 from bmigd.migration.blackout import AFRESH, MEMORY, TAKE_OVER, Blackout
-from bmigd.migration.costs import Cost
+from bmigd.migration.costs import Cost, One
 from bmigd.migration.outage import Outage
 from bmigd.migration.picture import (
     DESTINATION,
@@ -37,9 +37,12 @@ class Down:
         outage = Outage(Recorder(picture, Saved(), []), "")
         self.report = picture.report
         self.learned: list[float] = []  # in times of the estimate
-        cost = Cost(cast(Driver, None), 1.0, self.learned.append, ESTIMATED_S)
+        cost = Cost(cast(Driver, None), 4096, None, self._note, ESTIMATED_S)
         self._now = time.monotonic()
         self.blackout = Blackout(list(parts), self._now - 1.0, outage, cost)
+
+    def _note(self, one: One) -> None:
+        self.learned.append(one.times)
 
     def note(self, *theirs: Part) -> int:
         """It was committed 0.6 s ago and is up; how long ago it went down at most, in us."""

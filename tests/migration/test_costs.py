@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bmigd.drivers.base import Driver
-from bmigd.migration.costs import ALIKE, KEPT, LAST, LEAST, MOST, Costs, usual
+from bmigd.migration.costs import ALIKE, KEPT, LAST, LEAST, MOST, Costs, One, usual
 
 GIB = 1 << 30
 FIXED_S = 0.4
@@ -33,7 +33,7 @@ BHYVE, QEMU = cast(Driver, Estimating("bhyve")), cast(Driver, Estimating("qemu")
 
 def took(costs: Costs, seconds: float, to: str = "host2", memory_bytes: int = GIB) -> None:
     cost = costs.of(BHYVE, to, memory_bytes)
-    cost.fixed_s(memory_bytes, memory_bytes)
+    cost.fixed_s(memory_bytes)
     cost.learn(seconds)
 
 
@@ -41,7 +41,8 @@ def told_s(
     costs: Costs, driver: Driver = BHYVE, to: str = "host2", memory_bytes: int = GIB
 ) -> float:
     cost = costs.of(driver, to, memory_bytes)
-    assert cost.fixed_s(memory_bytes, memory_bytes) == FIXED_S  # what is decided by is never more
+    assert cost.fixed_s(memory_bytes) == FIXED_S  # what is decided by is never more
+    assert cost.told_s() == FIXED_S + cost.beyond_s
     return FIXED_S + cost.beyond_s
 
 
@@ -114,30 +115,52 @@ def test_the_last_few_count_and_outlive_the_daemon(
     assert [path.name for path in file.parent.iterdir()] == [file.name]
 
 
-@given(
-    st.lists(st.tuples(st.integers(1, 1 << 45), st.floats(LEAST, MOST))), st.integers(1, 1 << 45)
-)
-def test_what_is_usual_was_seen_of_a_guest_of_that_size(
-    seen: list[tuple[int, float]], memory_bytes: int
-) -> None:
-    alike = [times for size, times in seen if 0.5 <= size / memory_bytes <= 2]
-    assert usual(seen, memory_bytes) in (alike[-LAST:] or [1.0])
+ONES = st.builds(One, st.integers(1, 1 << 45), st.floats(0, 1), st.floats(LEAST, MOST))
+
+
+@given(st.lists(ONES), st.integers(1, 1 << 45))
+def test_what_is_usual_was_seen_of_a_guest_of_that_size(seen: list[One], memory_bytes: int) -> None:
+    alike = [one for one in seen if 0.5 <= one.memory_bytes / memory_bytes <= 2][-LAST:]
+    found = usual(seen, memory_bytes)
+    assert found in alike if alike else found is None
+    if found:
+        assert found.times == median_low(one.times for one in alike)
+
+
+class Filling:
+    """A driver whose cost is what is not zero."""
+
+    name = "filling"
+
+    def fixed_downtime_s(self, memory_bytes: int, filled_bytes: int) -> float:
+        return filled_bytes / GIB
+
+
+def test_before_a_guest_is_sent_it_is_taken_to_be_as_full_as_those_before(file: Path) -> None:
+    driver = cast(Driver, Filling())
+    costs = Costs(file)
+    empty = costs.of(driver, "host2", GIB)
+    assert empty.told_s() == 1.0  # nothing is known: all of it may be written and read
+    empty.fixed_s(GIB // 4)
+    empty.learn(0.5)
+    assert costs.of(driver, "host2", GIB).told_s() == pytest.approx(0.5)
+    assert costs.of(driver, "host2", 2 * GIB).told_s() == pytest.approx(1.0)
 
 
 def test_only_so_many_are_kept(file: Path) -> None:
     costs = Costs(file)
     for _ in range(KEPT + 1):
         took(costs, FIXED_S)
-    assert file.read_text().count("1.0") == KEPT
+    assert file.read_text().count("[1073741824,1.0,1.0]") == KEPT
 
 
 @pytest.mark.parametrize(
     "content",
     [
         *("", "{", "[]", '"x"', "[" * 5000, '{"bhyve to host2": 3}'),
-        *(f'{{"bhyve to host2": {one}}}' for one in ('["slow"]', '"16"', "[[1073741824]]")),
+        *(f'{{"bhyve to host2": {one}}}' for one in ('["slow"]', '"16"', "[[1073741824, 1]]")),
         *(
-            f'{{"bhyve to host2": [[1073741824, {one}]]}}'
+            f'{{"bhyve to host2": [[1073741824, 1, {one}]]}}'
             for one in ("NaN", "Infinity", "-1", "1e9", "1" + "0" * 400)
         ),
     ],
