@@ -85,4 +85,11 @@ class Room:
 
     def _free(self) -> tuple[int, int]:
         memory = host.memory_bytes()[0] - self.reserve_bytes
-        return memory, host.room_bytes(self.spool_dir)
+        try:
+            return memory, host.room_bytes(self.spool_dir)
+        except OSError as error:
+            raise LocalFault(
+                "SPOOL_UNUSABLE",
+                f"node.spool_dir {self.spool_dir} cannot be used: {error.strerror}",
+                "mount or make it again, with mode 0700; guests go on meanwhile",
+            ) from error

@@ -51,11 +51,13 @@ class Session:
 
     def warn(self, failures: dict[str, BmigctlError]) -> None:
         """Names the nodes that could not be asked, so that a list is not taken for whole."""
-        for _, failure in sorted(failures.items()):
+        for node, failure in sorted(failures.items()):
+            said = failure.message
+            message = said if said.startswith(node) else f"{node}: {said}"
             if self.json:
-                click.echo(jsonlines.line("not_asked", message=failure.message))
+                click.echo(jsonlines.line("not_asked", message=message))
             else:
-                click.echo(f"not asked: {failure.message}", err=True)
+                click.echo(f"not asked: {message}", err=True)
 
     def warn_left_out(self, nodes: list[str]) -> None:
         """Names the nodes that have older migrations than they could tell at once."""

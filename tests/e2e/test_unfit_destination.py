@@ -152,6 +152,23 @@ def test_a_destination_that_cannot_take_the_guest_is_refused_until_it_is_mended(
     way.next_one_works()
 
 
+@pytest.mark.parametrize("side", ["source", "destination"])
+def test_a_node_whose_spool_is_gone_says_so(world: Cluster, way: Way, side: str) -> None:
+    name = way.source if side == "source" else way.destination
+    spool = world.nodes[name].directory / "spool"
+    aside = spool.rename(spool.with_name("aside"))
+    try:
+        error = way.refused("--node", way.source)
+        assert (error["reason"], error["side"]) == ("SPOOL_UNUSABLE", side)
+        assert f"{spool} cannot be used" in error["message"], error
+        listed = world.ctl("node", "list", check=False)
+        assert f"not asked: {name}: node.spool_dir" in listed.stderr
+    finally:
+        aside.rename(spool)
+    way.unharmed()
+    way.next_one_works()
+
+
 def test_everything_that_is_wrong_is_told_at_once(world: Cluster, way: Way, tmp_path: Path) -> None:
     def flaws(config: dict[str, Any]) -> None:
         no_memory(world, tmp_path, config)

@@ -47,3 +47,10 @@ def test_device_state_is_counted_and_refused_where_there_is_no_room(tmp_path: Pa
     with pytest.raises(BmigError) as refused:
         room.promise_state("m1", 1 << 60)
     assert refused.value.reason == "SPOOL_FULL"
+
+
+def test_a_spool_that_is_gone_is_said(tmp_path: Path) -> None:
+    room = Room(tmp_path / "gone", 0, Images(tmp_path / "gone", 0))
+    with pytest.raises(BmigError, match="gone cannot be used: No such file") as refused:
+        room.available()
+    assert refused.value.reason == "SPOOL_UNUSABLE"
