@@ -76,6 +76,7 @@ class Claims:
             raise Busy(
                 "GUEST_BUSY",
                 f"guest {guest} is part of migration {held}",
-                f"wait for it, or cancel it: bmigctl cancel {held}",
+                f"wait for it, or cancel it: bmigctl cancel {held}; if the guest was let go, that"
+                f" cannot be: bmigctl show {held} says what it waits for",
                 guest=guest,
             )

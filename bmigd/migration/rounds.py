@@ -199,9 +199,11 @@ class Rounds:
     def _not_converged(self, decision: Decision) -> NotPossible:
         is_throttling = self._options.on_timeout == "throttle"
         slow = "" if is_throttling else " have the guest slowed down (--on-timeout throttle),"
+        late = " more time (--timeout)," if decision.reason == "TIMEOUT" else ""
         return NotPossible(
             decision.reason,
             decision.why,
-            f"allow a longer downtime (--downtime-limit),{slow} switch over all the same"
-            " (--on-timeout switch-over), or try when the guest is quieter",
+            f"allow{late} more bandwidth (--bandwidth), or a longer downtime (--downtime-limit),"
+            f"{slow} switch over all the same (--on-timeout switch-over), or try when the guest is"
+            " quieter",
         )

@@ -96,7 +96,8 @@ class Migrations:
                 "TOO_LATE",
                 f"migration {picture.id} of guest {picture.guest} is {picture.ownership}:"
                 " the guest was let go already",
-                f"see `bmigctl show {picture.id}`; migrate the guest back if need be",
+                f"see `bmigctl show {picture.id}`, which says what it waits for; migrate the guest"
+                " back when it runs there",
                 guest=picture.guest,
                 side=picture.side,
                 location=f"on {picture.destination}" if picture.has_ended else "being handed over",

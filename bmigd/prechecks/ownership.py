@@ -11,7 +11,8 @@ def check(case: Case) -> Finding:
             "ownership",
             "GUEST_NOT_RUNNING",
             f"guest {case.guest.name} does not run on {case.source.name}",
-            "start it first; a stopped guest is moved by defining it on the other node",
+            f"start it first; to move it stopped, undefine it and define it on {there} with its"
+            " uuid",
             case.source.name,
         )
     if case.destination.denied:
@@ -27,7 +28,7 @@ def check(case: Case) -> Finding:
             "ownership",
             "NAME_TAKEN",
             f"the name {case.guest.name!r} is in use on {there}: {case.destination.name_taken_by}",
-            f"undefine or rename the other one on {there}",
+            f"undefine the other one on {there}, if nobody needs it",
             there,
         )
     return passed("ownership", f"{case.guest.name} runs here and {there} would take it")

@@ -10,6 +10,15 @@ def check(case: Case) -> Finding:
     sizes_here = {(disk.storage, disk.image): disk.size_bytes for disk in case.source.disks}
     seen = {(disk.storage, disk.image): disk for disk in there.disks}
     for storage, image in case.guest.disks:
+        if not sizes_here.get((storage, image)):
+            return failed(
+                "storage",
+                "STORAGE_MISSING",
+                f"{case.source.name} itself does not see disk {image!r} of storage {storage!r} any"
+                " more, which its guest has open",
+                "do not stop the guest: what it has open is all there may be of that disk",
+                case.source.name,
+            )
         disk = seen.get((storage, image))
         if disk is None or disk.size_bytes == 0:
             return failed(
@@ -25,7 +34,7 @@ def check(case: Case) -> Finding:
                 "storage",
                 "STORAGE_DIFFERS",
                 f"disk {image!r} has {disk.size_bytes} bytes on {there.name} and"
-                f" {sizes_here.get((storage, image), 0)} here",
+                f" {sizes_here[storage, image]} here",
                 f"storage {storage!r} is not the same on both nodes: mount the same one",
                 there.name,
             )

@@ -118,6 +118,15 @@ class Cluster:
         [(node, guest)] = best.items()
         return FoundGuest(self._nodes[node], guest)
 
+    async def guests_and_doubles(self) -> tuple[Survey[list[guest_pb2.Guest]], list[Refused]]:
+        """Every guest by node, and an error for each that is in two places."""
+        survey = (await self.guests()).require_any()
+        if places.doubles(survey.answers):
+            survey = (
+                await self.guests()
+            ).require_any()  # those on the move may have been met twice
+        return survey, places.doubles(survey.answers)
+
     async def guests(self) -> Survey[list[guest_pb2.Guest]]:
         """Every guest by node."""
 

@@ -38,6 +38,13 @@ def most_present(
     return {node: guest for node, guest in found.items() if _presence(guest) == best}
 
 
+def doubles(nodes: Mapping[str, Sequence[guest_pb2.Guest]]) -> list[Refused]:
+    """An error for each guest that is in two places, by name."""
+    names = sorted({guest.definition.name for guests in nodes.values() for guest in guests})
+    found = {name: most_present(name, nodes) for name in names}
+    return [in_two(name, copies) for name, copies in found.items() if len(copies) > 1]
+
+
 def in_two(name: str, copies: Mapping[str, guest_pb2.Guest]) -> Refused:
     """The error about two copies of which neither is more the guest than the other."""
     where = f"on {' and on '.join(copies)}"

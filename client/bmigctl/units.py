@@ -20,14 +20,20 @@ def parse_size(text: str) -> int:
 
 
 def parse_rate(text: str) -> int:
-    """Bytes per second of "100M" or "100M/s" (MiB/s), in 64 bits; 0 of "none"."""
+    """Bytes per second of "100M" or "100M/s" (MiB/s), in 64 bits; 0 of "none".
+
+    Not of "100", which who writes it never means in bytes, nor of "0", which is no pause.
+    """
+    said = text.strip().removesuffix("/s")
+    if said.lower() == "none":
+        return 0
     try:
-        found = 0 if text.strip().lower() == "none" else parse_size(text.strip().removesuffix("/s"))
-        if found >= 1 << 64:
-            raise ValueError
+        found = parse_size(said)
     except ValueError:
-        expected = "a rate such as 100M (MiB/s) or 1G (GiB/s), or none"
-        raise ValueError(f'"{text}" is not {expected}') from None
+        found = 0
+    if said.isdigit() or not 0 < found < 1 << 64:
+        expected = "a rate such as 100M (MiB/s) or 1G (GiB/s), or none for no limit"
+        raise ValueError(f'"{text}" is not {expected}')
     return found
 
 

@@ -199,6 +199,28 @@ async def test_a_guest_that_runs_twice_is_an_emergency_with_what_to_do_now(
     assert "bmigctl guest stop vm1 --force --node host1 or --node host2" in ended.err
 
 
+async def test_a_list_says_which_guest_runs_twice(
+    alice: Operator, host1: FakeNode, host2: FakeNode
+) -> None:
+    host1.guests["vm1"] = host2.guests["vm1"] = guest("vm1")
+    host2.guests["vm2"] = guest("vm2")
+    ended = await alice.run("guest", "list")
+    assert (ended.code, ended.out.count("vm1")) == (1, 2)
+    assert "guest vm1 runs on host1 and on host2: both write the same disks" in ended.err
+    assert "guest vm2" not in ended.err
+
+
+async def test_a_list_does_not_take_a_guest_on_the_move_for_two(
+    alice: Operator, host1: FakeNode, host2: FakeNode
+) -> None:
+    leaving = guest("vm1", guest_pb2.GUEST_STATE_MIGRATING_OUT)
+    told = [node_pb2.ListGuestsResponse(guests=[leaving]), node_pb2.ListGuestsResponse()]
+    host1.answers["ListGuests"] = lambda _: told.pop(0)
+    host2.guests["vm1"] = guest("vm1")
+    ended = await alice.run("guest", "list")
+    assert (ended.code, ended.out.count("vm1"), told) == (0, 1, [])
+
+
 async def test_a_guest_met_on_both_nodes_while_it_moves_is_looked_for_again(
     alice: Operator, host1: FakeNode, host2: FakeNode
 ) -> None:

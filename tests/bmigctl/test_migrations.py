@@ -194,7 +194,6 @@ async def test_a_cancellation_that_comes_too_late_is_refused(
     [
         ("100M", 100 << 20, "at most 100 MiB/s"),
         ("none", 0, "as fast as it goes"),
-        ("0", 0, "as fast as it goes"),
     ],
 )
 async def test_bandwidth_changes_the_limit(

@@ -127,6 +127,7 @@ FAILURES = [
     ("storage", "STORAGE_MISSING", disk(size_bytes=0)),
     ("storage", "STORAGE_MISSING", disk(storage="other")),
     ("storage", "STORAGE_DIFFERS", disk(size_bytes=999)),
+    ("storage", "STORAGE_MISSING", replace(CASE, source=replace(CASE.source, disks=()))),
     ("storage", "STORAGE_NOT_SHARED", disk(probe="")),
     ("storage", "STORAGE_NOT_SHARED", disk(probe="older")),
     ("storage", "STORAGE_NOT_SHARED", replace(disk(probe=""), probe="")),

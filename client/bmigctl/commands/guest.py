@@ -186,7 +186,8 @@ def list_guests(session: Session) -> int:
     """List the guests of all nodes.
 
     Nodes that could not be asked are named, so that the list is not taken
-    for whole.
+    for whole. A guest that is in two places is an error, and the exit code
+    is 1.
 
     \b
     Example:
@@ -195,11 +196,13 @@ def list_guests(session: Session) -> int:
     """
 
     async def action(client: Client) -> int:
-        survey = (await client.guests()).require_any()
+        survey, twice = await client.guests_and_doubles()
         found = [(node, each) for node, there in sorted(survey.answers.items()) for each in there]
         session.tell((_line(*one) for one in found), render.guest_rows(survey.answers))
         session.warn(survey.failures)
-        return exits.DONE
+        for error in twice:
+            session.tell_error(error)
+        return exits.FAILED if twice else exits.DONE
 
     return session.run(action)
 

@@ -154,7 +154,8 @@ def check(session: Session, /, guest: str, host: str, **values: Any) -> int:
     """Tell whether GUEST could go to HOST, and change nothing.
 
     Every check is listed with its verdict, failures first. The exit code is
-    0 when a migration would start and 1 when it would not.
+    0 when a migration would start, 1 when a check says no, and 3 when there
+    is nothing to check: HOST is unknown, or cannot be asked.
 
     \b
     Example:
