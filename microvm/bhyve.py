@@ -13,7 +13,7 @@ import os
 import sys
 import threading
 
-from microvm import channel, exits, faults, ram
+from microvm import channel, exits, faults, processors, ram
 from microvm.config import DEFAULTS, ConfigError, GuestConfig, check_name
 from microvm.control import Control, complain, leave
 from microvm.disk import Disk
@@ -57,6 +57,7 @@ def _run(line: CommandLine) -> int:
     if "dies-on-start" in faults.read(config.name):
         return exits.FATAL
     node = Node(node_path(home, config.name), Layout(config.memory_bytes))
+    processors.remember(node.path, config.cpus, config.topology)
     loading = _Loading(node, checkpoint, config.name)
     machine = _machine(node, config)
     control = Control(machine, config)
@@ -73,7 +74,10 @@ def _run(line: CommandLine) -> int:
 
 
 def _configuration(line: CommandLine, checkpoint: Checkpoint | None) -> GuestConfig:
-    """The snapshot decides on memory and processors, and on the name unless one is given."""
+    """The snapshot decides on memory and processors, and on the name unless one is given.
+
+    Topology and memory flags are those of the command line, whatever the guest had before.
+    """
     values = dict(line.values)
     if checkpoint:
         values.setdefault("name", checkpoint.name)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import sys
 
-from microvm import channel, memory
+from microvm import channel, memory, processors
 from microvm.nvlist import Descriptor
 
 _FLAGS = (
@@ -94,6 +94,7 @@ def _run(given: dict[str, str]) -> None:
         if key in given:
             _checkpoint(given, key)
     if "destroy" in given:
+        processors.forget(node)
         os.unlink(node)
 
 
@@ -136,10 +137,11 @@ def _checkpoint(given: dict[str, str], key: str) -> None:
 
 
 def _print(key: str, node: str) -> None:
+    active, topology = processors.recall(node)
     answers = {
-        "get-active-cpus": "active cpus:\t0",
-        "get-suspended-cpus": "suspended cpus:",
-        "get-cpu-topology": "cpu_topology:\tsockets=1, cores=1, threads=1, maxcpus=1",
+        "get-active-cpus": processors.describe_set("active cpus", active),
+        "get-suspended-cpus": processors.describe_set("suspended cpus", 0),
+        "get-cpu-topology": processors.describe_topology(topology),
         "get-stats": f"Resident memory\t{os.stat(node).st_blocks * 512}",
     }
     sys.stdout.write(f"{answers[key]}\n")

@@ -6,8 +6,13 @@ configuration is found before anything is made for it.
 
 from __future__ import annotations
 
+from microvm import processors
 from microvm.exits import FATAL
 from microvm.memory import GIB, KIB, MIB, PAGE
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from microvm.processors import Topology
 
 DISKS = ("virtio-blk", "ahci-hd")
 _NETWORKS = ("virtio-net", "e1000")
@@ -16,8 +21,9 @@ SAVEABLE = frozenset((*DISKS, *_NETWORKS, *_PLATFORM, "ahci", "ahci-cd"))
 _VIRTIO = ("virtio-9p", "virtio-scsi", "virtio-console", "virtio-input")
 NOT_SAVEABLE = frozenset((*_VIRTIO, "nvme", "passthru", "hda", "uart"))
 _NAME_LIMIT = 88  # with the run directory it must fit into a socket address
+_INCORE, _WIRED = 0x01, 0x02  # VM_MEM_F_INCORE, VM_MEM_F_WIRED of vmmapi.h
 _SUFFIXES = {"K": KIB, "M": MIB, "G": GIB, "T": GIB * KIB}
-DEFAULTS = {"memory.size": "256M", "cpus": "1", "acpi_tables": "false", "x86.strictmsr": "true"}
+DEFAULTS = {"memory.size": "256M", "acpi_tables": "false", "x86.strictmsr": "true"}
 
 
 class ConfigError(Exception):
@@ -49,14 +55,14 @@ class GuestConfig:
     def __init__(self, values: dict[str, str]) -> None:
         values = DEFAULTS | values
         self.name = values.get("name", "")
-        self.cpus = _number(values, "cpus")
+        self.cpus, self.topology = _processors(values)
         self.memory_bytes = memory_size(values["memory.size"])
+        self.memory_flags = _memory_flags(values)
         self.bootrom = values.get("bootrom") or values.get("lpc.bootrom")
         self.com1 = values.get("lpc.com1.path")
         self.rundir = values.get("rundir")
         self.is_destroyed_on_poweroff = _truth(values.get("destroy_on_poweroff", "false"))
         self.devices = _devices(values)
-        _check_topology(values, self.cpus)
         _check_uuid(values.get("uuid"))
 
     def first_disk(self) -> Device | None:
@@ -94,15 +100,23 @@ def _truth(text: str) -> bool:
     return text.lower() in ("true", "yes", "on", "1")
 
 
-def _check_topology(values: dict[str, str], cpus: int) -> None:
-    parts = [_number(values, key, "0") for key in ("sockets", "cores", "threads") if key in values]
-    product = 1
-    for part in parts:
-        product *= part
-    if parts and (product > cpus or cpus % product or (len(parts) == 3 and product != cpus)):
-        raise ConfigError(f"invalid cpu topology: {cpus} cpus in {values}", 1)
-    if cpus > 64:
-        raise ConfigError(f"{cpus} vCPUs requested but only 64 available")
+def _memory_flags(values: dict[str, str]) -> int:
+    flags = {"memory.guest_in_core": _INCORE, "memory.wired": _WIRED}
+    return sum(flag for key, flag in flags.items() if _truth(values.get(key, "false")))
+
+
+def _processors(values: dict[str, str]) -> tuple[int, Topology]:
+    """bhyve's calc_topology: a count that is given must be what the topology makes."""
+    given = _number(values, "cpus")
+    sockets = _number(values, "sockets", f"{given}")
+    cores, threads = _number(values, "cores"), _number(values, "threads")
+    count = sockets * cores * threads
+    if "cpus" in values and count != given:
+        parts = f"{sockets} sockets, {cores} cores, {threads} threads"
+        raise ConfigError(f"Topology ({parts}) does not match {given} vCPUs")
+    if count > processors.MOST:
+        raise ConfigError(f"{count} vCPUs requested but only {processors.MOST} available")
+    return count, (sockets, cores, threads)
 
 
 def _check_uuid(text: str | None) -> None:

@@ -16,6 +16,8 @@ import fcntl
 import mmap
 import os
 
+from microvm import processors
+
 KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
 PAGE = 4 * KIB
 LOWMEM_LIMIT = 3 * GIB
@@ -88,6 +90,7 @@ class Node:
 
     def destroy(self) -> None:
         """vm_destroy: the name goes at once, a mapping that others hold stays readable."""
+        processors.forget(self.path)
         try:
             os.unlink(self.path)
         except FileNotFoundError:

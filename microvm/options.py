@@ -140,9 +140,6 @@ def _topology(text: str) -> dict[str, str]:
         if key not in ("cpus", "sockets", "cores", "threads", "maxcpus") or not value.isdigit():
             raise ConfigError(f"invalid cpu topology '{text}'", POWEROFF)
         values[key] = value
-    sizes = [int(values.get(key, "1")) for key in ("sockets", "cores", "threads")]
-    if "cpus" not in values:
-        values["cpus"] = str(sizes[0] * sizes[1] * sizes[2])
     return values
 
 

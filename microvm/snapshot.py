@@ -72,7 +72,7 @@ def _meta(
         lists.append("[\n" + ",\n".join(elements) + "\n  ]")
     basic = (
         f'"ncpus": {config.cpus},\n    "vmname": "{config.name}",\n'
-        f'    "memsize": {config.memory_bytes},\n    "memflags": 0'
+        f'    "memsize": {config.memory_bytes},\n    "memflags": {config.memory_flags}'
     )
     return (
         f'{{\n  "basic metadata": {{\n    {basic}\n  }},\n'

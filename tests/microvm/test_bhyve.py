@@ -142,7 +142,30 @@ def test_bhyvectl_reports_only_that_the_request_left(host: Host, tmp_path: Path)
     guest.process.kill()
     guest.status()
     assert host.control("--vm=g", f"--suspend={tmp_path / 's'}").returncode == 111  # refused
-    assert host.control("--vm=g", "--get-cpu-topology").stdout.startswith("cpu_topology:")
+
+
+def test_bhyvectl_says_the_processors_that_the_guest_was_started_with(host: Host) -> None:
+    def processors() -> list[str]:
+        asked = ("--get-cpu-topology", "--get-active-cpus", "--get-suspended-cpus")
+        return host.control("--vm=g", *asked).stdout.splitlines()
+
+    one = "cpu_topology:\tsockets=1, cores=1, threads=1, maxcpus=64"
+    new = [one, "active cpus:\t (none)", "suspended cpus:\t (none)"]
+    assert host.control("--vm=g", "--create").returncode == 0
+    assert processors() == new
+    guest = host.start("-c", "cpus=4,sockets=2,cores=1,threads=2")
+    several = "cpu_topology:\tsockets=2, cores=1, threads=2, maxcpus=64"
+    found = [several, "active cpus:\t 0, 1, 2, 3", "suspended cpus:\t (none)"]
+    assert processors() == found
+    guest.process.kill()
+    guest.status()
+    assert processors() == found  # the VM is still there
+    again = host.start()
+    assert processors() == [one, "active cpus:\t 0", "suspended cpus:\t (none)"]
+    assert again.terminate() == 1
+    for command in ("--destroy", "--create"):
+        assert host.control("--vm=g", command).returncode == 0
+    assert processors() == new
 
 
 def test_the_run_directory_may_be_elsewhere(host: Host, tmp_path: Path) -> None:

@@ -41,10 +41,43 @@ def test_the_later_setting_wins() -> None:
     assert values("-o memory.size=2G -m 1G g")["memory.size"] == "1G"
 
 
-def test_a_topology_without_a_count_makes_one() -> None:
-    assert values("-c sockets=2,cores=3 g")["cpus"] == "6"
-    with pytest.raises(ConfigError, match="topology"):
-        GuestConfig(values("-c cpus=3,sockets=2,cores=1,threads=1 g"))
+@pytest.mark.parametrize(
+    ("line", "count", "topology"),
+    [
+        ("", 1, (1, 1, 1)),
+        ("-c 4", 4, (4, 1, 1)),
+        ("-c cpus=8,sockets=2,cores=2,threads=2", 8, (2, 2, 2)),
+        ("-c sockets=2,cores=3", 6, (2, 3, 1)),
+        ("-c threads=2", 2, (1, 1, 2)),
+    ],
+)
+def test_a_topology_and_a_count_make_each_other(
+    line: str, count: int, topology: tuple[int, int, int]
+) -> None:
+    config = GuestConfig(values(f"{line} g"))
+    assert (config.cpus, config.topology) == (count, topology)
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("cpus=3,sockets=2", "Topology (2 sockets, 1 cores, 1 threads) does not match 3 vCPUs"),
+        ("cpus=4,cores=2", "Topology (4 sockets, 2 cores, 1 threads) does not match 4 vCPUs"),
+        ("65", "65 vCPUs requested but only 64 available"),
+    ],
+)
+def test_other_processors_are_refused(line: str, words: str) -> None:
+    with pytest.raises(ConfigError) as refused:
+        GuestConfig(values(f"-c {line} g"))
+    assert (str(refused.value), refused.value.status) == (words, 4)
+
+
+@pytest.mark.parametrize(
+    ("line", "flags"),
+    [("", 0), ("-C", 1), ("-S", 2), ("-SC", 3), ("-S -o memory.wired=false", 0)],
+)
+def test_memory_flags_are_the_bits_of_vmmapi(line: str, flags: int) -> None:
+    assert GuestConfig(values(f"{line} g")).memory_flags == flags
 
 
 def test_a_name_is_optional_only_with_a_snapshot() -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from bmigd.drivers.bhyve.snapshot import flaw_in_files
 from tests.microvm.host import MIB, Host, hosts, wait_for
 
 pytestmark = pytest.mark.slow
@@ -35,6 +36,7 @@ def test_the_files_have_the_documented_form(host: Host, tmp_path: Path) -> None:
         "3,virtio-net,tap0",
         "-s",
         "5:1,virtio-rnd",
+        "-SC",
     )
     path = suspended(host, tmp_path / "s", *slots)
     assert path.stat().st_size == 32 * MIB
@@ -42,7 +44,7 @@ def test_the_files_have_the_documented_form(host: Host, tmp_path: Path) -> None:
         assert stat.S_IMODE((tmp_path / name).stat().st_mode) == 0o700
     meta = json.loads((tmp_path / "s.meta").read_text())
     assert list(meta) == ["basic metadata", "kern_structs", "devices"]
-    basic = {"ncpus": 2, "vmname": "g", "memsize": 32 * MIB, "memflags": 0}
+    basic = {"ncpus": 2, "vmname": "g", "memsize": 32 * MIB, "memflags": 3}
     assert meta["basic metadata"] == basic
     assert [entry["device"] for entry in meta["kern_structs"]] == KERNEL
     assert [entry["device"] for entry in meta["devices"]] == [
@@ -58,6 +60,7 @@ def test_the_files_have_the_documented_form(host: Host, tmp_path: Path) -> None:
         assert entry["size"] > 0
         end += entry["size"]
     assert (tmp_path / "s.kern").stat().st_size == end
+    assert flaw_in_files(path, "g", 32 * MIB) == ""  # the driver takes it
 
 
 def test_a_suspend_removes_the_node_and_leaves_the_socket(host: Host, tmp_path: Path) -> None:
@@ -100,6 +103,23 @@ def test_restore_takes_name_and_processors_from_the_index(host: Host, tmp_path: 
     assert title.split(b"\0")[0].rstrip() == b"bhyve: g"
     assert host.suspend(guest, tmp_path / "t") == 0
     assert meta_of(tmp_path / "t")["basic metadata"] == meta_of(path)["basic metadata"]
+
+
+def test_topology_and_memory_flags_are_those_of_the_command_line(
+    host: Host, tmp_path: Path
+) -> None:
+    path = suspended(host, tmp_path / "s", "-S", "-c", "cpus=4,sockets=2,cores=2")
+    assert not (host.home / "vcpus/g").exists()
+    guest = host.start("-C", "-c", "sockets=1,cores=2", "-r", str(path))
+    asked = host.control("--vm=g", "--get-cpu-topology", "--get-active-cpus").stdout
+    assert asked.splitlines() == [
+        "cpu_topology:\tsockets=1, cores=2, threads=1, maxcpus=64",
+        "active cpus:\t 0, 1, 2, 3",
+    ]
+    assert host.suspend(guest, tmp_path / "t") == 0
+    basic = {"ncpus": 4, "vmname": "g", "memsize": 32 * MIB}
+    assert meta_of(path)["basic metadata"] == {**basic, "memflags": 2}
+    assert meta_of(tmp_path / "t")["basic metadata"] == {**basic, "memflags": 1}
 
 
 def test_a_given_name_wins(host: Host, tmp_path: Path) -> None:
