@@ -111,7 +111,7 @@ class Daemon:
         log.info("stopping", node=self._node.name)
         leases.cancel()
         forgetting.cancel()
-        await server.stop_accepting()
+        server.announce_end()
         await self._migrations.close()
         await self._destination.close()
         await server.stop(DRAIN_S)

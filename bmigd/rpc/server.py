@@ -21,11 +21,12 @@ from bmig.v1 import (
     peer_pb2,
 )
 from grpc import aio
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_health.v1 import health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 from grpc_status import rpc_status
 
 from bmigd.errors import BmigError, Denied, LocalFault
+from bmigd.rpc import health
 from bmigd.rpc.load import MOST_CALLS, Load
 from bmigd.rpc.status import to_status
 from bmigd.security.certificates import Credentials
@@ -212,10 +213,10 @@ class Server:
         guest_pb2_grpc.add_GuestServiceServicer_to_server(guest, self._server)
         migration_pb2_grpc.add_MigrationServiceServicer_to_server(migration, self._server)
         add_peer(self._server)
-        self._health = health.aio.HealthServicer()  # type: ignore[attr-defined]
+        self._health = health.Health(SERVICES)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         reflection.enable_server_reflection(
-            [*SERVICES, reflection.SERVICE_NAME, health.SERVICE_NAME], self._server
+            [*SERVICES, reflection.SERVICE_NAME, health.SERVICE], self._server
         )
 
     async def start(self, listen: str, credentials: Credentials) -> int:
@@ -234,18 +235,13 @@ class Server:
                 "ADDRESS_IN_USE", f"cannot listen on {listen}: {error}", "see node.listen"
             ) from error
         await self._server.start()
-        await self._set_health(health_pb2.HealthCheckResponse.SERVING)
         return port
 
-    async def stop_accepting(self) -> None:
+    def announce_end(self) -> None:
         """Tell whoever asks for our health that we are going."""
-        await self._set_health(health_pb2.HealthCheckResponse.NOT_SERVING)
+        self._health.go()
 
     async def stop(self, grace_s: float) -> None:
         """Let calls end, then end them."""
         await self._server.stop(grace_s)
         await self._border.drain(grace_s)
-
-    async def _set_health(self, state: "health_pb2.HealthCheckResponse.ServingStatus") -> None:
-        for name in ("", *SERVICES):
-            await self._health.set(name, state)
