@@ -69,15 +69,18 @@ def test_after_wrong_requests_the_guest_moves(way: Way) -> None:
     way.next_one_works()
 
 
-def test_a_stopped_guest_is_not_migrated_until_it_runs(world: Cluster) -> None:
-    world.make_guest("still", "host1")
+def test_a_stopped_guest_is_not_migrated_until_it_runs(world: Cluster, way: Way) -> None:
+    world.make_guest("still", way.source)
     world.ctl("guest", "stop", "--force", "still")
-    error = refused(world, "migrate", "still", "host2")
+    error = refused(world, "migrate", "still", way.destination)
     assert error["reason"] == "GUEST_NOT_RUNNING"
-    assert "host1" in error["location"]
-    assert world.where("still") == {"host1": "GUEST_STATE_STOPPED"}
+    assert way.source in error["location"]
+    assert world.where("still") == {way.source: "GUEST_STATE_STOPPED"}
+    world.require_clean(way.destination)
     world.ctl("guest", "start", "still")
-    Way.of(world, "still").next_one_works()
+    assert world.migrate("still", way.destination)["phase"] == "PHASE_COMPLETED"
+    world.beats_on("still")
+    way.next_one_works()  # so that nothing of either may be left
     world.ctl("guest", "stop", "--force", "still")
     world.ctl("guest", "undefine", "still")
 
