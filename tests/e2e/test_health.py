@@ -17,7 +17,7 @@ from grpc_reflection.v1alpha.proto_reflection_descriptor_database import (
 
 from certs import authority
 from tests.cluster import Cluster, cluster
-from tests.e2e.test_exhaustion import dial
+from tests.e2e.dial import dial
 
 pytestmark = pytest.mark.e2e
 
