@@ -142,6 +142,18 @@ def estimates_of_micro_vms(results: Results) -> Found:
     return _judged(trips + [one for seen in rows for one in seen["trips"]])
 
 
+def estimates_of_rates(results: Results) -> Found:
+    """Over all rates and runs."""
+    return _judged([one for trips in results["rates"]["rows"].values() for one in trips])
+
+
+def estimates_of_links(results: Results) -> Found:
+    """Over all links, codecs and runs."""
+    by_codec = results["links"]["rows"].values()
+    laps = [lap for codecs in by_codec for laps in codecs.values() for lap in laps]
+    return _judged([lap["trip"] for lap in laps])
+
+
 def estimates_of_peers(results: Results) -> Found:
     """Over all rates, ways and runs."""
     rows = results["peers"]["rows"].values()

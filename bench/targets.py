@@ -17,8 +17,10 @@ from bench.measured import (
     Found,
     Results,
     bhyve_path,
+    estimates_of_links,
     estimates_of_micro_vms,
     estimates_of_peers,
+    estimates_of_rates,
     goodput,
     growth,
     lag_of_peers,
@@ -46,6 +48,7 @@ class Target:
     is_least: bool  # else it is the most
     measure: Callable[[Results], Found]
     unit: str = ""
+    why: str = ""  # it is missed, where it is
 
     def row(self, results: Results) -> str:
         """Of the table."""
@@ -53,10 +56,11 @@ class Target:
         try:
             found = self.measure(results)
         except LookupError:
-            return f"| {self.what} | {limit} | not measured | |"
+            return f"| {self.what} | {limit} | not measured | | |"
         above, below = found.value >= self.limit, found.value <= self.limit
-        verdict = "met" if (above if self.is_least else below) else "**missed**"
-        return f"| {self.what} | {limit} | {found}{self.unit} | {verdict} |"
+        is_met = above if self.is_least else below
+        verdict, why = ("met", "") if is_met else ("**missed**", self.why)
+        return f"| {self.what} | {limit} | {found}{self.unit} | {verdict} | {why} |"
 
 
 def main() -> None:
@@ -87,7 +91,7 @@ def with_table(text: str, name: str, table: str) -> str:
 
 def tabled(results: Results) -> str:
     """All targets, and where the figures are from."""
-    lines = ["| measure | target | measured | |", "|---|---|---|---|"]
+    lines = ["| measure | target | measured | | why |", "|---|---|---|---|---|"]
     lines += [target.row(results) for target in TARGETS]
     lines.append("")
     for name in FILES:
@@ -96,31 +100,58 @@ def tabled(results: Results) -> str:
     return "\n".join(lines)
 
 
-def of_qemu(what: str, figure: str, rate: int, way: str, limit: float) -> Target:
+def of_qemu(what: str, figure: str, rate: int, way: str, limit: float, why: str) -> Target:
     """Our median to that of QEMU's better way."""
     words = f"{what}, {way}, {rate} MiB/s, to QEMU's better"
-    return Target(words, limit, False, of_better(way, rate, figure))
+    return Target(words, limit, False, of_better(way, rate, figure), why=why)
 
 
+TWO = "two processors do the work of both ends"
+NO_FLOOR = (
+    f"{TWO}: 0.4 of `multifd`'s time is about what the bare stream alone takes for as many bytes,"
+    " with nothing found, copied, hashed and written"
+)
+BARE = f"{TWO}: [what is done with the bytes, and by whom](#where-the-time-goes)"
+OFTEN = "80 MiB are written in each second of it"
+MACHINE = "so late is an idle daemon too: the machine's own"
+DEAR = "guests of 4 and 8 GiB: memory is dear (above) in one migration and not in another"
+ITS_OWN = "nearly all of it is the hypervisor's own writing and reading of all memory"
+BUSY = "the last pass and the hypervisor's writing share the processors"
 TARGETS = (
-    *(of_qemu("total", "total_ms", rate, way, 0.4) for way in OURS for rate in (0, 20)),
-    of_qemu("bytes", "wire_bytes", 0, PAGEMAP, 0.75),
-    of_qemu("bytes", "wire_bytes", 0, ENCODED, 0.75),
-    of_qemu("bytes", "wire_bytes", 0, PAGEMAP_BACK, 0.1),
+    *(of_qemu("total", "total_ms", rate, way, 0.4, NO_FLOOR) for way in OURS for rate in (0, 20)),
+    *(
+        of_qemu("bytes", "wire_bytes", rate, way, limit, why)
+        for way, limit, why in (
+            (PAGEMAP, 0.75, "`auto` encodes where a processor is idle, and none is"),
+            (ENCODED, 0.75, f"what is written meanwhile goes twice: {OFTEN}"),
+            (PAGEMAP_BACK, 0.1, OFTEN),
+        )
+        for rate in (0, 20, 80)
+    ),
     Target("downtime, pagemap, 80 MiB/s, to QEMU `tls`", 0.5, False, of_tls(PAGEMAP, 80)),
     Target("downtime, content, 80 MiB/s, to QEMU `tls`", 1.0, False, of_tls(CONTENT, 80)),
-    Target("downtime, bhyve path, 1 GiB, 20 MiB/s, to that by file", 0.35, False, bhyve_path),
-    Target("incompressible memory, codec auto, to bare grpc.aio", 0.9, True, goodput(AUTO)),
-    Target("incompressible memory, codec raw, to bare grpc.aio", 0.9, True, goodput(RAW)),
-    Target("700 MiB, 30 % text, codec raw, to bare grpc.aio", 0.7, True, throughput),
+    Target(
+        "downtime, bhyve path, 1 GiB, 20 MiB/s, to that by file",
+        *(0.35, False, bhyve_path),
+        why=ITS_OWN,
+    ),
+    Target(
+        "incompressible memory, codec auto, to bare grpc.aio", 0.9, True, goodput(AUTO), why=BARE
+    ),
+    Target("incompressible memory, codec raw, to bare grpc.aio", 0.9, True, goodput(RAW), why=BARE),
+    Target("700 MiB, 30 % text, codec raw, to bare grpc.aio", 0.7, True, throughput, why=BARE),
     Target("growth of a daemon, to 64 MiB + 0.4 % of memory", 1.0, False, growth),
     Target("quiet round, 1 GiB, micro-VM, content", 120, False, quiet, " ms"),
     Target("quiet round, 1 GiB, Linux, pagemap", 120, False, quiet_of_peers(PAGEMAP), " ms"),
-    Target("quiet round, 1 GiB, Linux, content", 120, False, quiet_of_peers(CONTENT), " ms"),
-    Target("event loop lag, micro-VM", 20, False, lag_of_sizes, " ms"),
-    Target("event loop lag, Linux", 20, False, lag_of_peers, " ms"),
-    Target("estimates of downtime, micro-VM", 0.8, True, estimates_of_micro_vms),
-    Target("estimates of downtime, Linux", 0.8, True, estimates_of_peers),
+    Target("quiet round, 1 GiB, Linux, content", 120, False, quiet_of_peers(CONTENT), " ms", BUSY),
+    Target("event loop lag, micro-VM", 20, False, lag_of_sizes, " ms", MACHINE),
+    Target("event loop lag, Linux", 20, False, lag_of_peers, " ms", MACHINE),
+    Target(
+        "estimates of downtime, sizes and bhyve path", 0.8, True, estimates_of_micro_vms, why=DEAR
+    ),
+    Target("estimates of downtime, rates", 0.8, True, estimates_of_rates, why=BUSY),
+    Target("estimates of downtime, slow links", 0.8, True, estimates_of_links, why=BUSY),
+    Target("estimates of downtime, Linux", 0.8, True, estimates_of_peers, why=BUSY),
 )
 
 if __name__ == "__main__":

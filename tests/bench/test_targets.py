@@ -55,6 +55,8 @@ def results() -> dict[str, Any]:
             "rows": {"256": {"trips": [trip(lag=lag(5, 3))]}},
             "quiet": {"trips": [{"quiet_ms": 60}]},
         },
+        "rates": {**WHENCE, "rows": {"0": [trip()]}},
+        "links": {**WHENCE, "rows": {"100mbit": {"raw": [{"trip": trip()}]}}},
         "peers": {
             **WHENCE,
             "rows": {"0": by_way, "20": by_way, "80": by_way},
@@ -70,7 +72,7 @@ def verdicts(results: dict[str, Any]) -> dict[str, str]:
 
 def test_without_files_nothing_was_measured() -> None:
     rows = [target.row({}) for target in targets.TARGETS]
-    assert all("| not measured | |" in row for row in rows)
+    assert all("| not measured | | |" in row for row in rows)
     assert targets.tabled({}).count("not measured") == len(rows) + len(targets.FILES)
 
 
@@ -174,3 +176,12 @@ def test_ways_stand_beside_each_other_with_their_ratio_to_tls() -> None:
     assert "| QEMU, tls |  | 75 (75 to 75) |" in told
     assert "| bmig, pagemap | 3 well | 1 well |" in told
     assert "| QEMU, tls |  | 1 died |" in told
+
+
+def test_every_row_that_is_missed_says_why() -> None:
+    table = targets.tabled(targets.read()).partition("\n\n")[0]
+    rows = [row.strip("|").split("|") for row in table.splitlines()[2:]]
+    assert len(rows) == len(targets.TARGETS)
+    for *_, verdict, why in rows:
+        assert verdict.strip() in ("met", "**missed**")
+        assert bool(why.strip()) == (verdict.strip() == "**missed**")
