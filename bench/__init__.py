@@ -1,0 +1,1 @@
+"""Speed, measured beside what users would pick instead."""

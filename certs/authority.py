@@ -41,6 +41,8 @@ class Refused(click.ClickException):
 
 
 class Kind(StrEnum):
+    """Who a certificate is for, as its SPIFFE id says."""
+
     NODE = "node"
     OPERATOR = "operator"
 
@@ -49,12 +51,16 @@ _NAMES = {Kind.NODE: _DNS_NAME, Kind.OPERATOR: _OPERATOR_NAME}
 
 
 class Pair(NamedTuple):
+    """The files of a certificate and its key."""
+
     certificate: Path
     key: Path
 
 
 @dataclass(frozen=True)
 class Validity:
+    """From when to when a certificate counts."""
+
     not_before: datetime
     not_after: datetime
 
@@ -67,6 +73,8 @@ class Validity:
 
 @dataclass(frozen=True)
 class Authority:
+    """A CA with its key, and the cluster that it is for."""
+
     certificate: x509.Certificate
     key: ec.EllipticCurvePrivateKey
     cluster: str

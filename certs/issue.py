@@ -29,6 +29,8 @@ Command = TypeVar("Command", bound=Callable[..., None])
 
 @dataclass(frozen=True)
 class Issued:
+    """A certificate that is there, for people."""
+
     kind: str
     identity: str
     serial: int

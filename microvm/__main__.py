@@ -50,6 +50,7 @@ def _fault(arguments: argparse.Namespace) -> None:
 
 
 def main() -> None:
+    """One of the verbs."""
     arguments = _parser().parse_args()
     arguments.run(arguments)
 

@@ -51,6 +51,7 @@ class Refused(Exception):
 
 
 def main(arguments: list[str]) -> int:
+    """Its exit status."""
     try:
         _run(_parse(arguments))
     except Refused as refused:

@@ -64,10 +64,12 @@ class Board:
         self._readers[DISK_CAPACITY] = lambda: min(self.disk.capacity(), NOTHING_THERE)
 
     def read(self, port: int) -> int:
+        """What an IN from a port gives; all ones where nothing is."""
         reader = self._readers.get(port)
         return reader() & NOTHING_THERE if reader else NOTHING_THERE
 
     def write(self, port: int, value: int) -> None:
+        """An OUT to a port."""
         writer = self._writers.get(port)
         if writer:
             writer(value)

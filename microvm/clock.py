@@ -15,15 +15,18 @@ class Clock:
         self._since_ns: int | None = None
 
     def now_ns(self) -> int:
+        """The guest's time, which stands still while it is stopped."""
         if self._since_ns is None:
             return self._guest_ns
         return self._guest_ns + time.monotonic_ns() - self._since_ns
 
     def start(self) -> None:
+        """It goes on."""
         if self._since_ns is None:
             self._since_ns = time.monotonic_ns()
 
     def stop(self) -> None:
+        """It stands still."""
         self._guest_ns, self._since_ns = self.now_ns(), None
 
     def set_ns(self, guest_ns: int) -> None:

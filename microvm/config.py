@@ -45,6 +45,7 @@ class Device:
 
     @property
     def name(self) -> str:
+        """As it is called in a snapshot."""
         bus, slot, function = self.place
         return f"{self.emulation}@pci.{bus}.{slot}.{function}"
 
@@ -66,6 +67,7 @@ class GuestConfig:
         _check_uuid(values.get("uuid"))
 
     def first_disk(self) -> Device | None:
+        """The one that the guest program uses."""
         return next((d for d in self.devices if d.emulation in DISKS), None)
 
 

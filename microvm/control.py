@@ -105,6 +105,7 @@ def _nothing(_signal: int, _frame: FrameType | None) -> None:
 
 
 def complain(message: str) -> None:
+    """A line on standard error, as bhyve's are."""
     sys.stderr.write(f"bhyve: {message}\n")
     sys.stderr.flush()
 

@@ -38,12 +38,15 @@ class Disk:
         return os.lseek(self._fd, 0, os.SEEK_END) // SECTOR if self._fd >= 0 else 0
 
     def set(self, register: int, value: int) -> None:
+        """A register, 32 bits."""
         self._registers[register] = value & 0xFFFFFFFF
 
     def status(self) -> int:
+        """What came of the last command."""
         return self._registers[_STATUS]
 
     def command(self, command: int) -> None:
+        """Carry one out; what comes of it is in the status."""
         if self._fd < 0:
             self._registers[_STATUS] = NO_DISK
             return
@@ -72,7 +75,9 @@ class Disk:
         return len(content) == length and os.pwrite(target, content, to) == length
 
     def save(self) -> bytes:
+        """Its registers."""
         return _STATE.pack(*self._registers)
 
     def load(self, blob: bytes) -> None:
+        """The inverse."""
         self._registers[:] = _STATE.unpack(blob)

@@ -89,6 +89,7 @@ class Processor:
             raise EngineError(self.reason(status))
 
     def reason(self, status: int) -> str:
+        """A status in words."""
         text: bytes = self._library.uc_strerror(status)
         return text.decode("ascii")
 
@@ -142,19 +143,23 @@ class Processor:
         self._is_stop_wanted = True
 
     def read(self, register: int) -> int:
+        """A register."""
         value = ctypes.c_uint64()
         self._check(self._library.uc_reg_read(self._uc, register, ctypes.byref(value)))
         return value.value
 
     def write(self, register: int, value: int) -> None:
+        """A register."""
         stored = ctypes.c_uint64(value)
         self._check(self._library.uc_reg_write(self._uc, register, ctypes.byref(stored)))
 
     def read_vector(self, register: int) -> bytes:
+        """A register of 128 bits."""
         value = ctypes.create_string_buffer(16)
         self._check(self._library.uc_reg_read(self._uc, register, value))
         return value.raw
 
     def write_vector(self, register: int, value: bytes) -> None:
+        """A register of 128 bits."""
         stored = ctypes.create_string_buffer(value, 16)
         self._check(self._library.uc_reg_write(self._uc, register, stored))

@@ -45,10 +45,12 @@ def read(name: str) -> dict[str, str]:
 
 
 def seconds(wanted: dict[str, str], fault: str) -> float:
+    """Of a fault that has some; 0 if it is not wanted."""
     return float(wanted.get(fault) or 0)
 
 
 def delay(wanted: dict[str, str], fault: str) -> None:
+    """Wait for as long as a fault says."""
     if fault in wanted:
         time.sleep(seconds(wanted, fault))
 

@@ -40,6 +40,7 @@ class Machine:
         board.on_power = processor.stop
 
     def map(self, rom: Rom) -> None:
+        """Memory and ROM, where the guest finds them."""
         for base, length, host in self.node.map():
             self.processor.map(base, length, engine.PROT_ALL, host)
         self._rom = rom
@@ -114,11 +115,13 @@ class Machine:
                 self._turn.wait(_RETRY_STOP_S)
 
     def resume(self) -> None:
+        """Let the processor go on."""
         with self._turn:
             self._pause_wanted = False
             self._turn.notify_all()
 
     def press_power_button(self) -> None:
+        """The guest sees it when it looks."""
         self.board.is_button_pressed = True
 
     def force(self, status: int) -> None:

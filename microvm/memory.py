@@ -46,10 +46,12 @@ class Layout:
         return parts
 
     def contains(self, address: int, length: int) -> bool:
+        """Whether a stretch of guest memory is in one segment."""
         return any(base <= address <= base + size - length for _, base, size in self.segments())
 
 
 def node_path(home: str, name: str) -> str:
+    """Where the VM node of a guest is."""
     return f"{home}/vmm/{name}"
 
 
@@ -86,6 +88,7 @@ class Node:
         return mapped
 
     def is_destroyed(self) -> bool:
+        """Whether somebody removed it."""
         return os.fstat(self.fd).st_nlink == 0
 
     def destroy(self) -> None:

@@ -28,6 +28,7 @@ class Descriptor:
 
 
 def pack(values: dict[str, str | bool | Descriptor]) -> bytes:
+    """A list of names and values as its bytes."""
     body, descriptors = b"", 0
     for key, value in values.items():
         name = key.encode() + b"\0"
@@ -53,6 +54,7 @@ def unpack_header(header: bytes) -> tuple[int, int]:
 
 
 def unpack_pairs(body: bytes) -> dict[str, str | bool | Descriptor]:
+    """The inverse, of what comes after the header. NvlistError for anything else."""
     values: dict[str, str | bool | Descriptor] = {}
     at = 0
     while at < len(body):

@@ -58,6 +58,7 @@ class Checkpoint:
         return found
 
     def devices(self) -> dict[str, bytes]:
+        """The state of each device, by name."""
         return self._read(self._devices)
 
     def _read(self, elements: object) -> dict[str, bytes]:

@@ -29,6 +29,7 @@ class Serial:
         self._scratch = bytearray(8)
 
     def write(self, register: int, value: int) -> None:
+        """A register; what is sent goes out by the line."""
         if register:
             self._scratch[register] = value & 0xFF
             return
@@ -37,6 +38,7 @@ class Serial:
             self.flush()
 
     def read(self, register: int) -> int:
+        """A register."""
         if register == 0:
             return self._received.pop(0) if self._received else 0
         if register == 5:
@@ -82,10 +84,12 @@ class Serial:
             return
 
     def save(self) -> bytes:
+        """Its registers, and what is under way."""
         lengths = len(self._sent).to_bytes(4, "little") + len(self._received).to_bytes(4, "little")
         return bytes(self._scratch) + lengths + bytes(self._sent) + bytes(self._received)
 
     def load(self, blob: bytes) -> None:
+        """The inverse; ValueError for anything else."""
         sent = 16 + int.from_bytes(blob[8:12], "little")
         received = sent + int.from_bytes(blob[12:16], "little")
         if received != len(blob):

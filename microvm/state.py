@@ -27,6 +27,7 @@ class StateError(Exception):
 
 
 def save_kernel(machine: Machine, cpus: int) -> list[tuple[str, bytes]]:
+    """The kernel's structures, by name."""
     board = machine.board
     known = {
         "vhpet": struct.pack("<Q", board.clock.now_ns()),
@@ -38,6 +39,7 @@ def save_kernel(machine: Machine, cpus: int) -> list[tuple[str, bytes]]:
 
 
 def load_kernel(machine: Machine, blobs: dict[str, bytes]) -> None:
+    """The inverse. StateError if one is not usable."""
     try:
         (guest_ns,) = struct.unpack("<Q", blobs["vhpet"])
         (pressed,) = struct.unpack("<Q", blobs["vpmtmr"])
@@ -61,6 +63,7 @@ def _registers(machine: Machine) -> bytes:
 
 
 def save_devices(machine: Machine, config: GuestConfig) -> list[tuple[str, bytes]]:
+    """The state of each device, by name. StateError for one that has none."""
     blobs = []
     for device in config.devices:
         if device.emulation not in SAVEABLE:
@@ -78,6 +81,7 @@ def _device_blob(machine: Machine, device: Device, config: GuestConfig) -> bytes
 
 
 def load_devices(machine: Machine, config: GuestConfig, blobs: dict[str, bytes]) -> None:
+    """The inverse. StateError if one is not usable."""
     for device in config.devices:
         try:
             _load_device(machine, device, config, blobs[device.name])

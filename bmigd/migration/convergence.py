@@ -94,54 +94,66 @@ def _s_per_byte(rounds: list[RoundFigures]) -> float:
     return min(max(0.0, *rates), last.unpaced_s / last.sent_bytes)
 
 
+Verdict = tuple[Step, str, str]  # why, in words; and the reason of TAKE_ACTION
+
+
 def decide(rounds: list[RoundFigures], limits: Limits, elapsed_s: float) -> Decision:
     """What to do after the newest round."""
     bounds = [at_most_s(one, limits) for one in rounds]
-    now, limit_s = bounds[-1], limits.downtime_s
-    expected = expected_s(rounds, limits)
+    now = f"downtime of up to {_ms(bounds[-1])}, limit {_ms(limits.downtime_s)}"
+    step, why, reason = (
+        _within_limit(rounds, limits, bounds[-1], elapsed_s)
+        or _out_of_reach(rounds, limits, bounds)
+        or _without_end(rounds, limits, bounds, elapsed_s, now)
+        or (Step.ANOTHER_ROUND, now, "")
+    )
+    return Decision(step, why, expected_s(rounds, limits), reason)
+
+
+def _within_limit(
+    rounds: list[RoundFigures], limits: Limits, now_s: float, elapsed_s: float
+) -> Verdict | None:
+    """The limit holds: switch over, unless another round is cheap and saves something."""
+    if now_s > limits.downtime_s:
+        return None
+    within = f"downtime of up to {_ms(now_s)} is within the limit of {_ms(limits.downtime_s)}"
     has_time = elapsed_s + 2 * rounds[-1].duration_s < limits.timeout_s
-    if now <= limit_s and has_time and _is_shrinking(rounds):
-        return Decision(
-            Step.ANOTHER_ROUND,
-            f"downtime of up to {_ms(now)} is within the limit of {_ms(limit_s)}, and another"
-            " round would make it shorter",
-            expected,
-        )
-    if now <= limit_s and (len(rounds) > 1 or rounds[-1].sent_bytes == 0):
-        return Decision(
-            Step.SWITCH_OVER,
-            f"downtime of up to {_ms(now)} is within the limit of {_ms(limit_s)}",
-            expected,
-        )
-    without_help = _rounds_without_help(bounds)
-    if without_help and limits.fixed_downtime_s > limit_s and _is_small(rounds, limits):
-        return Decision(
-            Step.SWITCH_OVER,
-            f"what rounds cannot shorten costs {_ms(limits.fixed_downtime_s)}, more than the limit"
-            f" of {_ms(limit_s)}, and another round would not shorten it",
-            expected,
-        )
+    if has_time and _is_shrinking(rounds):
+        return Step.ANOTHER_ROUND, f"{within}, and another round would make it shorter", ""
+    if len(rounds) > 1 or rounds[-1].sent_bytes == 0:
+        return Step.SWITCH_OVER, within, ""
+    return None
+
+
+def _out_of_reach(
+    rounds: list[RoundFigures], limits: Limits, bounds: list[float]
+) -> Verdict | None:
+    """The limit cannot be met, and rounds have done what they can."""
+    is_beyond = limits.fixed_downtime_s > limits.downtime_s
+    if not (is_beyond and _rounds_without_help(bounds) and _is_small(rounds, limits)):
+        return None
+    return (
+        Step.SWITCH_OVER,
+        f"what rounds cannot shorten costs {_ms(limits.fixed_downtime_s)}, more than the limit"
+        f" of {_ms(limits.downtime_s)}, and another round would not shorten it",
+        "",
+    )
+
+
+def _without_end(
+    rounds: list[RoundFigures], limits: Limits, bounds: list[float], elapsed_s: float, now: str
+) -> Verdict | None:
+    """It takes too long, or rounds no longer help."""
     if elapsed_s >= limits.timeout_s:
-        return Decision(
-            Step.TAKE_ACTION,
-            f"{elapsed_s:.0f} s have passed and the downtime is up to {_ms(now)}, limit"
-            f" {_ms(limit_s)}",
-            expected,
-            "TIMEOUT",
-        )
-    if without_help >= PATIENCE_ROUNDS:
-        return Decision(
-            Step.TAKE_ACTION,
-            f"{PATIENCE_ROUNDS} rounds did not help: the guest dirties memory as fast as it is"
-            f" sent ({rate(_bytes_per_s(rounds[-1]))}); downtime of up to {_ms(now)}, limit"
-            f" {_ms(limit_s)}",
-            expected,
-            "NOT_CONVERGING",
-        )
-    return Decision(
-        Step.ANOTHER_ROUND,
-        f"downtime of up to {_ms(now)}, limit {_ms(limit_s)}",
-        expected,
+        return Step.TAKE_ACTION, f"{elapsed_s:.0f} s have passed: {now}", "TIMEOUT"
+    if _rounds_without_help(bounds) < PATIENCE_ROUNDS:
+        return None
+    dirtied = rate(_bytes_per_s(rounds[-1]))
+    return (
+        Step.TAKE_ACTION,
+        f"{PATIENCE_ROUNDS} rounds did not help: the guest dirties memory as fast as it is sent"
+        f" ({dirtied}); {now}",
+        "NOT_CONVERGING",
     )
 
 

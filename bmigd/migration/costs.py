@@ -104,12 +104,15 @@ class Costs:
 def usual(seen: list[One], memory_bytes: int) -> One | None:
     """By times, the median of the last few of guests of about that size; None without any. Pure.
 
-    Of two the lower one: either may have been in trouble.
+    Of two the lower one: either may have been in trouble. And the driver's estimate counts as one
+    more beside them: what a single one took may be chance.
     """
     sizes = range(-(-memory_bytes // ALIKE), ALIKE * memory_bytes + 1)
     last = [one for one in seen if one.memory_bytes in sizes][-LAST:]
-    by_times = sorted(last, key=attrgetter("times"))
-    return by_times[(len(last) - 1) // 2] if last else None
+    if not last:
+        return None
+    middle = sorted(last, key=attrgetter("times"))[(len(last) - 1) // 2]
+    return middle._replace(times=middle.times ** (len(last) / (len(last) + 1)))
 
 
 def _read(file: Path) -> Seen:

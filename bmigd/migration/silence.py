@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import structlog
 
 from bmigd.errors import BmigError, PeerLost
-from bmigd.migration.picture import Interruption
+from bmigd.migration.picture import SOURCE, Interruption
 from bmigd.migration.recorder import Recorder, us_since
 
 log = structlog.get_logger()
@@ -37,8 +37,11 @@ class Silences:
         if self._waited_for:
             return
         self._waited_for, self._since_s = waited_for, since_s
-        words = f"no {waited_for} for {time.monotonic() - since_s:.1f} s"
-        log.warning("interrupted", migration=self.recorder.picture.id, detail=words)
+        picture = self.recorder.picture
+        other = picture.destination if picture.side == SOURCE else picture.source
+        words = f"{other} has given no {waited_for} for {time.monotonic() - since_s:.1f} s"
+        words += "; it is asked again" + ("" if self.guest_down else ", and the guest runs on")
+        log.warning("interrupted", migration=picture.id, detail=words)
         self.recorder.event("interrupted", words)
 
     def heard(self) -> None:

@@ -192,7 +192,7 @@ class SourceMigration:
 
     async def _black_out(self, sender: Sender) -> None:
         """Last pass, device state, and the other node's READY."""
-        self._waiting_for = "a sign of life during the suspend"
+        self._waiting_for = "sign of life during the suspend"
         assert self._memory
         assert self._rounds
         what = (self._outgoing, self._memory, self._rounds)

@@ -1,37 +1,53 @@
 """Saved device state is raw structures of one build: both ends must have the same."""
 
-from bmigd.prechecks.facts import Case, Finding, failed, passed
+from bmigd.prechecks.facts import Case, Facts, Finding, failed, passed
 
 
 def check(case: Case) -> Finding:
     """The same driver and build, able to suspend and restore, and a guest that it can move."""
-    name = case.guest.driver
-    for facts in (case.source, case.destination):
-        if facts.driver.name != name:
-            return failed(
-                "driver",
-                "DRIVER_MISSING",
-                f"{facts.name} has no driver {name!r}",
-                f"configure [{name}] on {facts.name}",
-                facts.name,
-            )
-        if not facts.driver.can_snapshot:
-            return failed(
-                "driver",
-                "DRIVER_CANNOT_SNAPSHOT",
-                f"{facts.name} cannot suspend and restore guests: {facts.driver.problem}",
-                "docs/OPERATING.md tells what each driver needs",
-                facts.name,
-            )
-    if case.source.driver.build != case.destination.driver.build:
+    name, here, there = case.guest.driver, case.source, case.destination
+    return (
+        _flaw_of_node(name, here)
+        or _flaw_of_node(name, there)
+        or _difference(here, there)
+        or _flaw_of_guest(case)
+        or passed("driver", f"same build on both: {here.driver.build}")
+    )
+
+
+def _flaw_of_node(name: str, facts: Facts) -> Finding | None:
+    if facts.driver.name != name:
         return failed(
             "driver",
-            "DRIVER_MISMATCH",
-            f"{case.source.name} has {case.source.driver.build}, {case.destination.name} has"
-            f" {case.destination.driver.build}",
-            "update one of them: device state is only understood by the very same build",
-            "",
+            "DRIVER_MISSING",
+            f"{facts.name} has no driver {name!r}",
+            f"configure [{name}] on {facts.name}",
+            facts.name,
         )
+    if not facts.driver.can_snapshot:
+        return failed(
+            "driver",
+            "DRIVER_CANNOT_SNAPSHOT",
+            f"{facts.name} cannot suspend and restore guests: {facts.driver.problem}",
+            "docs/OPERATING.md tells what each driver needs",
+            facts.name,
+        )
+    return None
+
+
+def _difference(here: Facts, there: Facts) -> Finding | None:
+    if here.driver.build == there.driver.build:
+        return None
+    return failed(
+        "driver",
+        "DRIVER_MISMATCH",
+        f"{here.name} has {here.driver.build}, {there.name} has {there.driver.build}",
+        "update one of them: device state is only understood by the very same build",
+        "",
+    )
+
+
+def _flaw_of_guest(case: Case) -> Finding | None:
     if case.objections:
         return failed(
             "driver",
@@ -44,8 +60,8 @@ def check(case: Case) -> Finding:
         return failed(
             "driver",
             "THROTTLE_NOT_SUPPORTED",
-            f"driver {name!r} cannot slow a guest down",
+            f"driver {case.guest.driver!r} cannot slow a guest down",
             "use --on-timeout abort or switch-over",
             case.source.name,
         )
-    return passed("driver", f"same build on both: {case.source.driver.build}")
+    return None

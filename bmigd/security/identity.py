@@ -34,6 +34,8 @@ class IdentityError(ValueError):
 
 
 class Kind(StrEnum):
+    """Who holds a certificate, as its SPIFFE id says."""
+
     NODE = "node"
     OPERATOR = "operator"
 

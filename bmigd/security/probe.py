@@ -43,6 +43,8 @@ class Reason(StrEnum):
 
 
 class Explanation(NamedTuple):
+    """Why, for programs and for people."""
+
     reason: Reason
     sentence: str
 

@@ -5,7 +5,7 @@ is never taken for one that has nothing; it is named, with the cause.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Generic, Self, TypeVar
 
@@ -43,16 +43,19 @@ class FoundGuest:
 
 @dataclass(frozen=True)
 class FoundMigration:
-    """A migration and its records by node; the source's first."""
+    """A migration and its records by node, the source's first; and who could not be asked."""
 
     records: tuple[tuple[Node, migration_pb2.Migration], ...]
+    failures: Mapping[str, BmigctlError] = field(default_factory=dict)
 
     @property
     def node(self) -> Node:
+        """Who is to be asked about it: the source, where that answered."""
         return self.records[0][0]
 
     @property
     def migration(self) -> migration_pb2.Migration:
+        """That node's record."""
         return self.records[0][1]
 
     @property
@@ -157,7 +160,7 @@ class Cluster:
             )
         _require_one(migration_id, {record.id: record.guest for _, record in records})
         records.sort(key=lambda record: record[1].side != migration_pb2.SIDE_SOURCE)
-        return FoundMigration(tuple(records))
+        return FoundMigration(tuple(records), survey.failures)
 
     async def _ask_in_turns(
         self, nodes: list[Node], question: Callable[[Node], Awaitable[T]]

@@ -89,4 +89,5 @@ class Node:
         return self._channel.get_state() is grpc.ChannelConnectivity.READY
 
     async def close(self) -> None:
+        """Hang up."""
         await self._channel.close(None)

@@ -18,7 +18,7 @@ MEANINGS: Final = (
     (DONE, "done"),
     (FAILED, "check says no, or another failure"),
     (USAGE, "wrong usage, configuration or guest description, as bmigctl sees it"),
-    (REFUSED, "refused by a node; nothing was started or changed"),
+    (REFUSED, "refused; nothing was started or changed"),
     (NOT_MOVED, "the migration failed; the guest is where it was"),
     (IN_DOUBT, "in doubt: the guest was let go, the answer is missing"),
     (UNREACHABLE, "bmigctl could ask no node, or not the one that was needed"),

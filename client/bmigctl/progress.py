@@ -105,15 +105,18 @@ def notice(update: StreamLost | StreamResumed | InDoubt) -> str:
 class Teller(Protocol):
     """Tells an operator or a program what a watch yields; the last update included."""
 
-    def tell(self, update: Update) -> None: ...
+    def tell(self, update: Update) -> None:
+        """What is new."""
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """There is nothing more."""
 
 
 class JsonTeller:
     """One object a line."""
 
     def tell(self, update: Update) -> None:
+        """As one object."""
         click.echo(jsonlines.of_update(update))
 
     def close(self) -> None:
@@ -127,6 +130,7 @@ class LineTeller:
         self._shown = Shown(limit_ms)
 
     def tell(self, update: Update) -> None:
+        """As a line, if it is time for one."""
         match update:
             case migration_pb2.Event():
                 self._shown.take(update)
@@ -152,6 +156,7 @@ class LiveTeller:
         self._live.start()
 
     def tell(self, update: Update) -> None:
+        """In place, or as a line above if it is to stay."""
         match update:
             case migration_pb2.Event():
                 self._shown.take(update)
@@ -165,6 +170,7 @@ class LiveTeller:
                 self._print(notice(update))
 
     def close(self) -> None:
+        """Leave what is shown as it is."""
         self._live.stop()
 
     def _print(self, text: str) -> None:

@@ -24,8 +24,10 @@ def cancelled(migration: migration_pb2.Migration) -> list[str]:
     return where_now(migration)
 
 
-def full(migration: migration_pb2.Migration, sides: Iterable[tuple[str, str]]) -> list[str]:
-    """Everything that is known, for `bmigctl show`."""
+def full(
+    migration: migration_pb2.Migration, sides: Iterable[tuple[str, str]], *, is_sources: bool
+) -> list[str]:
+    """Everything that is known, for `bmigctl show`; by the source's record or the other one."""
     facts = fields(
         (
             ("migration", migration.id),
@@ -45,7 +47,7 @@ def full(migration: migration_pb2.Migration, sides: Iterable[tuple[str, str]]) -
     report = migration.report
     return [
         *(*facts, *_figures(migration), *_rounds(report)),
-        *(*_spent(report), *where_now(migration)),
+        *(*_spent(report), *(where_now(migration) if is_sources else _by_destination(migration))),
     ]
 
 
@@ -68,6 +70,17 @@ def where_now(migration: migration_pb2.Migration) -> list[str]:
     if migration.phase == migration_pb2.PHASE_ABORTED:
         return _failure(migration)
     return [f"guest {guest}: the migration from {source} to {target} goes on"]
+
+
+def _by_destination(migration: migration_pb2.Migration) -> list[str]:
+    """The same where the source, which knows more, was not asked."""
+    if migration.phase == migration_pb2.PHASE_COMPLETED:
+        return where_now(migration)
+    source, target = migration.source, migration.destination
+    return [
+        f"guest {migration.guest}: this is what {target} knows, which does not have it;",
+        f"  where it is, only {source} knows, which was not asked",
+    ]
 
 
 def _failure(migration: migration_pb2.Migration) -> list[str]:

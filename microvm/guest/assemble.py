@@ -31,6 +31,7 @@ def assemble() -> bytes:
 
 
 def main() -> None:
+    """Write program.py."""
     text = base64.b85encode(assemble()).decode()
     lines = "".join(f'    "{line}"\n' for line in textwrap.wrap(text, 92))
     (_HERE / "program.py").write_text(f"{_HEADER}{lines})\n")

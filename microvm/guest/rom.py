@@ -108,6 +108,7 @@ def _size(text: str) -> int:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """What the guest is to do."""
     standard = Program()
     parser.add_argument("out", type=Path)
     parser.add_argument("--rate", type=float, default=standard.rate_mib_per_s, help="MiB/s dirtied")
@@ -125,6 +126,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
+    """Write a ROM."""
     program = Program(
         rate_mib_per_s=arguments.rate,
         set_bytes=arguments.working_set,

@@ -107,6 +107,20 @@ async def test_show_tells_both_sides_the_rounds_and_the_downtime(
     assert ended.out.endswith("guest vm1 runs on host2 now\n")
 
 
+async def test_show_claims_nothing_that_only_the_source_knows(
+    alice: Operator, host1: FakeNode, host2: FakeNode
+) -> None:
+    arriving = of_destination(migration_pb2.PHASE_PRECOPY, ownership="RECEIVING")
+    arriving.source, arriving.destination = "host2", "host1"
+    host1.migrations[ID] = arriving
+    await host2.stop()
+    ended = await alice.run("show", "7f3a")
+    assert ended.code == 0
+    assert "goes on" not in ended.out
+    assert "where it is, only host2 knows, which was not asked" in ended.out
+    assert ended.err.startswith("not asked: host2 at ")
+
+
 async def test_show_json_has_every_record(
     alice: Operator, host1: FakeNode, host2: FakeNode
 ) -> None:

@@ -49,7 +49,8 @@ def test_what_one_switchover_took_is_expected_of_the_next() -> None:
         world.nodes["host1"].start()
         if LEAST < times < MOST:
             took_ms = 1000 * beside_memory_s(moved["report"])
-            assert expected_ms(world, "host2") == pytest.approx(took_ms, abs=1)
+            told_ms = took_ms / times**0.5  # the driver's estimate counts as much as one
+            assert expected_ms(world, "host2") == pytest.approx(told_ms, abs=1)
         assert expected_ms(world, "host2") != at_first_ms["host2"]
         assert expected_ms(world, "host3") == at_first_ms["host3"]
         world.beats_on("vm1")

@@ -27,14 +27,16 @@ class Leaving:
 
     def __init__(self) -> None:
         self.asked: list[int] = []
-        self.answers_after_s = 0.0
+        self.is_being_asked, self.answers = asyncio.Event(), asyncio.Event()
+        self.answers.set()
         self.refuses = False
 
     async def throttle(self, stopped_percent: int) -> None:
-        await asyncio.shield(self._arrive(stopped_percent, self.answers_after_s))
+        await asyncio.shield(self._arrive(stopped_percent))
 
-    async def _arrive(self, stopped_percent: int, after_s: float) -> None:
-        await asyncio.sleep(after_s)
+    async def _arrive(self, stopped_percent: int) -> None:
+        self.is_being_asked.set()
+        await self.answers.wait()
         self.asked.append(stopped_percent)
         if self.refuses:
             raise LocalFault("SUPERVISOR_REFUSED", "throttle: KeyError: 'throttle'")
@@ -120,18 +122,20 @@ async def test_whatever_is_cancelled_half_way_full_speed_is_asked_for_last(what:
     one = Slowing()
     if what != "tighten":
         assert await one.throttle.tighten(AS_FAST_AS_SENT)
-    one.guest.answers_after_s = 0.2
-    work = one.throttle.end() if what == "end" else one.throttle.tighten(AS_FAST_AS_SENT)
-    working = asyncio.ensure_future(work)
+    one.guest.answers.clear()
+    one.guest.is_being_asked.clear()
     if what == "renew":
-        working.cancel()
-        await asyncio.sleep(THROTTLE_S / 4 + 0.1)  # it asks just now
+        async with asyncio.timeout(THROTTLE_S):
+            await one.guest.is_being_asked.wait()
     else:
-        await asyncio.sleep(0.05)
+        work = one.throttle.end() if what == "end" else one.throttle.tighten(AS_FAST_AS_SENT)
+        working = asyncio.ensure_future(work)
+        await one.guest.is_being_asked.wait()
         working.cancel()
+        one.guest.answers.set()
         with pytest.raises(asyncio.CancelledError):
             await working
-    one.guest.answers_after_s = 0.0
+    one.guest.answers.set()
     await one.throttle.end()
     asked = list(one.guest.asked)
     assert asked[-1] == 0

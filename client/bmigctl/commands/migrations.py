@@ -81,8 +81,10 @@ def show(session: Session, migration_id: str) -> int:
         migration = jsonlines.plain(found.migration)
         session.tell(
             [jsonlines.line("migration", migration=migration, records=records)],
-            report.full(found.migration, render.sides(found)),
+            report.full(found.migration, render.sides(found), is_sources=found.on_source),
         )
+        ends = (found.migration.source, found.migration.destination)
+        session.warn({name: one for name, one in found.failures.items() if name in ends})
         return exits.DONE
 
     return session.run(action)
