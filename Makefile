@@ -82,7 +82,7 @@ guest: $(READY) ## the Linux guest for QEMU, from Debian's packages, in .guest
 	$(BIN)/python -m tests.linuxguest
 
 BENCHES := throughput ceiling bhyve_path scaling peers
-bench: $(READY) ## everything beside what else there is, with plots and targets, in half an hour; see bench/
+bench: $(READY) ## everything beside what else there is, with plots and targets, in three quarters of an hour; see bench/
 	for one in $(BENCHES); do $(BIN)/python -m bench.$$one || exit; done
 	$(BIN)/python -m bench.targets
 
