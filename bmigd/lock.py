@@ -6,11 +6,12 @@ The kernel drops the lock when the process is gone, however it went; nothing tha
 
 import fcntl
 import os
+from contextlib import suppress
 from pathlib import Path
 
 from bmigd.errors import LocalFault
 
-MOST_DIGITS = 20
+DIGITS = 20  # always as many, so that no earlier ones are left
 
 
 class Lock:
@@ -19,18 +20,12 @@ class Lock:
     """
 
     def __init__(self, path: Path) -> None:
+        self._descriptor = -1
         try:
             self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        except OSError as error:
-            raise LocalFault(
-                "DIRECTORY_UNUSABLE",
-                f"cannot make {path}: {error.strerror}",
-                "see node.state_dir in the configuration",
-            ) from error
-        try:
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            who = os.pread(self._descriptor, MOST_DIGITS, 0).decode("ascii", "replace").strip()
+            who = os.pread(self._descriptor, DIGITS, 0).decode("ascii", "replace").strip()
             self.close()
             raise LocalFault(
                 "ALREADY_RUNNING",
@@ -38,9 +33,18 @@ class Lock:
                 "nothing needs to be done; stop that one first, or give this one a node.state_dir"
                 " of its own",
             ) from error
-        os.ftruncate(self._descriptor, 0)
-        os.pwrite(self._descriptor, b"%d\n" % os.getpid(), 0)
+        except OSError as error:
+            self.close()
+            raise LocalFault(
+                "DIRECTORY_UNUSABLE",
+                f"cannot lock {path}: {error.strerror}",
+                "node.state_dir must be on a file system that can be written and has locks",
+            ) from error
+        with suppress(OSError):  # a full disk: who has it is for people
+            os.pwrite(self._descriptor, b"%-*d\n" % (DIGITS, os.getpid()), 0)
 
     def close(self) -> None:
         """Let another one have it."""
-        os.close(self._descriptor)
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+        self._descriptor = -1

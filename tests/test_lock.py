@@ -1,5 +1,7 @@
 """Only one process has the lock of a state directory, and none that is gone."""
 
+import errno
+import fcntl
 import os
 import signal
 import stat
@@ -41,7 +43,7 @@ def test_it_can_be_had_again_and_names_the_one_that_has_it(tmp_path: Path) -> No
     path = tmp_path / "bmigd.lock"
     path.write_text("123456789012\n")
     lock = Lock(path)
-    assert path.read_text() == f"{os.getpid()}\n"
+    assert path.read_text().split() == [str(os.getpid())]
     lock.close()
 
 
@@ -58,6 +60,26 @@ def test_nobody_else_reads_it(tmp_path: Path) -> None:
     path = tmp_path / "bmigd.lock"
     Lock(path).close()
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_a_file_system_without_locks_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    with pytest.raises(LocalFault, match="No locks available") as fault:
+        Lock(tmp_path / "bmigd.lock")
+    assert fault.value.reason == "DIRECTORY_UNUSABLE"
+
+
+def test_a_full_disk_keeps_nobody_from_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "pwrite", refuse)
+    Lock(tmp_path / "bmigd.lock").close()
 
 
 def test_a_directory_that_is_not_there_is_said(tmp_path: Path) -> None:

@@ -46,6 +46,8 @@ class Retreat:
     async def run(self, error: BaseException) -> None:
         """Bring the guest back because of this error, and record it as the reason."""
         recorder, name = self.recorder, self.node.name
+        if not isinstance(error, Exception):  # cancelled, and nobody said why
+            error = LocalFault("DAEMON_STOPPED", f"bmigd on {name} gave it up", "migrate it again")
         recorder.enter(Phase.ABORTING, f"the guest goes on here: {error}")
         location = f"on {name}, never stopped"
         for step in SOURCE_STEPS[SourceEvent.FAILED]:

@@ -32,15 +32,16 @@ class Silences:
     _waited_for: str = ""
     _since_s: float = 0.0
 
-    def lost(self, waited_for: str, since_s: float) -> None:
-        """Something that is due does not come, and nothing has since then."""
+    def lost(self, waited_for: str, since_s: float, *, again: bool = True) -> None:
+        """Something that is due does not come, and nothing has since then; is it asked again?"""
         if self._waited_for:
             return
         self._waited_for, self._since_s = waited_for, since_s
         picture = self.recorder.picture
         other = picture.destination if picture.side == SOURCE else picture.source
         words = f"{other} has given no {waited_for} for {time.monotonic() - since_s:.1f} s"
-        words += "; it is asked again" + ("" if self.guest_down else ", and the guest runs on")
+        words += "; it is asked again" if again else ""
+        words += "" if self.guest_down else "; the guest runs on"
         log.warning("interrupted", migration=picture.id, detail=words)
         self.recorder.event("interrupted", words)
 
@@ -149,8 +150,9 @@ async def again_while_lost(
         try:
             answer = await ask()
         except PeerLost:
-            silences.lost(waited_for, began)
-            if time.monotonic() - began >= limit_s:
+            is_late = time.monotonic() - began >= limit_s
+            silences.lost(waited_for, began, again=not is_late)
+            if is_late:
                 raise
             await asyncio.sleep(AGAIN_S)
         else:

@@ -179,7 +179,7 @@ class SourceMigration:
         await unless_silent(self._black_out(sender), self._ask, silence_s, self._silent)
 
     def _silent(self, since_s: float) -> PeerLost:
-        self._silences.lost(self._waiting_for, since_s)
+        self._silences.lost(self._waiting_for, since_s, again=False)
         return PeerLost(
             "PEER_LOST",
             f"{self.peer.name} was silent for {time.monotonic() - since_s:.1f} s while the guest"
@@ -253,7 +253,7 @@ class SourceMigration:
                     *(self._silences, self._waiting_for, limit_s),
                 )
         except TimeoutError as error:
-            self._silences.lost(self._waiting_for, began)
+            self._silences.lost(self._waiting_for, began, again=False)
             raise PeerLost(
                 "PEER_LOST",
                 f"{self.peer.name} answers, but did not take memory and state over within"

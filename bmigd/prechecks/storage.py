@@ -28,12 +28,13 @@ def _missing(
 ) -> Finding | None:
     storage, image = place
     if place not in here:
+        keep = "; do not stop the guest before: what it has open may be all there is of it"
         return failed(
             "storage",
             "STORAGE_MISSING",
-            f"{case.source.name} itself does not see disk {image!r} of storage {storage!r} any"
-            " more, which its guest has open",
-            "do not stop the guest: what it has open is all there may be of that disk",
+            f"{case.source.name} itself does not see disk {image!r} of storage {storage!r}",
+            f"mount the storage and name it in [storage] of {case.source.name}"
+            + (keep if case.is_running else ""),
             case.source.name,
         )
     if place not in there:

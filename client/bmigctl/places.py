@@ -49,7 +49,13 @@ def in_two(name: str, copies: Mapping[str, guest_pb2.Guest]) -> Refused:
     """The error about two copies of which neither is more the guest than the other."""
     where = f"on {' and on '.join(copies)}"
     which = " or ".join(f"--node {node}" for node in copies)
-    if all(_presence(guest) == _RUNS for guest in copies.values()):
+    if any(guest.state == _S.GUEST_STATE_MIGRATING_OUT for guest in copies.values()):
+        words = f"guest {name} is {where}, and leaves one of them"
+        advice = (
+            f"end neither: bmigctl list --guest {name} says where it went; what is left where it"
+            " was is put away when that node can write"
+        )
+    elif all(_presence(guest) == _RUNS for guest in copies.values()):
         words = f"guest {name} runs {where}: both write the same disks, and destroy them"
         advice = (
             f"end one of them at once (bmigctl guest stop {name} --force {which}), undefine it"

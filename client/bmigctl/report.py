@@ -10,6 +10,9 @@ from bmig.v1 import migration_pb2
 from bmigctl import units, words
 from bmigctl.render import fields, table
 
+_ENDED = (migration_pb2.PHASE_COMPLETED, migration_pb2.PHASE_ABORTED)
+_LET_GO = ("TAKEN", "STARTED")  # to a destination, by its journal
+
 
 def summary(migration: migration_pb2.Migration) -> list[str]:
     """Told when a migration is no longer watched."""
@@ -73,13 +76,18 @@ def where_now(migration: migration_pb2.Migration) -> list[str]:
 
 
 def _by_destination(migration: migration_pb2.Migration) -> list[str]:
-    """The same where the source, which knows more, was not asked."""
-    if migration.phase == migration_pb2.PHASE_COMPLETED:
-        return where_now(migration)
+    """The same where the word of the source, which knows more, is missing."""
     source, target = migration.source, migration.destination
+    if migration.phase in _ENDED or migration.in_doubt_since_ms:
+        return where_now(migration)
+    if migration.ownership in _LET_GO:
+        return [
+            f"guest {migration.guest}: {source} let it go to {target}, which starts it or runs it"
+            " already"
+        ]
     return [
-        f"guest {migration.guest}: this is what {target} knows, which does not have it;",
-        f"  where it is, only {source} knows, which was not asked",
+        f"guest {migration.guest}: {target} does not have it; where it is only {source} knows,",
+        "  whose word is missing here",
     ]
 
 

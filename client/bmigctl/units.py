@@ -24,14 +24,12 @@ def parse_rate(text: str) -> int:
 
     Not of "100", which who writes it never means in bytes, nor of "0", which is no pause.
     """
-    said = text.strip().removesuffix("/s")
+    said = text.strip().removesuffix("/s").strip()
     if said.lower() == "none":
         return 0
-    try:
-        found = parse_size(said)
-    except ValueError:
-        found = 0
-    if said.isdigit() or not 0 < found < 1 << 64:
+    match = _SIZE.fullmatch(said)
+    found = int(match[1]) * _FACTORS[match[2].upper()] if match and match[2] else 0
+    if not 0 < found < 1 << 64:
         expected = "a rate such as 100M (MiB/s) or 1G (GiB/s), or none for no limit"
         raise ValueError(f'"{text}" is not {expected}')
     return found

@@ -210,6 +210,17 @@ async def test_a_list_says_which_guest_runs_twice(
     assert "guest vm2" not in ended.err
 
 
+async def test_one_that_a_node_has_not_put_away_yet_is_no_reason_to_end_the_other(
+    alice: Operator, host1: FakeNode, host2: FakeNode
+) -> None:
+    host1.guests["vm1"] = guest("vm1", guest_pb2.GUEST_STATE_MIGRATING_OUT)
+    host2.guests["vm1"] = guest("vm1")
+    ended = await alice.run("guest", "list")
+    assert ended.code == 1
+    assert "end neither: bmigctl list --guest vm1" in ended.err
+    assert "--force" not in ended.err
+
+
 async def test_a_list_does_not_take_a_guest_on_the_move_for_two(
     alice: Operator, host1: FakeNode, host2: FakeNode
 ) -> None:

@@ -25,7 +25,10 @@ def test_a_rate_may_name_its_second() -> None:
     assert units.parse_rate("none") == 0
 
 
-@pytest.mark.parametrize("text", ["fast", "", "-1", "0", "0M", "100", "100/s", "16777216T"])
+BYTES = ["0", "100", "100/s", "100 /s", "100B", "100 B/s", "1iB"]
+
+
+@pytest.mark.parametrize("text", ["fast", "", "-1", "0M", *BYTES, "16777216T"])
 def test_what_is_no_rate_is_named(text: str) -> None:
     with pytest.raises(ValueError, match="is not a rate such as 100M"):
         units.parse_rate(text)

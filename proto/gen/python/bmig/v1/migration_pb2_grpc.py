@@ -112,7 +112,8 @@ class MigrationServiceServicer:
         PEER_CERTIFICATE_OTHER_CA, PEER_CERTIFICATE_WRONG_NAME, PEER_REJECTS_CERTIFICATE: why the
         destination does not answer, PEER_LOST: that is not known), FAILED_PRECONDITION (PEER_FAILED:
         the destination answered with an error that has no reason; or what it answered to
-        ExchangeCapabilities: REQUEST_INVALID, DEFINITION_INVALID, STORAGE_SILENT, INTERNAL),
+        ExchangeCapabilities: REQUEST_INVALID, DEFINITION_INVALID, STORAGE_SILENT, INTERNAL;
+        SPOOL_UNUSABLE: the spool directory of either node is gone),
         RESOURCE_EXHAUSTED (TOO_MANY_CALLS: also those of this node at the destination), INTERNAL
         (DEFINITION_UNREADABLE, STORAGE_SILENT).
         """

@@ -55,7 +55,8 @@ class MigrationServiceStub:
     PEER_CERTIFICATE_OTHER_CA, PEER_CERTIFICATE_WRONG_NAME, PEER_REJECTS_CERTIFICATE: why the
     destination does not answer, PEER_LOST: that is not known), FAILED_PRECONDITION (PEER_FAILED:
     the destination answered with an error that has no reason; or what it answered to
-    ExchangeCapabilities: REQUEST_INVALID, DEFINITION_INVALID, STORAGE_SILENT, INTERNAL),
+    ExchangeCapabilities: REQUEST_INVALID, DEFINITION_INVALID, STORAGE_SILENT, INTERNAL;
+    SPOOL_UNUSABLE: the spool directory of either node is gone),
     RESOURCE_EXHAUSTED (TOO_MANY_CALLS: also those of this node at the destination), INTERNAL
     (DEFINITION_UNREADABLE, STORAGE_SILENT).
     """
@@ -148,7 +149,8 @@ class MigrationServiceAsyncStub(MigrationServiceStub):
     PEER_CERTIFICATE_OTHER_CA, PEER_CERTIFICATE_WRONG_NAME, PEER_REJECTS_CERTIFICATE: why the
     destination does not answer, PEER_LOST: that is not known), FAILED_PRECONDITION (PEER_FAILED:
     the destination answered with an error that has no reason; or what it answered to
-    ExchangeCapabilities: REQUEST_INVALID, DEFINITION_INVALID, STORAGE_SILENT, INTERNAL),
+    ExchangeCapabilities: REQUEST_INVALID, DEFINITION_INVALID, STORAGE_SILENT, INTERNAL;
+    SPOOL_UNUSABLE: the spool directory of either node is gone),
     RESOURCE_EXHAUSTED (TOO_MANY_CALLS: also those of this node at the destination), INTERNAL
     (DEFINITION_UNREADABLE, STORAGE_SILENT).
     """
@@ -244,7 +246,8 @@ class MigrationServiceServicer(metaclass=_abc_1.ABCMeta):
         PEER_CERTIFICATE_OTHER_CA, PEER_CERTIFICATE_WRONG_NAME, PEER_REJECTS_CERTIFICATE: why the
         destination does not answer, PEER_LOST: that is not known), FAILED_PRECONDITION (PEER_FAILED:
         the destination answered with an error that has no reason; or what it answered to
-        ExchangeCapabilities: REQUEST_INVALID, DEFINITION_INVALID, STORAGE_SILENT, INTERNAL),
+        ExchangeCapabilities: REQUEST_INVALID, DEFINITION_INVALID, STORAGE_SILENT, INTERNAL;
+        SPOOL_UNUSABLE: the spool directory of either node is gone),
         RESOURCE_EXHAUSTED (TOO_MANY_CALLS: also those of this node at the destination), INTERNAL
         (DEFINITION_UNREADABLE, STORAGE_SILENT).
         """

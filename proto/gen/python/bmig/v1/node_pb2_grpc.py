@@ -67,7 +67,7 @@ class NodeServiceServicer:
     def GetNode(self, request, context):
         """Describes this node and names the nodes that it knows.
 
-        Errors: none but those of every method.
+        Errors: FAILED_PRECONDITION (SPOOL_UNUSABLE: its spool directory is gone).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

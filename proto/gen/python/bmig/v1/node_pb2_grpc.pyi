@@ -41,7 +41,7 @@ class NodeServiceStub:
     GetNode: _grpc.UnaryUnaryMultiCallable[_node_pb2.GetNodeRequest, _node_pb2.GetNodeResponse]
     """Describes this node and names the nodes that it knows.
 
-    Errors: none but those of every method.
+    Errors: FAILED_PRECONDITION (SPOOL_UNUSABLE: its spool directory is gone).
     """
     ListGuests: _grpc.UnaryUnaryMultiCallable[_node_pb2.ListGuestsRequest, _node_pb2.ListGuestsResponse]
     """Lists the guests on this node that the caller may see.
@@ -69,7 +69,7 @@ class NodeServiceAsyncStub(NodeServiceStub):
     GetNode: _aio.UnaryUnaryMultiCallable[_node_pb2.GetNodeRequest, _node_pb2.GetNodeResponse]  # type: ignore[assignment]
     """Describes this node and names the nodes that it knows.
 
-    Errors: none but those of every method.
+    Errors: FAILED_PRECONDITION (SPOOL_UNUSABLE: its spool directory is gone).
     """
     ListGuests: _aio.UnaryUnaryMultiCallable[_node_pb2.ListGuestsRequest, _node_pb2.ListGuestsResponse]  # type: ignore[assignment]
     """Lists the guests on this node that the caller may see.
@@ -100,7 +100,7 @@ class NodeServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_node_pb2.GetNodeResponse, _abc.Awaitable[_node_pb2.GetNodeResponse]]:
         """Describes this node and names the nodes that it knows.
 
-        Errors: none but those of every method.
+        Errors: FAILED_PRECONDITION (SPOOL_UNUSABLE: its spool directory is gone).
         """
 
     @_abc_1.abstractmethod

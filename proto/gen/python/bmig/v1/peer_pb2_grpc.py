@@ -127,8 +127,8 @@ class PeerServiceServicer:
         """Tells what this node is and has, for the caller's prechecks. Changes nothing.
 
         What the policy says of the guest and of the operator is no error but a fact.
-        Errors: INVALID_ARGUMENT (DEFINITION_INVALID: what is wrong and where), INTERNAL
-        (STORAGE_SILENT).
+        Errors: INVALID_ARGUMENT (DEFINITION_INVALID: what is wrong and where), FAILED_PRECONDITION
+        (SPOOL_UNUSABLE: the spool directory is gone), INTERNAL (STORAGE_SILENT).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -144,7 +144,8 @@ class PeerServiceServicer:
         somebody is changing it, MIGRATION_OVER: use a new id), FAILED_PRECONDITION (PROTOCOL_VERSION,
         NAME_TAKEN: a guest of that name is defined or runs here, DRIVER_MISMATCH, NETWORK_MISSING,
         GUEST_NOT_MIGRATABLE, DEFINITION_INVALID: the regions are not those of its memory, STALE_EPOCH:
-        the guest has been here with that epoch, NO_MEMORY, NO_SPOOL_ROOM), RESOURCE_EXHAUSTED
+        the guest has been here with that epoch, NO_MEMORY, NO_SPOOL_ROOM, SPOOL_UNUSABLE),
+        RESOURCE_EXHAUSTED
         (TOO_MANY_RECEPTIONS: of this source, under way or lately), INTERNAL (SPOOL_FULL, START_FAILED:
         a port of its screen is taken, FILE_MISSING, IMAGE_REFUSED, TAP_FAILED, TAP_NOT_NOTED,
         SUPERVISOR_LOST, SUPERVISOR_REFUSED, HYPERVISOR_THERE). With until_ready what could not be got
@@ -185,9 +186,9 @@ class PeerServiceServicer:
         the guest is ready to be committed, with everything checked that can be without running it.
 
         Errors: DATA_LOSS (MEMORY_DIFFERS, STATE_INVALID), ABORTED (STREAM_SUPERSEDED: a newer call
-        delivers this state, MIGRATION_OVER), INTERNAL (SPOOL_FULL, MEMORY_UNREADABLE, FILE_MISSING,
-        START_FAILED: a port of its screen is taken, SUPERVISOR_LOST, HYPERVISOR_LOST,
-        HYPERVISOR_REFUSED).
+        delivers this state, MIGRATION_OVER), FAILED_PRECONDITION (SPOOL_UNUSABLE), INTERNAL
+        (SPOOL_FULL, MEMORY_UNREADABLE, FILE_MISSING, START_FAILED: a port of its screen is taken,
+        SUPERVISOR_LOST, HYPERVISOR_LOST, HYPERVISOR_REFUSED).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -59,8 +59,8 @@ class PeerServiceStub:
     """Tells what this node is and has, for the caller's prechecks. Changes nothing.
 
     What the policy says of the guest and of the operator is no error but a fact.
-    Errors: INVALID_ARGUMENT (DEFINITION_INVALID: what is wrong and where), INTERNAL
-    (STORAGE_SILENT).
+    Errors: INVALID_ARGUMENT (DEFINITION_INVALID: what is wrong and where), FAILED_PRECONDITION
+    (SPOOL_UNUSABLE: the spool directory is gone), INTERNAL (STORAGE_SILENT).
     """
     ReceiveGuest: _grpc.UnaryUnaryMultiCallable[_peer_pb2.ReceiveGuestRequest, _peer_pb2.ReceiveGuestResponse]
     """Reserves name, memory and spool room for a guest and prepares its memory. What the guest will
@@ -72,7 +72,8 @@ class PeerServiceStub:
     somebody is changing it, MIGRATION_OVER: use a new id), FAILED_PRECONDITION (PROTOCOL_VERSION,
     NAME_TAKEN: a guest of that name is defined or runs here, DRIVER_MISMATCH, NETWORK_MISSING,
     GUEST_NOT_MIGRATABLE, DEFINITION_INVALID: the regions are not those of its memory, STALE_EPOCH:
-    the guest has been here with that epoch, NO_MEMORY, NO_SPOOL_ROOM), RESOURCE_EXHAUSTED
+    the guest has been here with that epoch, NO_MEMORY, NO_SPOOL_ROOM, SPOOL_UNUSABLE),
+    RESOURCE_EXHAUSTED
     (TOO_MANY_RECEPTIONS: of this source, under way or lately), INTERNAL (SPOOL_FULL, START_FAILED:
     a port of its screen is taken, FILE_MISSING, IMAGE_REFUSED, TAP_FAILED, TAP_NOT_NOTED,
     SUPERVISOR_LOST, SUPERVISOR_REFUSED, HYPERVISOR_THERE). With until_ready what could not be got
@@ -101,9 +102,9 @@ class PeerServiceStub:
     the guest is ready to be committed, with everything checked that can be without running it.
 
     Errors: DATA_LOSS (MEMORY_DIFFERS, STATE_INVALID), ABORTED (STREAM_SUPERSEDED: a newer call
-    delivers this state, MIGRATION_OVER), INTERNAL (SPOOL_FULL, MEMORY_UNREADABLE, FILE_MISSING,
-    START_FAILED: a port of its screen is taken, SUPERVISOR_LOST, HYPERVISOR_LOST,
-    HYPERVISOR_REFUSED).
+    delivers this state, MIGRATION_OVER), FAILED_PRECONDITION (SPOOL_UNUSABLE), INTERNAL
+    (SPOOL_FULL, MEMORY_UNREADABLE, FILE_MISSING, START_FAILED: a port of its screen is taken,
+    SUPERVISOR_LOST, HYPERVISOR_LOST, HYPERVISOR_REFUSED).
     """
     Commit: _grpc.UnaryUnaryMultiCallable[_peer_pb2.CommitRequest, _peer_pb2.CommitResponse]
     """Hands the guest over. The destination decides from now on.
@@ -153,8 +154,8 @@ class PeerServiceAsyncStub(PeerServiceStub):
     """Tells what this node is and has, for the caller's prechecks. Changes nothing.
 
     What the policy says of the guest and of the operator is no error but a fact.
-    Errors: INVALID_ARGUMENT (DEFINITION_INVALID: what is wrong and where), INTERNAL
-    (STORAGE_SILENT).
+    Errors: INVALID_ARGUMENT (DEFINITION_INVALID: what is wrong and where), FAILED_PRECONDITION
+    (SPOOL_UNUSABLE: the spool directory is gone), INTERNAL (STORAGE_SILENT).
     """
     ReceiveGuest: _aio.UnaryUnaryMultiCallable[_peer_pb2.ReceiveGuestRequest, _peer_pb2.ReceiveGuestResponse]  # type: ignore[assignment]
     """Reserves name, memory and spool room for a guest and prepares its memory. What the guest will
@@ -166,7 +167,8 @@ class PeerServiceAsyncStub(PeerServiceStub):
     somebody is changing it, MIGRATION_OVER: use a new id), FAILED_PRECONDITION (PROTOCOL_VERSION,
     NAME_TAKEN: a guest of that name is defined or runs here, DRIVER_MISMATCH, NETWORK_MISSING,
     GUEST_NOT_MIGRATABLE, DEFINITION_INVALID: the regions are not those of its memory, STALE_EPOCH:
-    the guest has been here with that epoch, NO_MEMORY, NO_SPOOL_ROOM), RESOURCE_EXHAUSTED
+    the guest has been here with that epoch, NO_MEMORY, NO_SPOOL_ROOM, SPOOL_UNUSABLE),
+    RESOURCE_EXHAUSTED
     (TOO_MANY_RECEPTIONS: of this source, under way or lately), INTERNAL (SPOOL_FULL, START_FAILED:
     a port of its screen is taken, FILE_MISSING, IMAGE_REFUSED, TAP_FAILED, TAP_NOT_NOTED,
     SUPERVISOR_LOST, SUPERVISOR_REFUSED, HYPERVISOR_THERE). With until_ready what could not be got
@@ -195,9 +197,9 @@ class PeerServiceAsyncStub(PeerServiceStub):
     the guest is ready to be committed, with everything checked that can be without running it.
 
     Errors: DATA_LOSS (MEMORY_DIFFERS, STATE_INVALID), ABORTED (STREAM_SUPERSEDED: a newer call
-    delivers this state, MIGRATION_OVER), INTERNAL (SPOOL_FULL, MEMORY_UNREADABLE, FILE_MISSING,
-    START_FAILED: a port of its screen is taken, SUPERVISOR_LOST, HYPERVISOR_LOST,
-    HYPERVISOR_REFUSED).
+    delivers this state, MIGRATION_OVER), FAILED_PRECONDITION (SPOOL_UNUSABLE), INTERNAL
+    (SPOOL_FULL, MEMORY_UNREADABLE, FILE_MISSING, START_FAILED: a port of its screen is taken,
+    SUPERVISOR_LOST, HYPERVISOR_LOST, HYPERVISOR_REFUSED).
     """
     Commit: _aio.UnaryUnaryMultiCallable[_peer_pb2.CommitRequest, _peer_pb2.CommitResponse]  # type: ignore[assignment]
     """Hands the guest over. The destination decides from now on.
@@ -250,8 +252,8 @@ class PeerServiceServicer(metaclass=_abc_1.ABCMeta):
         """Tells what this node is and has, for the caller's prechecks. Changes nothing.
 
         What the policy says of the guest and of the operator is no error but a fact.
-        Errors: INVALID_ARGUMENT (DEFINITION_INVALID: what is wrong and where), INTERNAL
-        (STORAGE_SILENT).
+        Errors: INVALID_ARGUMENT (DEFINITION_INVALID: what is wrong and where), FAILED_PRECONDITION
+        (SPOOL_UNUSABLE: the spool directory is gone), INTERNAL (STORAGE_SILENT).
         """
 
     @_abc_1.abstractmethod
@@ -269,7 +271,8 @@ class PeerServiceServicer(metaclass=_abc_1.ABCMeta):
         somebody is changing it, MIGRATION_OVER: use a new id), FAILED_PRECONDITION (PROTOCOL_VERSION,
         NAME_TAKEN: a guest of that name is defined or runs here, DRIVER_MISMATCH, NETWORK_MISSING,
         GUEST_NOT_MIGRATABLE, DEFINITION_INVALID: the regions are not those of its memory, STALE_EPOCH:
-        the guest has been here with that epoch, NO_MEMORY, NO_SPOOL_ROOM), RESOURCE_EXHAUSTED
+        the guest has been here with that epoch, NO_MEMORY, NO_SPOOL_ROOM, SPOOL_UNUSABLE),
+        RESOURCE_EXHAUSTED
         (TOO_MANY_RECEPTIONS: of this source, under way or lately), INTERNAL (SPOOL_FULL, START_FAILED:
         a port of its screen is taken, FILE_MISSING, IMAGE_REFUSED, TAP_FAILED, TAP_NOT_NOTED,
         SUPERVISOR_LOST, SUPERVISOR_REFUSED, HYPERVISOR_THERE). With until_ready what could not be got
@@ -316,9 +319,9 @@ class PeerServiceServicer(metaclass=_abc_1.ABCMeta):
         the guest is ready to be committed, with everything checked that can be without running it.
 
         Errors: DATA_LOSS (MEMORY_DIFFERS, STATE_INVALID), ABORTED (STREAM_SUPERSEDED: a newer call
-        delivers this state, MIGRATION_OVER), INTERNAL (SPOOL_FULL, MEMORY_UNREADABLE, FILE_MISSING,
-        START_FAILED: a port of its screen is taken, SUPERVISOR_LOST, HYPERVISOR_LOST,
-        HYPERVISOR_REFUSED).
+        delivers this state, MIGRATION_OVER), FAILED_PRECONDITION (SPOOL_UNUSABLE), INTERNAL
+        (SPOOL_FULL, MEMORY_UNREADABLE, FILE_MISSING, START_FAILED: a port of its screen is taken,
+        SUPERVISOR_LOST, HYPERVISOR_LOST, HYPERVISOR_REFUSED).
         """
 
     @_abc_1.abstractmethod
