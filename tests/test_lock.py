@@ -8,13 +8,14 @@ import stat
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from bmigd.errors import LocalFault
 from bmigd.lock import Lock
 
-WAIT = "import time; time.sleep(60)"
+WAIT = "import sys; print('executed', flush=True); sys.stdin.read()"
 HOLD = """
 import sys
 from pathlib import Path
@@ -50,7 +51,11 @@ def test_it_can_be_had_again_and_names_the_one_that_has_it(tmp_path: Path) -> No
 def test_what_it_starts_does_not_keep_it(tmp_path: Path) -> None:
     path = tmp_path / "bmigd.lock"
     lock = Lock(path)
-    with subprocess.Popen([sys.executable, "-c", WAIT], close_fds=False) as child:
+    command = [sys.executable, "-c", WAIT]
+    pipes: Any = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen(command, close_fds=False, **pipes) as child:
+        assert child.stdout
+        assert child.stdout.readline() == b"executed\n"  # descriptors are closed by that
         lock.close()
         Lock(path).close()
         child.kill()
