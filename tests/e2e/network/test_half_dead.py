@@ -111,7 +111,8 @@ def test_prechecks_do_not_wait_for_a_silent_node(world: World, fault: Fault) -> 
         fault(world, way)
         since_s = time.time()
         error = refused(world.cluster, "migrate", "vm1", way.destination)
-        assert error["reason"] == "PEER_LOST"
+        # Of a daemon that is stopped what stands in between answers the handshake.
+        assert error["reason"] == ("PEER_LOST" if fault is stopped else "PEER_TIMEOUT")
         took_s = time.time() - since_s
         print(f"checks, {fault.__name__}: told after {took_s:.1f} s")  # noqa: T201
         assert took_s < NOTICED_S + 3.5  # and looked into for at most as long as that
