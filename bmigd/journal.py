@@ -11,7 +11,6 @@ follow which is decided in migration/handoff.py, not here.
 """
 
 import contextlib
-import os
 import sqlite3
 import time
 import uuid
@@ -19,6 +18,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from bmigd import durable
 from bmigd.crashpoints import MARK, reach
 from bmigd.errors import LocalFault
 from bmigd.mark import Mark, Progress, mark_path
@@ -87,7 +87,7 @@ def create(path: Path) -> str:
         _build(unfinished, incarnation)
         mark_path(unfinished).rename(mark_path(path))
         unfinished.rename(path)
-        _sync_names(path.parent)
+        durable.sync_names(path.parent)
     except (sqlite3.Error, OSError) as error:
         raise LocalFault(
             "JOURNAL_UNWRITABLE",
@@ -121,14 +121,6 @@ def _remove(path: Path) -> None:
     """A journal that was not finished."""
     for part in (path, mark_path(path), *(path.with_name(path.name + end) for end in _SQLITE)):
         part.unlink(missing_ok=True)
-
-
-def _sync_names(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _durable(connection: sqlite3.Connection) -> None:

@@ -3,11 +3,11 @@
 A definition in this directory means that the guest belongs to this node; nothing else does.
 """
 
-import os
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
+from bmigd import durable
 from bmigd.errors import Invalid, LocalFault, Taken, Unknown
 from bmigd.guests.definition import Definition, parse_toml, render_toml
 
@@ -52,7 +52,7 @@ class GuestStore:
         if definition.name in self.names():
             if self.get(definition.name) == definition:
                 with _writing(path):  # an earlier call may have failed to
-                    _sync(self._directory)
+                    durable.sync_names(self._directory)
                 return
             raise Taken(
                 "NAME_TAKEN",
@@ -60,7 +60,7 @@ class GuestStore:
                 "choose another name, or undefine the guest first",
             )
         with _writing(path):
-            _write_durably(path, render_toml(definition))
+            durable.write(path, render_toml(definition).encode())
 
     def remove(self, name: str) -> None:
         """Forget a guest, durably; LocalFault (DEFINITION_UNWRITABLE). One that is not here is
@@ -69,7 +69,7 @@ class GuestStore:
         with _writing(self._directory / name[:64]):
             if name in self.names():
                 self._path(name).unlink(missing_ok=True)
-            _sync(self._directory)  # also when an earlier call failed to
+            durable.sync_names(self._directory)  # also when an earlier call failed to
 
     def _path(self, name: str) -> Path:
         return self._directory / f"{name}.toml"
@@ -86,27 +86,3 @@ def _writing(path: Path) -> Iterator[None]:
             "free space on its disk or mend the disk; what waits for it goes on by itself",
             guest=path.stem,
         ) from error
-
-
-def _write_durably(path: Path, text: str) -> None:
-    partial = path.with_suffix(".partial")
-    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-    except OSError:
-        with suppress(OSError):
-            partial.unlink()  # a full disk is no place for half a file
-        raise
-    partial.rename(path)
-    _sync(path.parent)
-
-
-def _sync(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -7,9 +7,7 @@ Rule: nothing is decided by it. One host in trouble for a moment would have gues
 above their limit, or not at all. So a file that cannot be read or written costs an estimate.
 """
 
-import os
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from operator import attrgetter
@@ -20,6 +18,7 @@ from typing import Annotated, NamedTuple
 import structlog
 from pydantic import Field, TypeAdapter
 
+from bmigd import durable
 from bmigd.drivers.base import Driver
 
 log = structlog.get_logger()
@@ -96,7 +95,7 @@ class Costs:
         with self._lock:
             self._seen[key] = [*self._seen.get(key, []), one][-KEPT:]
             try:
-                _write(self._file, SEEN.dump_json(self._seen))
+                durable.write(self._file, SEEN.dump_json(self._seen))
             except OSError as error:
                 log.warning("switchovers are not noted", file=str(self._file), error=str(error))
 
@@ -123,16 +122,3 @@ def _read(file: Path) -> Seen:
     except (OSError, ValueError) as error:
         log.warning("earlier switchovers are not known", file=str(file), error=str(error))
         return {}
-
-
-def _write(file: Path, content: bytes) -> None:
-    partly = file.with_suffix(".partial")
-    descriptor = os.open(partly, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    try:
-        with os.fdopen(descriptor, "wb") as to:
-            to.write(content)
-        partly.replace(file)
-    except OSError:
-        with suppress(OSError):
-            partly.unlink()  # a full disk is no place for half a file
-        raise
