@@ -233,12 +233,8 @@ def _builder(
 
 
 def _subject(cluster: str, name: str) -> x509.Name:
-    return x509.Name(
-        [
-            x509.NameAttribute(NameOID.ORGANIZATION_NAME, cluster),
-            x509.NameAttribute(NameOID.COMMON_NAME, name),
-        ]
-    )
+    parts = ((NameOID.ORGANIZATION_NAME, cluster), (NameOID.COMMON_NAME, name))
+    return x509.Name([x509.NameAttribute(*part) for part in parts])
 
 
 def _alternative_names(uri: str, *dns_names: str) -> x509.SubjectAlternativeName:

@@ -102,10 +102,9 @@ class Migrations:
                 side=picture.side,
                 location=f"on {picture.destination}" if picture.has_ended else "being handed over",
             )
-        migration.cancelled = migration.cancelled or NotPossible(
-            "CANCELLED", f"cancelled by {operator}", "migrate it again when you want to"
-        )
-        await self._end_task(picture.id)
+        advice = "migrate it again when you want to"
+        why = NotPossible("CANCELLED", f"cancelled by {operator}", advice)
+        await self._end_task(picture.id, why)
         return picture
 
     async def limit_bandwidth(self, migration_id: str, bytes_per_s: int, operator: str) -> Picture:
@@ -163,19 +162,20 @@ class Migrations:
             migration = self._running.get(migration_id)
             if migration and migration.has_let_go:
                 continue
-            if migration:
-                migration.cancelled = migration.cancelled or LocalFault(
-                    "DAEMON_STOPPED",
-                    f"bmigd on {self._node.name} was stopped",
-                    "migrate it again when that runs again",
-                )
-            await self._end_task(migration_id)
+            why = LocalFault(
+                "DAEMON_STOPPED",
+                f"bmigd on {self._node.name} was stopped",
+                "migrate it again when that runs again",
+            )
+            await self._end_task(migration_id, why)
 
-    async def _end_task(self, migration_id: str) -> None:
-        """Cancel it once, however often it is asked for, and wait until it has ended."""
+    async def _end_task(self, migration_id: str, why: BmigError | None = None) -> None:
+        """Cancel it once, why it is asked for first, and wait until it has ended."""
         task = self._tasks.get(migration_id)
         if task and not task.done():
             if not task.cancelling():
+                if migration := self._running.get(migration_id):
+                    migration.cancelled = why
                 task.cancel()
             await asyncio.wait({task})
 

@@ -108,9 +108,9 @@ class Cluster:
 
     async def find_guest(self, name: str) -> FoundGuest:
         """Where the guest is; raises when it is nowhere, in two places or cannot be known."""
-        survey = await self.guests()
-        if len(places.most_present(name, survey.answers)) > 1:
-            survey = await self.guests()  # one on the move may have been met on both its nodes
+        survey = await self._guests_unless(
+            lambda answers: len(places.most_present(name, answers)) > 1
+        )
         best = places.most_present(name, survey.answers)
         if not best:
             raise _nowhere("GUEST_UNKNOWN", f"guest {name}", survey).about(
@@ -123,12 +123,15 @@ class Cluster:
 
     async def guests_and_doubles(self) -> tuple[Survey[list[guest_pb2.Guest]], list[Refused]]:
         """Every guest by node, and an error for each that is in two places."""
-        survey = (await self.guests()).require_any()
-        if places.doubles(survey.answers):
-            survey = (
-                await self.guests()
-            ).require_any()  # those on the move may have been met twice
-        return survey, places.doubles(survey.answers)
+        survey = await self._guests_unless(lambda answers: bool(places.doubles(answers)))
+        return survey.require_any(), places.doubles(survey.answers)
+
+    async def _guests_unless(
+        self, is_double: Callable[[dict[str, list[guest_pb2.Guest]]], bool]
+    ) -> Survey[list[guest_pb2.Guest]]:
+        """Asked again if so: one on the move may have been met on both its nodes."""
+        survey = await self.guests()
+        return await self.guests() if is_double(survey.answers) else survey
 
     async def guests(self) -> Survey[list[guest_pb2.Guest]]:
         """Every guest by node."""
