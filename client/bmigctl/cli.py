@@ -10,7 +10,8 @@ import click
 
 from bmigctl import config, exits
 from bmigctl.commands import guest, migrate, migrations, node
-from bmigctl.session import Session, conclude, json_option, node_option
+from bmigctl.options import json_option, node_option
+from bmigctl.session import Session, conclude
 
 _CODES = "\n".join(f"  {code:<4} {meaning}" for code, meaning in exits.MEANINGS)
 
@@ -67,6 +68,9 @@ def cli(context: click.Context, config_path: Path, debug: bool) -> None:
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 def completion(shell: str) -> None:
     """Print the completion script for a shell.
+
+    Besides verbs and options it completes the names of guests and nodes and
+    the ids of migrations, as the nodes tell them within two seconds.
 
     \b
     Example:

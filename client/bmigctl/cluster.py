@@ -136,11 +136,11 @@ class Cluster:
     async def guests(self) -> Survey[list[guest_pb2.Guest]]:
         """Every guest by node."""
 
-        return await self.survey(_list_guests)
+        return await self.survey(list_guests)
 
     async def guests_everywhere(self) -> Survey[list[guest_pb2.Guest]]:
         """The same, not limited to one node."""
-        return await self._ask_in_turns(list(self._nodes.values()), _list_guests)
+        return await self._ask_in_turns(list(self._nodes.values()), list_guests)
 
     async def find_migration(self, migration_id: str) -> FoundMigration:
         """The one migration whose id begins like that, on every node that took part."""
@@ -211,7 +211,8 @@ class Cluster:
         self._nodes[name] = Node(name, address, credentials, self._identity)
 
 
-async def _list_guests(node: Node) -> list[guest_pb2.Guest]:
+async def list_guests(node: Node) -> list[guest_pb2.Guest]:
+    """Every guest of one node."""
     guests: list[guest_pb2.Guest] = []
     while True:
         after = guests[-1].definition.name if guests else ""

@@ -12,15 +12,12 @@ import traceback
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
 
 import click
 
 from bmigctl import config, exits, jsonlines, render
 from bmigctl.client import Client
 from bmigctl.errors import BmigctlError, UsageFault
-
-F = TypeVar("F", bound=Callable[..., Any])
 
 _NOT_WRITTEN = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 
@@ -73,37 +70,6 @@ class Session:
             click.echo(jsonlines.of_error(error))
         else:
             click.echo("\n".join(render.error(error)), err=True)
-
-
-def node_option(function: F) -> F:
-    """--node, on the root and on every verb that may be limited to one."""
-
-    def take(context: click.Context, _: click.Parameter, value: str | None) -> None:
-        if value is not None:
-            context.ensure_object(Session).node = value
-
-    return click.option(
-        "--node",
-        metavar="NAME",
-        expose_value=False,
-        callback=take,
-        help="Ask this node only, instead of finding out which.",
-    )(function)
-
-
-def json_option(function: F) -> F:
-    """--json, on the root and on every verb that prints something to read."""
-
-    def take(context: click.Context, _: click.Parameter, value: bool) -> None:
-        context.ensure_object(Session).json |= value
-
-    return click.option(
-        "--json",
-        is_flag=True,
-        expose_value=False,
-        callback=take,
-        help="Print one JSON object a line, errors included.",
-    )(function)
 
 
 def conclude(session: Session, run: Callable[[], object]) -> int:

@@ -85,6 +85,7 @@ class FakeNode:
         self.streams: list[list[Step]] = []  # one for each watch, in order
         self.console: list[bytes] = []
         self.requests: list[Any] = []
+        self.is_silent = False  # takes calls and answers none
         self._server: grpc.aio.Server | None = None
 
     @property
@@ -118,6 +119,8 @@ class FakeNode:
     async def answer(self, method: str, request: Any, context: Any, default: Any) -> Any:
         """What the test laid down for the method, or the default."""
         self.requests.append(request)
+        if self.is_silent:
+            await asyncio.Event().wait()
         answer = self.answers.get(method, default)
         if callable(answer):
             answer = answer(request)

@@ -5,13 +5,14 @@ from pathlib import Path
 import click
 from bmig.v1 import guest_pb2
 
+from bmigctl import completing, exits, jsonlines, render, words
 from bmigctl import definition as definitions
-from bmigctl import exits, jsonlines, render, words
 from bmigctl.client import Client
 from bmigctl.cluster import FoundGuest
 from bmigctl.console import Console, announce
 from bmigctl.errors import UsageFault
-from bmigctl.session import Session, json_option, node_option
+from bmigctl.options import json_option, node_option
+from bmigctl.session import Session
 
 _STOP_TIMEOUT_S = 60
 LONGEST_STOP_S = 3600  # the node's limit too
@@ -20,6 +21,7 @@ _not_on_option = click.option(
     "--not-on",
     metavar="NODE",
     multiple=True,
+    shell_complete=completing.nodes,
     help="A node that cannot be asked and surely does not have the guest; may be repeated.",
 )
 
@@ -127,7 +129,7 @@ def recover(session: Session, name: str, not_on: tuple[str, ...]) -> int:
 
 
 @guest.command()
-@click.argument("name")
+@click.argument("name", shell_complete=completing.guests)
 @node_option
 @json_option
 @click.pass_obj
@@ -148,7 +150,7 @@ def start(session: Session, name: str) -> int:
 
 
 @guest.command()
-@click.argument("name")
+@click.argument("name", shell_complete=completing.guests)
 @click.option("--force", is_flag=True, help="End it at once, as if the power failed.")
 @click.option(
     "--timeout",
@@ -208,7 +210,7 @@ def list_guests(session: Session) -> int:
 
 
 @guest.command()
-@click.argument("name")
+@click.argument("name", shell_complete=completing.guests)
 @node_option
 @json_option
 @click.pass_obj
@@ -230,7 +232,7 @@ def show(session: Session, name: str) -> int:
 
 
 @guest.command()
-@click.argument("name")
+@click.argument("name", shell_complete=completing.guests)
 @click.option("--history", is_flag=True, help="Print the recent output and end.")
 @node_option
 @click.pass_obj
@@ -260,7 +262,7 @@ def console(session: Session, name: str, history: bool) -> int:
 
 
 @guest.command()
-@click.argument("name")
+@click.argument("name", shell_complete=completing.guests)
 @node_option
 @json_option
 @click.pass_obj

@@ -11,10 +11,11 @@ from typing import Any, TypeVar
 import click
 from bmig.v1 import migration_pb2
 
-from bmigctl import exits, jsonlines, render, units
+from bmigctl import completing, exits, jsonlines, render, units
 from bmigctl.client import Client
 from bmigctl.following import Patience, follow, patience_options
-from bmigctl.session import Session, json_option, node_option
+from bmigctl.options import json_option, node_option
+from bmigctl.session import Session
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -144,8 +145,8 @@ def _wish(values: dict[str, Any]) -> migration_pb2.MigrationOptions:
 
 
 @click.command()
-@click.argument("guest")
-@click.argument("host")
+@click.argument("guest", shell_complete=completing.guests)
+@click.argument("host", shell_complete=completing.nodes)
 @_wish_options
 @node_option
 @json_option
@@ -175,8 +176,8 @@ def check(session: Session, /, guest: str, host: str, **values: Any) -> int:
 
 
 @click.command()
-@click.argument("guest")
-@click.argument("host")
+@click.argument("guest", shell_complete=completing.guests)
+@click.argument("host", shell_complete=completing.nodes)
 @_wish_options
 @click.option(
     "--id",

@@ -1,15 +1,20 @@
 """`bmigctl list|show|watch|cancel|bandwidth|resolve`: migrations that were started before."""
 
 import re
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import click
 
-from bmigctl import exits, jsonlines, render, report, units
+from bmigctl import completing, exits, jsonlines, render, report, units
 from bmigctl.client import Client, exit_code
 from bmigctl.commands.migrate import rate
 from bmigctl.errors import Refused, UsageFault
 from bmigctl.following import Patience, follow, patience_options
-from bmigctl.session import Session, json_option, node_option
+from bmigctl.options import json_option, node_option
+from bmigctl.session import Session
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 _ID = re.compile(r"[0-9a-fA-F-]{4,36}")
 
@@ -22,11 +27,18 @@ def _id(context: click.Context, parameter: click.Parameter, value: str) -> str:
     return value.lower()
 
 
-id_argument = click.argument("migration_id", metavar="ID", callback=_id)
+def _id_argument(names: completing.Completer) -> Callable[[F], F]:
+    return click.argument("migration_id", metavar="ID", callback=_id, shell_complete=names)
 
 
 @click.command(name="list")
-@click.option("--guest", default="", metavar="NAME", help="Only those of this guest.")
+@click.option(
+    "--guest",
+    default="",
+    metavar="NAME",
+    shell_complete=completing.guests,
+    help="Only those of this guest.",
+)
 @node_option
 @json_option
 @click.pass_obj
@@ -59,7 +71,7 @@ def list_migrations(session: Session, guest: str) -> int:
 
 
 @click.command()
-@id_argument
+@_id_argument(completing.migrations)
 @node_option
 @json_option
 @click.pass_obj
@@ -91,7 +103,7 @@ def show(session: Session, migration_id: str) -> int:
 
 
 @click.command()
-@id_argument
+@_id_argument(completing.migrations)
 @patience_options
 @node_option
 @json_option
@@ -114,7 +126,7 @@ def watch(session: Session, migration_id: str, patience: Patience) -> int:
 
 
 @click.command()
-@id_argument
+@_id_argument(completing.unfinished)
 @node_option
 @json_option
 @click.pass_obj
@@ -143,7 +155,7 @@ def cancel(session: Session, migration_id: str) -> int:
 
 
 @click.command()
-@id_argument
+@_id_argument(completing.unfinished)
 @click.argument("limit", metavar="RATE", callback=rate)
 @node_option
 @json_option
@@ -175,7 +187,7 @@ def bandwidth(session: Session, migration_id: str, limit: int) -> int:
 
 
 @click.command()
-@id_argument
+@_id_argument(completing.unfinished)
 @click.option("--run-here", is_flag=True, help="Give the guest back to the source.")
 @click.option("--confirm", metavar="NAME", help="The guest's name, instead of asking for it.")
 @node_option

@@ -3,9 +3,10 @@
 import click
 from bmig.v1 import node_pb2
 
-from bmigctl import exits, jsonlines, render
+from bmigctl import completing, exits, jsonlines, render
 from bmigctl.client import Client
-from bmigctl.session import Session, json_option
+from bmigctl.options import json_option
+from bmigctl.session import Session
 
 
 @click.group()
@@ -40,7 +41,7 @@ def list_nodes(session: Session) -> int:
 
 
 @node.command()
-@click.argument("name")
+@click.argument("name", shell_complete=completing.nodes)
 @json_option
 @click.pass_obj
 def show(session: Session, name: str) -> int:
