@@ -18,6 +18,7 @@ from bmigd import config as configuration
 from bmigd import host, journal
 from bmigd.daemon import Daemon, journal_path, load_credentials, make_policy
 from bmigd.errors import BmigError, Invalid
+from bmigd.unmet import unmet
 from bmigd.words import short
 
 log = structlog.get_logger()
@@ -53,9 +54,8 @@ def command(context: click.Context, path: Path, check_config: bool) -> None:
     if context.invoked_subcommand:
         return
     if check_config:
-        make_policy(config)
-        credentials = load_credentials(config)
-        for words in configuration.missing(config):
+        policy, credentials = make_policy(config), load_credentials(config)
+        for words in unmet(config, policy, journal_path(config)):
             click.echo(f"{path}: warning: {words}", err=True)
         days = (credentials.expires_at.timestamp() - time.time()) / 86400
         click.echo(f"{path}: correct; node {config.node.name}, certificate ends in {days:.0f} days")

@@ -245,21 +245,6 @@ def parse(text: str, path: Path) -> Config:
     return anchored
 
 
-def missing(config: Config) -> list[str]:
-    """What the file names and this host does not have, in words. The daemon starts without it."""
-    programs = {
-        **({"bhyve.bhyve": config.bhyve.bhyve} if config.bhyve else {}),
-        **({"bhyve.bhyvectl": config.bhyve.bhyvectl} if config.bhyve else {}),
-        **({"bhyve.ifconfig": config.bhyve.ifconfig} if config.bhyve else {}),
-        **({"qemu.qemu": config.qemu.qemu} if config.qemu else {}),
-    }
-    directories = {f"storage.{name}": path for name, path in config.storage.items()}
-    return [
-        *(f"{n}: no program {p}" for n, p in programs.items() if not os.access(p, os.X_OK)),
-        *(f"{n}: no directory {p}" for n, p in directories.items() if not p.is_dir()),
-    ]
-
-
 def _complaints(error: ValidationError) -> list[str]:
     return [
         ".".join(str(part) for part in item["loc"]) + ": " + _plain(item["type"], item["msg"])

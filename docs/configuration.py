@@ -25,7 +25,9 @@ Made from `bmigd/config.py` by `python -m docs.configuration`; do not edit it he
 One TOML file, `/usr/local/etc/bmigd.toml` unless `--config` names another. It is read once, at
 the start: restart the daemon after a change, guests go on. Relative paths start at the file's
 directory. An unknown or wrong field stops the start and is named. `bmigd --check-config` only
-checks. [README.md](../README.md) has two minimal complete examples.
+checks, and warns of what the file asks for and this host or its own rules do not have: programs,
+directories, bridges, a journal, rights. [README.md](../README.md) has two minimal complete
+examples.
 """
 
 

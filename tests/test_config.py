@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from bmigd.config import Config, load, missing, parse
+from bmigd.config import Config, load, parse
 from bmigd.errors import Invalid
 
 SMALLEST = """
@@ -152,18 +152,6 @@ def test_a_file_on_disk_is_read(tmp_path: Path) -> None:
     path = tmp_path / "bmigd.toml"
     path.write_text(SMALLEST)
     assert load(path).tls.ca == tmp_path / "ca.pem"
-
-
-def test_what_is_not_on_this_host_is_told(tmp_path: Path) -> None:
-    there = 'bhyve = "/bin/sh"\nbhyvectl = "/bin/sh"\nifconfig = "/bin/sh"\n'
-    text = SMALLEST + '[storage]\nnfs = "."\n[bhyve]\n' + there
-    assert missing(parse(text, tmp_path / "bmigd.toml")) == []
-    gone = text.replace('"."', '"gone"').replace('ifconfig = "/bin/sh"', 'ifconfig = "/gone"')
-    assert missing(parse(gone + '[qemu]\nqemu = "/no"\n', tmp_path / "bmigd.toml")) == [
-        "bhyve.ifconfig: no program /gone",
-        "qemu.qemu: no program /no",
-        f"storage.nfs: no directory {tmp_path / 'gone'}",
-    ]
 
 
 def test_every_field_says_what_it_is() -> None:

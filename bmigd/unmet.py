@@ -1,0 +1,78 @@
+"""What a configuration asks for and does not get: from this host, or from its own rules.
+
+Rule: these are warnings. The daemon starts without any of it, and what is missing is told again
+when it is needed; a directory may be mounted later. Nothing is made or changed here.
+"""
+
+import os
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+from bmigd.config import Config
+from bmigd.security.identity import Identity, Kind
+from bmigd.security.policy import Action, Policy, decide
+
+MADE = ("state_dir", "spool_dir", "run_dir")
+BHYVE_PROGRAMS = ("bhyve", "bhyvectl", "ifconfig")
+
+
+def unmet(config: Config, policy: Policy, journal: Path) -> list[str]:
+    """Sentences, each beginning with the field that it is about."""
+    return [*_programs(config), *_directories(config, journal), *_names(config, policy)]
+
+
+def _programs(config: Config) -> Iterator[str]:
+    bhyve, qemu = config.bhyve, config.qemu
+    if not bhyve and not qemu:
+        yield "bhyve, qemu: neither table is there: no guest can run on this node"
+    programs = {"qemu.qemu": qemu.qemu} if qemu else {}
+    if bhyve:
+        programs |= {f"bhyve.{one}": getattr(bhyve, one) for one in BHYVE_PROGRAMS}
+    for field, path in programs.items():
+        if not os.access(path, os.X_OK):
+            yield f"{field}: no program {path}"
+
+
+def _directories(config: Config, journal: Path) -> Iterator[str]:
+    node = config.node
+    named = [(f"storage.{name}", path) for name, path in config.storage.items()]
+    named += [("node.firmware_dirs", path) for path in node.firmware_dirs]
+    named += [("node.variables_dirs", path) for path in node.variables_dirs]
+    for field, path in named:
+        if not path.is_dir():
+            yield f"{field}: no directory {path}"
+    for name in MADE:
+        path = getattr(node, name)
+        if why := _why_not_made(path):
+            yield f"node.{name}: {path} cannot be made: {why}"
+    if not journal.exists():
+        yield f"node.state_dir: no journal at {journal}: run bmigd init, once in a node's life"
+
+
+def _why_not_made(path: Path) -> str:
+    """What keeps us from having this directory; "" if nothing does."""
+    there = next(one for one in (path, *path.parents) if one.exists())
+    if not there.is_dir():
+        return f"{there} is no directory"
+    return "" if os.access(there, os.W_OK | os.X_OK) else f"{there} may not be written"
+
+
+def _names(config: Config, policy: Policy) -> Iterator[str]:
+    for name, bridge in config.networks.items():
+        if not _is_interface(bridge):
+            yield f"networks.{name}: no interface {bridge}"
+    if not policy.operators:
+        yield "operators: no rule: nobody may do anything on this node"
+    for name in config.nodes:
+        peer = Identity("", Kind.NODE, name)
+        moves = (decide(policy, peer, one, None) for one in (Action.SEND, Action.RECEIVE))
+        if not any(one.allowed for one in moves):
+            yield f"nodes.{name}: no rule of peers lets guests go there or come from there"
+
+
+def _is_interface(name: str) -> bool:
+    try:
+        return socket.if_nametoindex(name) > 0
+    except OSError:
+        return False
