@@ -36,6 +36,7 @@ class VmmStatus:
     log_mark: int
     restarts: int
     error: str
+    ran_at_s: float = 0.0  # by the host's monotonic clock, which is the daemon's; 0: it has not
 
     @property
     def is_alive(self) -> bool:

@@ -32,9 +32,10 @@ from bmigd.guests.console import Console
 from bmigd.guests.dutycycle import DutyCycle
 from bmigd.guests.signs import close_stdout, has_index, inode, is_socket, last_words, remove
 from bmigd.guests.spawning import spawn
-from bmigd.guests.status import NOTHING_YET
+from bmigd.guests.status import NOTHING_YET, running_now
 
 READY_POLL_S = 0.002  # a socket file has no portable notification; only polled while starting
+MARKED = ("state", "was_ready", "ran_at_s", "expect_suspend")  # by what may be taken back
 LOOK_S = 1.0  # between two looks whether the socket is still there
 
 Json = dict[str, Any]
@@ -133,6 +134,7 @@ class Supervisor:
             pid=self._process.pid,
             exit_status=None,
             was_ready=False,
+            ran_at_s=0.0,
             expect_suspend=False,
             late_suspend=False,
             error="",
@@ -155,8 +157,8 @@ class Supervisor:
         """From now on nobody may say that the guest never ran."""
         if not self._process:
             raise RuntimeError("no hypervisor runs")
-        self._unmarked = {key: self.status[key] for key in ("state", "was_ready", "expect_suspend")}
-        self._note(state="running", was_ready=True, expect_suspend=False, is_suspended=False)
+        self._unmarked = {key: self.status[key] for key in MARKED}
+        self._note(**running_now(self.status), expect_suspend=False)
 
     def _unmark_running(self, _: Json) -> None:
         """The hypervisor refused to run it: take the word back."""
@@ -165,7 +167,7 @@ class Supervisor:
             self._unmarked = {}
 
     def _runs(self) -> None:
-        self._note(state="running", was_ready=True, is_suspended=False)
+        self._note(**running_now(self.status))
         if self._undoing:
             file = Path(self._undoing["file"])
             remove(file.parent.glob(f"{file.name}*"))

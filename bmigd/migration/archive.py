@@ -27,7 +27,7 @@ from bmigd.migration.picture import (
     picture_from_json,
     to_json,
 )
-from bmigd.migration.recorder import Recorder
+from bmigd.migration.recorder import Recorder, now_ms
 
 log = structlog.get_logger()
 T = TypeVar("T")
@@ -112,8 +112,10 @@ class Archive:
             if phase := ENDED_AS.get(record.state):
                 before = Phase.HANDOFF if phase is Phase.COMPLETED else Phase.ABORTING
                 recorder = await self.recall(record, before)
-                failure = failure_in(record, self._node)
-                recorder.end(phase, record.why or "the guest runs there", failure)
+                node = record.peer if record.side == SOURCE else self._node
+                why = record.why or f"the guest runs on {node}"
+                ago_ms = max(0, now_ms() - round(1000 * record.changed_at))
+                recorder.end(phase, why, failure_in(record, self._node), ago_ms)
 
     async def find(
         self, beginning: str, wanted: Callable[[str], bool] = lambda guest: True

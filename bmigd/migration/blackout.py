@@ -9,11 +9,21 @@ from dataclasses import dataclass
 from bmigd.migration.costs import Cost
 from bmigd.migration.outage import Outage
 from bmigd.migration.picture import SOURCE, Part, Report
+from bmigd.migration.ports import Answer
 from bmigd.migration.recorder import us_since
 
 MEMORY = "last pass"  # what the suspend did not hide of it
 TAKE_OVER = "take over"  # by the destination, of a guest that runs there already
 AFRESH = "start afresh"  # by the destination, of a guest that does not
+
+
+def told_us(answer: Answer) -> int:
+    """Of the time since the commit, what a destination says of it. Pure."""
+    return _down_us(answer) + answer.running_for_us
+
+
+def _down_us(answer: Answer) -> int:
+    return sum(part.duration_us for part in answer.parts if part.name != TAKE_OVER)
 
 
 @dataclass(frozen=True)
@@ -25,13 +35,15 @@ class Blackout:
     outage: Outage
     cost: Cost
 
-    def note(self, report: Report, commit_since_s: float, theirs: tuple[Part, ...]) -> None:
-        """It has ended: write it down in parts that add up to it."""
-        down = [part for part in theirs if part.name != TAKE_OVER]
-        theirs_us = sum(part.duration_us for part in theirs)
+    def note(self, report: Report, commit_since_s: float, answer: Answer) -> None:
+        """It has ended, however long ago: write it down in parts that add up to it.
+
+        The guest was the other node's at the commit: it cannot have run before that.
+        """
+        down = [part for part in answer.parts if part.name != TAKE_OVER]
         commit_us = us_since(commit_since_s)
-        after_us = min(commit_us, theirs_us - sum(part.duration_us for part in down))
-        ours = Part("commit", SOURCE, max(0, commit_us - theirs_us))
+        after_us = min(commit_us, answer.running_for_us)
+        ours = Part("commit", SOURCE, max(0, commit_us - after_us - _down_us(answer)))
         report.downtime_us = us_since(self.since_s) - after_us
         report.downtime_parts = [*self.parts, ours, *down]
         told_us = sum(part.duration_us for part in report.downtime_parts)

@@ -136,7 +136,7 @@ class Destination:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(COMMIT_WAIT_S):
                     await asyncio.shield(reception.starting)
-        return answer_of(reception.record, reception.failure, reception.parts)
+        return reception.answer()
 
     async def abort(
         self, migration_id: str, epoch: int, source: str, incarnation: str, why: str
@@ -152,7 +152,7 @@ class Destination:
         reception = self._live(migration_id, epoch, source, incarnation)
         if reception is not None:
             reception.touch()
-            return answer_of(reception.record, reception.failure, reception.parts)
+            return reception.answer()
         return await self._settled_answer(
             *(Request.QUERY, migration_id, epoch, source, incarnation)
         )
@@ -267,16 +267,16 @@ class Destination:
                     why="MIGRATION_UNKNOWN: it was never opened here",
                 )
             )
-            return answer_of(record, failure_in(record, self._node.name), [])
+            return answer_of(record, failure_in(record, self._node.name))
 
     async def _as_told_before(self, record: Record) -> Answer:
         """The outcome is the journal's; its details are history's, where that still has them."""
         try:
             picture = await self._archive.find(record.id)
         except Unknown:
-            return answer_of(record, failure_in(record, self._node.name), [])
+            return answer_of(record, failure_in(record, self._node.name))
         failure = picture.failure or failure_in(record, self._node.name)
-        return answer_of(record, failure, picture.report.downtime_parts)
+        return answer_of(record, failure, picture.report.downtime_parts, picture.ended_at_ms)
 
     def _over(self, reception: Taken) -> None:
         if reception.failure:

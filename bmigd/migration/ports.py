@@ -1,7 +1,7 @@
 """What a migration needs of the other node, as values and one Protocol. rpc/ implements it."""
 
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Protocol
 
 from bmigd.drivers.base import Region, StateFile
@@ -90,7 +90,8 @@ class Answer:
 
     outcome: Outcome
     parts: tuple[Part, ...] = ()
-    failure: Failure | None = field(default=None)
+    failure: Failure | None = None
+    running_for_us: int = 0  # until this was said; 0: not known
 
 
 class Peer(Protocol):

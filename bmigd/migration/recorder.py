@@ -72,11 +72,14 @@ class Recorder:
         if self._watchers:
             self._tell(self._make(0, "progress", ""))
 
-    def end(self, phase: Phase, message: str, failure: Failure | None = None) -> None:
-        """The last phase; watchers are let go."""
+    def end(
+        self, phase: Phase, message: str, failure: Failure | None = None, ago_ms: int = 0
+    ) -> None:
+        """The last phase, which came some time ago if that; watchers are let go."""
         picture = self.picture
-        picture.ended_at_ms = now_ms()
-        picture.report.total_us = self._began_us + us_since(self._began_s)
+        picture.ended_at_ms = now_ms() - ago_ms
+        total_us = self._began_us + us_since(self._began_s) - 1000 * ago_ms
+        picture.report.total_us = max(0, total_us)
         picture.failure = failure
         picture.in_doubt_since_ms, picture.waiting_for = 0, ""
         picture.phase = advance(picture.phase, phase)

@@ -1,11 +1,10 @@
-"""After LET_GO: ask the destination until it has answered, and do what its answer says.
+"""After LET_GO: do what the destination's answer says, which inquiry.py waits for.
 
-The source never decides here. It commits, asks, and waits, across restarts of either daemon; only
-the answer, or an operator, ends it.
+The source never decides here, across restarts of either daemon; only the answer, or an operator,
+ends it.
 """
 
 import asyncio
-import random
 import time
 from dataclasses import replace
 
@@ -13,26 +12,23 @@ import structlog
 
 from bmigd.crashpoints import reach
 from bmigd.drivers.base import OutgoingGuest
-from bmigd.errors import BmigError, Denied, PeerFault, PeerLost
+from bmigd.errors import BmigError
 from bmigd.guests.definition import Definition
 from bmigd.journal import Record
 from bmigd.migration.blackout import Blackout
 from bmigd.migration.farewell import tell_abort
-from bmigd.migration.handoff import Ask, SourceEvent, SourceState, after_let_go
+from bmigd.migration.handoff import SourceEvent, SourceState
+from bmigd.migration.inquiry import Inquiry
 from bmigd.migration.ledger import Ledger
 from bmigd.migration.node import Node
 from bmigd.migration.onsite import start_afresh
 from bmigd.migration.phases import Phase
 from bmigd.migration.picture import DESTINATION, SOURCE, Failure
-from bmigd.migration.ports import Answer, Peer
-from bmigd.migration.recorder import Recorder
-from bmigd.migration.silence import Silences, unless_silent
+from bmigd.migration.ports import Peer
+from bmigd.migration.recorder import Recorder, us_since
 from bmigd.migration.steps import END, SOURCE_STEPS, Step, left, source_after_restart
 
 log = structlog.get_logger()
-
-FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.05, 2.0  # the guest is down meanwhile
-IN_DOUBT_AFTER_S = 3.0  # without an answer; before that it is only slow
 
 
 class Settlement:
@@ -51,81 +47,24 @@ class Settlement:
         self._ledger = ledger
         self._recorder = recorder
         self._outgoing = outgoing
+        self._inquiry = Inquiry(peer, ledger, recorder)
 
     async def settle(
         self, record: Record, definition: Definition, blackout: Blackout | None
     ) -> None:
         """Until the destination has answered; then release the guest or bring it back."""
         began = time.monotonic()
-        found = await self._ask_until_answered(record)
+        found = await self._inquiry.until_answered(record)
         if found is None:
             return  # an operator has decided meanwhile
         event, answer = found
         if event is SourceEvent.PEER_RUNS_IT:
             if blackout:
-                blackout.note(self._recorder.picture.report, began, answer.parts)
+                answer = await self._inquiry.renewed(record, answer, us_since(began))
+                blackout.note(self._recorder.picture.report, began, answer)
             await self._release(record, definition, answer.failure, blackout)
         else:
             await self._reclaim(record, definition, answer.failure)
-
-    async def _ask_until_answered(self, record: Record) -> tuple[SourceEvent, Answer] | None:
-        ask, commits, pause_s = Ask.COMMIT, 0, FIRST_PAUSE_S
-        began = heard_at = time.monotonic()
-        silences = Silences(self._recorder, guest_down=True)
-        while True:
-            answer, trouble = await self._ask(ask, record)
-            if answer:
-                silences.heard()
-                heard_at = time.monotonic()
-            else:
-                silences.lost(f"answer to {ask.name.title()}", heard_at)
-            commits += ask is Ask.COMMIT
-            step = after_let_go(answer.outcome if answer else None, commits)
-            if isinstance(step, SourceEvent):
-                assert answer
-                return step, answer
-            self._note_waiting(trouble, answer, time.monotonic() - began)
-            ask = step
-            await asyncio.sleep(pause_s * random.uniform(0.5, 1.5))  # noqa: S311 - jitter
-            longest_s = LONGEST_PAUSE_S if self._recorder.picture.waiting_for else 1.0
-            pause_s = min(2 * pause_s, longest_s)
-            if not await self._is_let_go(record):
-                silences.given_up()
-                return None
-
-    async def _is_let_go(self, record: Record) -> bool:
-        there = await self._ledger.get(record.id)
-        return there is not None and there.state == SourceState.LET_GO
-
-    async def _ask(self, ask: Ask, record: Record) -> tuple[Answer | None, str]:
-        identity = (record.id, record.epoch, record.peer_incarnation)
-        try:
-            match ask:
-                case Ask.COMMIT:
-                    return await self._commit(*identity), ""
-                case Ask.ABORT:
-                    why = "not committed in time"
-                    return await self._peer.abort(*identity, why), ""
-                case Ask.QUERY:
-                    return await self._peer.query(*identity), ""
-        except (PeerFault, Denied) as error:
-            return None, str(error)
-
-    async def _commit(self, migration_id: str, epoch: int, incarnation: str) -> Answer:
-        """Starting a guest may take long; a silent peer is not waited for."""
-        identity = (migration_id, epoch, incarnation)
-        return await unless_silent(
-            self._peer.commit(*identity),
-            lambda: self._peer.query(*identity),
-            IN_DOUBT_AFTER_S,
-            lambda _: PeerLost("PEER_LOST", f"{self._peer.name} does not answer"),
-        )
-
-    def _note_waiting(self, trouble: str, answer: Answer | None, waited_s: float) -> None:
-        if waited_s < IN_DOUBT_AFTER_S:
-            return
-        said = f"it says {answer.outcome.name}" if answer else trouble
-        self._recorder.doubt(f"{self._peer.name} to say what became of the guest ({said})")
 
     async def _release(
         self,

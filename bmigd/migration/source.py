@@ -4,7 +4,7 @@ Rules that must not break:
 - Until LET_GO is journalled, any failure, cancellation included, ends with the guest running here
   (retreat.py).
 - LET_GO is journalled only after the other node said that everything is there and equal.
-- From then on this file only asks (settlement.py); it never resumes by itself.
+- From then on this file only asks (inquiry.py); it never resumes by itself.
 """
 
 import asyncio

@@ -5,6 +5,7 @@ restarted daemon, or one whose journal failed for a while, does with any recepti
 """
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -12,6 +13,7 @@ from dataclasses import dataclass, field, replace
 import structlog
 
 from bmigd.errors import BmigError, LocalFault
+from bmigd.migration.answers import answer_of
 from bmigd.migration.archive import failure_in
 from bmigd.migration.blackout import AFRESH, TAKE_OVER
 from bmigd.migration.handoff import (
@@ -26,6 +28,7 @@ from bmigd.migration.launched import launched
 from bmigd.migration.onsite import RESTARTED, look
 from bmigd.migration.phases import Phase
 from bmigd.migration.picture import DESTINATION, Failure, Part, failure_of
+from bmigd.migration.ports import Answer
 from bmigd.migration.received import Received
 from bmigd.migration.recorder import us_since
 from bmigd.migration.steps import DESTINATION_STEPS, ENDED_BY, left
@@ -98,7 +101,7 @@ class Taken(Received):
     async def _settle(self, event: DestinationEvent, runs: bool, error: BmigError) -> None:
         """What was found out about a guest in TAKEN or STARTED."""
         if event is DestinationEvent.GUEST_RUNS:
-            await self._keep(runs)
+            await self._keep(await self._ran_at_s() if runs else None)
         else:
             await self._give_back(error)
 
@@ -109,6 +112,8 @@ class Taken(Received):
             await self._do(event, steps=left(DESTINATION_STEPS[event]))
         self.failure = failure_in(self.record, self.node.name)
         if event is DestinationEvent.GUEST_RUNS:
+            if not self.failure:  # which is that it was started afresh
+                self.parts = [Part(TAKE_OVER, DESTINATION, us_since(await self._ran_at_s()))]
             self._over(Phase.COMPLETED, "the guest runs here", self.failure)
         else:
             self._abort_picture(self.record.why)
@@ -123,8 +128,10 @@ class Taken(Received):
         except BmigError as error:
             await self._not_started(error)
             return
-        self.parts = [Part("start", DESTINATION, us_since(began))]
-        await self._keep(runs=True)
+        ran_at_s = await self._ran_at_s()
+        start_us = us_since(began) - us_since(ran_at_s)
+        self.parts = [Part("start", DESTINATION, max(0, start_us))]
+        await self._keep(ran_at_s)
 
     async def _not_started(self, error: BmigError) -> None:
         """Back to the source on proof that it never ran; any doubt makes it ours."""
@@ -136,14 +143,29 @@ class Taken(Received):
         log.error("start", guest=self.definition.name, error=str(error), verdict=event.value)
         await self._settle(event, found.runs, error)
 
-    async def _keep(self, runs: bool) -> None:
+    def answer(self) -> Answer:
+        """What the source is told."""
+        return answer_of(self.record, self.failure, self.parts, self.recorder.picture.ended_at_ms)
+
+    async def _keep(self, ran_at_s: float | None) -> None:
         """The guest is this node's, for good; started from its firmware if it does not run."""
-        began, why = time.monotonic(), "" if runs else RESTARTED
+        runs = ran_at_s is not None
+        began, why = ran_at_s or time.monotonic(), "" if runs else RESTARTED
         self.failure = failure_in(replace(self.record, why=why), self.node.name)
         await self._do(DestinationEvent.GUEST_RUNS, why, runs)
         name = TAKE_OVER if runs else AFRESH
         self.parts.append(Part(name, DESTINATION, us_since(began)))
         self._over(Phase.COMPLETED, "the guest runs here", self.failure)
+
+    async def _ran_at_s(self) -> float:
+        """Since when the guest has run, by the monotonic clock; now, if that is not known.
+
+        Whoever asks may have been stopped meanwhile; its supervisor was not.
+        """
+        with contextlib.suppress(BmigError):
+            power = await self.node.driver(self.definition).power(self.definition.name)
+            return power.ran_at_s or time.monotonic()
+        return time.monotonic()
 
     async def _give_back(self, error: BmigError) -> None:
         """It surely never ran: the source may have it back."""

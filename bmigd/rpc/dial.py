@@ -280,4 +280,5 @@ def _outcome(number: int) -> Outcome:
 
 def _answer(response: Any) -> Answer:
     failure = migrations.failure_from(response.failure) if response.HasField("failure") else None
-    return Answer(_outcome(response.outcome), migrations.parts_from(response.parts), failure)
+    parts = migrations.parts_from(response.parts)
+    return Answer(_outcome(response.outcome), parts, failure, response.running_for_us)

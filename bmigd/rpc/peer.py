@@ -200,6 +200,7 @@ async def _parts(
 def _fill(response: AnyAnswer, answer: Answer) -> AnyAnswer:
     response.outcome = int(answer.outcome)  # type: ignore[assignment]
     response.parts.extend(migrations.parts_to(answer.parts))
+    response.running_for_us = answer.running_for_us
     if answer.failure:
         response.failure.CopyFrom(migrations.failure_to(answer.failure))
     return response

@@ -7,6 +7,7 @@ the right chain is proof that nothing of either was lost.
 import asyncio
 import os
 import signal
+import time
 
 import pytest
 
@@ -72,9 +73,11 @@ class DriverContract(LeavingContract, ComingContract):
     async def test_a_guest_runs_until_it_is_stopped(self, node: Node) -> None:
         definition = node.bed.definition
         assert not (await node.driver.power(definition.name)).is_running
+        began_s = time.monotonic()
         last_n = await node.start()
         power = await node.driver.power(definition.name)
         assert power.is_running
+        assert began_s < power.ran_at_s <= time.monotonic()
         await node.driver.start(definition)  # again is nothing
         assert await node.driver.power(definition.name) == power
         assert await node.beats_on() > last_n

@@ -4,6 +4,7 @@ what the daemon said before it could have, and the end of the hypervisor is the 
 
 import asyncio
 import os
+import time
 from pathlib import Path
 
 import pytest
@@ -43,14 +44,17 @@ async def test_of_a_guest_that_was_marked_nobody_says_that_it_never_ran(guest: G
     pipe = await execute(guest, "exit 1")
     status = await guest.supervision.mark_running()
     assert (status.state, status.was_ready) == ("running", True)
-    assert (await end(guest, pipe)).was_ready
+    assert time.monotonic() - 10 < status.ran_at_s <= time.monotonic()
+    assert (await guest.supervision.mark_running()).ran_at_s == status.ran_at_s
+    ended = await end(guest, pipe)
+    assert (ended.was_ready, ended.ran_at_s) == (True, status.ran_at_s)
 
 
 async def test_a_mark_is_taken_back_where_the_hypervisor_refused(guest: Guest) -> None:
     pipe = await execute(guest, "exit 1")
     await guest.supervision.mark_running()
     status = await guest.supervision.unmark_running()
-    assert (status.state, status.was_ready) == ("starting", False)
+    assert (status.state, status.was_ready, status.ran_at_s) == ("starting", False, 0)
     assert not (await end(guest, pipe)).was_ready
 
 

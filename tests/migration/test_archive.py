@@ -2,6 +2,7 @@
 it is in both. Events go on after a restart with the next number.
 """
 
+import time
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -15,7 +16,7 @@ from bmigd.journal import Record
 from bmigd.migration.archive import Archive
 from bmigd.migration.phases import Phase
 from bmigd.migration.picture import Options, Picture
-from bmigd.migration.recorder import Recorder
+from bmigd.migration.recorder import Recorder, now_ms
 
 
 @contextmanager
@@ -132,3 +133,24 @@ def test_a_final_state_is_a_final_phase(tmp_path: Path, state: str, phase: Phase
     with opened(tmp_path / "history") as archive:
         record = Record("aaaa-1", "source", "vm1", "host2", 7, state)
         assert archive.picture_of(record).phase is phase
+
+
+async def test_what_the_journal_settled_before_a_restart_ended_then_and_not_now(
+    tmp_path: Path,
+) -> None:
+    with opened(tmp_path / "history") as before:
+        begun = before.record(picture(started_at_ms=now_ms() - 60_000)).picture
+        await before.newest(lambda _: True, 1)  # after all writes
+    settled_at_s = time.time() - 40
+    record = Record(
+        *("aaaa-1", "source", "vm1", "host2", 7, "RELEASED"),
+        began_at=begun.started_at_ms / 1000,
+        changed_at=settled_at_s,
+    )
+    with opened(tmp_path / "history") as after:
+        await after.close_settled([record])
+        ended = await after.find("aaaa-1")
+        assert await told(after, "aaaa-1") == [(1, "the guest runs on host2")]
+    assert ended.phase is Phase.COMPLETED
+    assert ended.ended_at_ms == pytest.approx(1000 * settled_at_s, abs=5)
+    assert ended.report.total_us == pytest.approx(20e6, abs=5e5)

@@ -10,6 +10,7 @@ import pytest
 from bmigd.drivers.base import Driver
 from bmigd.migration.blackout import AFRESH, MEMORY, TAKE_OVER, Blackout
 from bmigd.migration.costs import Cost, One
+from bmigd.migration.handoff import Outcome
 from bmigd.migration.outage import Outage
 from bmigd.migration.picture import (
     DESTINATION,
@@ -20,6 +21,7 @@ from bmigd.migration.picture import (
     Picture,
     Report,
 )
+from bmigd.migration.ports import Answer
 from bmigd.migration.recorder import Recorder, us_since
 from tests.migration.test_recorder import Saved
 
@@ -44,39 +46,45 @@ class Down:
     def _note(self, one: One) -> None:
         self.learned.append(one.times)
 
-    def note(self, *theirs: Part) -> int:
+    def note(self, *theirs: Part, running_for_us: int = 0) -> int:
         """It was committed 0.6 s ago and is up; how long ago it went down at most, in us."""
-        self.blackout.note(self.report, self._now - 0.6, theirs)
+        answer = Answer(Outcome.RUNNING, theirs, None, running_for_us)
+        self.blackout.note(self.report, self._now - 0.6, answer)
         return us_since(self._now - 1.0)
 
 
-def noted(*theirs: Part) -> tuple[Report, int]:
+def noted(*theirs: Part, running_for_us: int) -> tuple[Report, int]:
     down = Down(STOP)
-    most_us = down.note(*theirs)
+    most_us = down.note(*theirs, running_for_us=running_for_us)
     return down.report, most_us
 
 
 def test_what_the_destination_does_for_a_guest_that_runs_is_no_downtime() -> None:
-    report, most_us = noted(START, AFTERWARDS)
+    report, most_us = noted(START, AFTERWARDS, running_for_us=AFTERWARDS.duration_us)
     assert 700_000 <= report.downtime_us <= most_us - AFTERWARDS.duration_us
     assert TAKE_OVER not in {part.name for part in report.downtime_parts}
 
 
 def test_the_parts_add_up_to_the_downtime() -> None:
-    report, _ = noted(START, AFTERWARDS)
+    report, _ = noted(START, AFTERWARDS, running_for_us=350_000)
     names = [part.name for part in report.downtime_parts]
     assert names == ["stop", "commit", "start", "other"]
     assert sum(part.duration_us for part in report.downtime_parts) == report.downtime_us
 
 
 def test_a_guest_that_had_to_be_started_afresh_was_down_for_that_too() -> None:
-    report, _ = noted(Part(AFRESH, DESTINATION, 300_000))
+    report, _ = noted(Part(AFRESH, DESTINATION, 300_000), running_for_us=0)
     assert report.downtime_us >= 1_000_000
 
 
 def test_a_destination_cannot_claim_time_in_which_the_guest_was_not_its_own() -> None:
-    report, _ = noted(Part(TAKE_OVER, DESTINATION, 9_000_000))
+    report, _ = noted(running_for_us=10**19)
     assert report.downtime_us >= 400_000
+
+
+def test_an_answer_that_came_late_is_no_downtime() -> None:
+    report, most_us = noted(START, running_for_us=350_000)
+    assert 650_000 <= report.downtime_us <= most_us - 350_000
 
 
 async def test_what_it_cost_beside_memory_is_learned_from() -> None:

@@ -89,7 +89,8 @@ class BhyveDriver:
         failed = ""
         if status.state == "exited" and status.exit_status not in (0, 1):  # 1: powered off
             failed = f"bhyve exited with {status.exit_status}: {status.error}"
-        return Power(status.is_alive, status.pid, status.restarts, failed)
+        seen = (status.pid, status.restarts, failed)
+        return Power(status.is_alive, *seen, ran_at_s=status.ran_at_s)
 
     async def start(self, definition: Definition) -> None:
         """Start a stopped guest from its firmware."""

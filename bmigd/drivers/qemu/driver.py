@@ -94,7 +94,8 @@ class QemuDriver:
         is_running = status.is_alive and status.was_ready and not status.expect_suspend
         monitor = monitor_of(self._supervision(name))
         is_paused = is_running and await look(monitor, LOOK_S) in (HELD, LEFT)
-        return Power(is_running, status.pid, status.restarts, is_paused=is_paused)
+        seen = (status.pid, status.restarts)
+        return Power(is_running, *seen, is_paused=is_paused, ran_at_s=status.ran_at_s)
 
     async def start(self, definition: Definition) -> None:
         """Start a stopped guest from its firmware; one that is held goes on."""

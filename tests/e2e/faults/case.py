@@ -28,6 +28,7 @@ PHASE_OF = {
     **dict.fromkeys(("RELEASED", "RUNNING"), "PHASE_COMPLETED"),
     **dict.fromkeys(("ABORTED", "RECLAIMED", "REFUSED", "RETURNED"), "PHASE_ABORTED"),
 }
+LATE_S = 0.5  # what a guest says is read at most so much later than it said it
 MOVED, STAYED = "moved", "stayed"
 OF_A_RUNNING_GUEST = {f"spool/{GUEST}.qemu", f"spool/{GUEST}.qemu/ram"}
 AFRESH, BY_HAND = ", started afresh", ", down or unwatched until an operator started it"
@@ -133,6 +134,7 @@ class Case:
         self._require_one_copy(owner, other)
         self._require_true_reports(owner, rows, afresh and not by_operator)
         downtime_s = self._longest_silence_s()
+        self._require_no_longer_downtime_than(downtime_s)
         self._next_one_works(owner, other)
         self._require_no_verdict(rows, afresh)
         self.is_over = True
@@ -185,6 +187,11 @@ class Case:
             "SIDE_SOURCE" if owner is self.source else "SIDE_DESTINATION"
         ):
             assert "afresh" in failure["location"], record
+
+    def _require_no_longer_downtime_than(self, silence_s: float) -> None:
+        """The guest ran when it was heard, whoever could not be asked about it then."""
+        told = self._shown().get(self.source.name, {}).get("report", {}).get("downtime_us", 0)
+        assert told / 1e6 <= silence_s + LATE_S, (told, silence_s)
 
     def _longest_silence_s(self) -> float:
         """How long the guest said nothing, at most, since the migration was asked for."""

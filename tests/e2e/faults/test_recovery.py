@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from bmigd.migration.inquiry import IN_DOUBT_AFTER_S
 from tests.daemons import BIN, eventually
 from tests.e2e.faults.bench import GUEST, await_death, crash_host, order
 from tests.e2e.faults.case import Case, restarted
@@ -66,6 +67,16 @@ def test_what_is_in_doubt_is_told_exactly_and_until_it_is_settled(case: Case) ->
     assert in_doubt(case)["in_doubt_since_ms"] == told["in_doubt_since_ms"]
     destination.start()
     keep(AWAY, case.settle("moved"))
+
+
+@pytest.mark.parametrize("point", ["EXECUTING.end", "GUEST_RUNS.JOURNAL", "GUEST_RUNS.end"])
+def test_a_guest_that_runs_is_not_called_down_while_its_node_cannot_say_so(
+    case: Case, point: str
+) -> None:
+    lose_destination(case, f"destination.{point}")
+    in_doubt(case)  # after three seconds
+    case.destination.start()
+    assert case.settle("moved").downtime_s < IN_DOUBT_AFTER_S  # and no more was told
 
 
 def test_an_operator_is_refused_where_the_journal_or_the_peer_knows(case: Case) -> None:

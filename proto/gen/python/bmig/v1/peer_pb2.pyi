@@ -322,14 +322,16 @@ class CommitRequest(_message.Message):
     def __init__(self, migration_id: _Optional[str] = ..., epoch: _Optional[int] = ..., journal_incarnation: _Optional[str] = ...) -> None: ...
 
 class CommitResponse(_message.Message):
-    __slots__ = ("outcome", "parts", "failure")
+    __slots__ = ("outcome", "parts", "failure", "running_for_us")
     OUTCOME_FIELD_NUMBER: _ClassVar[int]
     PARTS_FIELD_NUMBER: _ClassVar[int]
     FAILURE_FIELD_NUMBER: _ClassVar[int]
+    RUNNING_FOR_US_FIELD_NUMBER: _ClassVar[int]
     outcome: Outcome
     parts: _containers.RepeatedCompositeFieldContainer[_migration_pb2.TimePart]
     failure: _migration_pb2.Failure
-    def __init__(self, outcome: _Optional[_Union[Outcome, str]] = ..., parts: _Optional[_Iterable[_Union[_migration_pb2.TimePart, _Mapping]]] = ..., failure: _Optional[_Union[_migration_pb2.Failure, _Mapping]] = ...) -> None: ...
+    running_for_us: int
+    def __init__(self, outcome: _Optional[_Union[Outcome, str]] = ..., parts: _Optional[_Iterable[_Union[_migration_pb2.TimePart, _Mapping]]] = ..., failure: _Optional[_Union[_migration_pb2.Failure, _Mapping]] = ..., running_for_us: _Optional[int] = ...) -> None: ...
 
 class AbortRequest(_message.Message):
     __slots__ = ("migration_id", "epoch", "journal_incarnation", "reason")
@@ -360,11 +362,13 @@ class QueryOutcomeRequest(_message.Message):
     def __init__(self, migration_id: _Optional[str] = ..., epoch: _Optional[int] = ..., journal_incarnation: _Optional[str] = ...) -> None: ...
 
 class QueryOutcomeResponse(_message.Message):
-    __slots__ = ("outcome", "failure", "parts")
+    __slots__ = ("outcome", "failure", "parts", "running_for_us")
     OUTCOME_FIELD_NUMBER: _ClassVar[int]
     FAILURE_FIELD_NUMBER: _ClassVar[int]
     PARTS_FIELD_NUMBER: _ClassVar[int]
+    RUNNING_FOR_US_FIELD_NUMBER: _ClassVar[int]
     outcome: Outcome
     failure: _migration_pb2.Failure
     parts: _containers.RepeatedCompositeFieldContainer[_migration_pb2.TimePart]
-    def __init__(self, outcome: _Optional[_Union[Outcome, str]] = ..., failure: _Optional[_Union[_migration_pb2.Failure, _Mapping]] = ..., parts: _Optional[_Iterable[_Union[_migration_pb2.TimePart, _Mapping]]] = ...) -> None: ...
+    running_for_us: int
+    def __init__(self, outcome: _Optional[_Union[Outcome, str]] = ..., failure: _Optional[_Union[_migration_pb2.Failure, _Mapping]] = ..., parts: _Optional[_Iterable[_Union[_migration_pb2.TimePart, _Mapping]]] = ..., running_for_us: _Optional[int] = ...) -> None: ...
