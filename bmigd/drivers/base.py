@@ -55,7 +55,7 @@ class Power:
     failed: str = ""  # how the hypervisor ended, when it ended with an error
     is_paused: bool = False  # running, but held by an operator: it stays so when it moves
     is_unwatched: bool = False  # it may run, and the process that owned it has ended
-    ran_at_s: float = 0.0  # when it last began to run, by the monotonic clock; 0: not known
+    ran_at_s: float = 0.0  # it surely ran from then on, by the monotonic clock; 0: not known
 
 
 class Memory(Protocol):

@@ -3,7 +3,6 @@
 Only the standard library: see supervisor.py.
 """
 
-import time
 from typing import Any
 
 NOTHING_YET: dict[str, Any] = {
@@ -12,7 +11,7 @@ NOTHING_YET: dict[str, Any] = {
     "pid": 0,
     "exit_status": None,
     "was_ready": False,  # whether the last hypervisor signalled that its guest runs
-    "ran_at_s": 0.0,  # when it did, by the host's monotonic clock; 0 if it has not
+    "ran_at_s": 0.0,  # when its guest surely ran, by the host's monotonic clock; 0: not known
     "expect_suspend": False,
     "is_suspended": False,  # it ended in a suspend, and its guest has not run since
     "late_suspend": False,  # a suspend was given up and may still come true
@@ -20,10 +19,3 @@ NOTHING_YET: dict[str, Any] = {
     "restarts": 0,
     "error": "",
 }
-
-
-def running_now(before: dict[str, Any]) -> dict[str, Any]:
-    """What changes when a hypervisor has its guest run, which it may do already."""
-    runs = before["state"] == "running" and not before["expect_suspend"]
-    ran_at_s = before["ran_at_s"] if runs else time.monotonic()
-    return {"state": "running", "was_ready": True, "ran_at_s": ran_at_s, "is_suspended": False}

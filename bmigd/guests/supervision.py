@@ -4,6 +4,7 @@ A supervisor is found by its socket alone, so a restarted daemon finds the guest
 """
 
 import asyncio
+import contextlib
 import json
 import os
 import shutil
@@ -36,7 +37,7 @@ class VmmStatus:
     log_mark: int
     restarts: int
     error: str
-    ran_at_s: float = 0.0  # by the host's monotonic clock, which is the daemon's; 0: it has not
+    ran_at_s: float = 0.0  # it surely ran then, by the host's monotonic clock; 0: not known
 
     @property
     def is_alive(self) -> bool:
@@ -131,6 +132,11 @@ class Supervision:
     async def unmark_running(self) -> VmmStatus:
         """Take that back: the hypervisor answered that it did not run the guest."""
         return await self._ask(op="unmark_running")
+
+    async def note_ran(self) -> None:
+        """Say that it surely runs now. Only told: nothing is lost if nobody hears it."""
+        with contextlib.suppress(LocalFault):
+            await self._ask(op="ran")
 
     async def expect_suspend(self) -> VmmStatus:
         """From now on exit status 0 means suspended."""

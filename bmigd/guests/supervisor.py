@@ -24,6 +24,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
@@ -32,10 +33,9 @@ from bmigd.guests.console import Console
 from bmigd.guests.dutycycle import DutyCycle
 from bmigd.guests.signs import close_stdout, has_index, inode, is_socket, last_words, remove
 from bmigd.guests.spawning import spawn
-from bmigd.guests.status import NOTHING_YET, running_now
+from bmigd.guests.status import NOTHING_YET
 
 READY_POLL_S = 0.002  # a socket file has no portable notification; only polled while starting
-MARKED = ("state", "was_ready", "ran_at_s", "expect_suspend")  # by what may be taken back
 LOOK_S = 1.0  # between two looks whether the socket is still there
 
 Json = dict[str, Any]
@@ -102,6 +102,7 @@ class Supervisor:
             "run": self._start,
             "mark_running": self._mark_running,
             "unmark_running": self._unmark_running,
+            "ran": lambda _: self._note(ran_at_s=time.monotonic()),
             "expect_suspend": self._expect_suspend,
             "give_up_suspend": self._give_up_suspend,
             "wait": self._wait,
@@ -157,8 +158,8 @@ class Supervisor:
         """From now on nobody may say that the guest never ran."""
         if not self._process:
             raise RuntimeError("no hypervisor runs")
-        self._unmarked = {key: self.status[key] for key in MARKED}
-        self._note(**running_now(self.status), expect_suspend=False)
+        self._unmarked = {key: self.status[key] for key in ("state", "was_ready", "expect_suspend")}
+        self._note(state="running", was_ready=True, expect_suspend=False, is_suspended=False)
 
     def _unmark_running(self, _: Json) -> None:
         """The hypervisor refused to run it: take the word back."""
@@ -167,7 +168,8 @@ class Supervisor:
             self._unmarked = {}
 
     def _runs(self) -> None:
-        self._note(**running_now(self.status))
+        now_s = time.monotonic()
+        self._note(state="running", was_ready=True, ran_at_s=now_s, is_suspended=False)
         if self._undoing:
             file = Path(self._undoing["file"])
             remove(file.parent.glob(f"{file.name}*"))
@@ -227,7 +229,7 @@ class Supervisor:
         self._run.pop("late_suspend", None)
         self._undoing = None
         mark = (self._directory / "vmm.log").stat().st_size
-        self._note(expect_suspend=True, late_suspend=False, log_mark=mark)
+        self._note(expect_suspend=True, late_suspend=False, log_mark=mark, ran_at_s=0.0)
 
     def _give_up_suspend(self, request: Json) -> None:
         if self._process:
@@ -254,11 +256,9 @@ class Supervisor:
 
     async def _wait(self, request: Json) -> None:
         """Answer when the status is newer than the caller's, or after its timeout."""
-        try:
+        with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(float(request["timeout_s"])), self._changed:
                 await self._changed.wait_for(lambda: self.status["sequence"] > request["sequence"])
-        except TimeoutError:
-            return
 
     def _note(self, **changes: object) -> None:
         self.status.update(changes, sequence=self.status["sequence"] + 1)

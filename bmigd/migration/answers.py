@@ -73,7 +73,7 @@ def answer_of(
 def running_us(parts: Sequence[Part], ended_at_ms: int, at_ms: int) -> int:
     """For how long a guest has run that ran while it was taken over, and when that had ended.
 
-    Pure. Never longer than it did: what the clock of milliseconds does not tell is left out.
+    Pure. Never longer than it did, unless the clock was set meanwhile: a millisecond is left out.
     """
     taken_over_us = sum(part.duration_us for part in parts if part.name == TAKE_OVER)
     return taken_over_us + 1000 * max(0, at_ms - ended_at_ms - 1)

@@ -101,7 +101,7 @@ class Taken(Received):
     async def _settle(self, event: DestinationEvent, runs: bool, error: BmigError) -> None:
         """What was found out about a guest in TAKEN or STARTED."""
         if event is DestinationEvent.GUEST_RUNS:
-            await self._keep(await self._ran_at_s() if runs else None)
+            await self._keep(runs)
         else:
             await self._give_back(error)
 
@@ -112,8 +112,9 @@ class Taken(Received):
             await self._do(event, steps=left(DESTINATION_STEPS[event]))
         self.failure = failure_in(self.record, self.node.name)
         if event is DestinationEvent.GUEST_RUNS:
-            if not self.failure:  # which is that it was started afresh
-                self.parts = [Part(TAKE_OVER, DESTINATION, us_since(await self._ran_at_s()))]
+            ran_at_s = await self._ran_at_s()
+            if ran_at_s and not self.failure:  # which is that it was started afresh
+                self.parts = [Part(TAKE_OVER, DESTINATION, us_since(ran_at_s))]
             self._over(Phase.COMPLETED, "the guest runs here", self.failure)
         else:
             self._abort_picture(self.record.why)
@@ -128,10 +129,10 @@ class Taken(Received):
         except BmigError as error:
             await self._not_started(error)
             return
-        ran_at_s = await self._ran_at_s()
+        ran_at_s = await self._ran_at_s() or time.monotonic()
         start_us = us_since(began) - us_since(ran_at_s)
         self.parts = [Part("start", DESTINATION, max(0, start_us))]
-        await self._keep(ran_at_s)
+        await self._keep(runs=True, ran_at_s=ran_at_s)
 
     async def _not_started(self, error: BmigError) -> None:
         """Back to the source on proof that it never ran; any doubt makes it ours."""
@@ -147,25 +148,26 @@ class Taken(Received):
         """What the source is told."""
         return answer_of(self.record, self.failure, self.parts, self.recorder.picture.ended_at_ms)
 
-    async def _keep(self, ran_at_s: float | None) -> None:
+    async def _keep(self, runs: bool, ran_at_s: float = 0.0) -> None:
         """The guest is this node's, for good; started from its firmware if it does not run."""
-        runs = ran_at_s is not None
-        began, why = ran_at_s or time.monotonic(), "" if runs else RESTARTED
+        began, why = time.monotonic(), "" if runs else RESTARTED
         self.failure = failure_in(replace(self.record, why=why), self.node.name)
         await self._do(DestinationEvent.GUEST_RUNS, why, runs)
+        if runs:  # since when is known now even if it was set off here
+            began = ran_at_s or await self._ran_at_s() or began
         name = TAKE_OVER if runs else AFRESH
         self.parts.append(Part(name, DESTINATION, us_since(began)))
         self._over(Phase.COMPLETED, "the guest runs here", self.failure)
 
     async def _ran_at_s(self) -> float:
-        """Since when the guest has run, by the monotonic clock; now, if that is not known.
+        """Since when the guest has run, by the monotonic clock; 0 if that is not known.
 
         Whoever asks may have been stopped meanwhile; its supervisor was not.
         """
         with contextlib.suppress(BmigError):
             power = await self.node.driver(self.definition).power(self.definition.name)
-            return power.ran_at_s or time.monotonic()
-        return time.monotonic()
+            return power.ran_at_s
+        return 0.0
 
     async def _give_back(self, error: BmigError) -> None:
         """It surely never ran: the source may have it back."""

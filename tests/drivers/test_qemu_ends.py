@@ -5,6 +5,7 @@
 import asyncio
 import os
 import signal
+import time
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -157,7 +158,10 @@ async def test_a_guest_that_was_marked_and_not_set_off_is_ours_and_is_set_off(
         witness = await again.witness()
         assert (witness.executed, witness.runs, witness.never_ran) == (True, True, False)
         await again.check()
+        assert (await other.driver.power("web1")).ran_at_s == 0.0
+        accepted_at_s = time.monotonic()
         await again.accept()
+        assert (await other.driver.power("web1")).ran_at_s > accepted_at_s
         await other.beats_on(before)
 
 

@@ -200,6 +200,7 @@ class Site:
                 await monitor.run_state()
                 await self.supervision.mark_running()
                 await monitor.ask("cont")
+            await self.supervision.note_ran()
         except MonitorRefused as error:
             await self.supervision.unmark_running()
             status = await self.supervision.status() or gone(self.name)

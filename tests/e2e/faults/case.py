@@ -28,7 +28,7 @@ PHASE_OF = {
     **dict.fromkeys(("RELEASED", "RUNNING"), "PHASE_COMPLETED"),
     **dict.fromkeys(("ABORTED", "RECLAIMED", "REFUSED", "RETURNED"), "PHASE_ABORTED"),
 }
-LATE_S = 0.5  # what a guest says is read at most so much later than it said it
+LATE_S = 1.0  # what a guest says is read at most so much later than it said it, on a busy machine
 MOVED, STAYED = "moved", "stayed"
 OF_A_RUNNING_GUEST = {f"spool/{GUEST}.qemu", f"spool/{GUEST}.qemu/ram"}
 AFRESH, BY_HAND = ", started afresh", ", down or unwatched until an operator started it"
@@ -190,8 +190,12 @@ class Case:
 
     def _require_no_longer_downtime_than(self, silence_s: float) -> None:
         """The guest ran when it was heard, whoever could not be asked about it then."""
-        told = self._shown().get(self.source.name, {}).get("report", {}).get("downtime_us", 0)
-        assert told / 1e6 <= silence_s + LATE_S, (told, silence_s)
+        assert self.told_downtime_s() <= silence_s + LATE_S, silence_s
+
+    def told_downtime_s(self) -> float:
+        """By the source's report; 0 where it has none."""
+        report = self._shown().get(self.source.name, {}).get("report", {})
+        return float(report.get("downtime_us", 0)) / 1e6
 
     def _longest_silence_s(self) -> float:
         """How long the guest said nothing, at most, since the migration was asked for."""

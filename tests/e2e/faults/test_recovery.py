@@ -12,7 +12,7 @@ import pytest
 from bmigd.migration.inquiry import IN_DOUBT_AFTER_S
 from tests.daemons import BIN, eventually
 from tests.e2e.faults.bench import GUEST, await_death, crash_host, order
-from tests.e2e.faults.case import Case, restarted
+from tests.e2e.faults.case import LATE_S, Case, restarted
 from tests.e2e.faults.results import Name, keep
 from tests.e2e.way import REFUSED, refused
 
