@@ -8,7 +8,7 @@ from collections.abc import Collection
 
 from bmig.v1 import guest_pb2
 
-from bmigctl import definition, words
+from bmigctl import definition, places, words
 from bmigctl.cluster import Cluster, FoundGuest
 from bmigctl.dial import CALL_S, POWER_S, Node
 from bmigctl.errors import BmigctlError, Refused, Unreachable, UsageFault
@@ -63,9 +63,18 @@ class Guests(Cluster):
             raise error.about(guest=name, location=f"not defined on {node.name}") from error
         return FoundGuest(node, answer.guest)
 
-    async def start_guest(self, name: str) -> FoundGuest:
-        """Starts the guest where it is."""
+    async def start_guest(
+        self, name: str, not_asked: dict[str, BmigctlError] | None = None
+    ) -> FoundGuest:
+        """Starts the guest where it is, unless another node has it running or may run it again.
+
+        `not_asked` is given the nodes that could not say.
+        """
         found = await self.find_guest(name)
+        everywhere = await self.guests_everywhere()
+        places.require_alone(found.node.name, name, everywhere.answers)
+        if not_asked is not None:
+            not_asked |= everywhere.failures
         request = guest_pb2.StartGuestRequest(name=name)
         try:
             call = found.node.guests.StartGuest(request, timeout=POWER_S)

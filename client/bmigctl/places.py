@@ -7,17 +7,19 @@ from collections.abc import Mapping, Sequence
 
 from bmig.v1 import guest_pb2
 
+from bmigctl import words
 from bmigctl.errors import Refused
 
 _S = guest_pb2.GuestState
 _RUNS = 0
+_MAY_RUN = 1
 _UNKNOWN = 3
 # The lower, the more the guest is there. One that arrives counts only when it is nowhere else.
 _PRESENCE = {
     _S.GUEST_STATE_RUNNING: _RUNS,
     _S.GUEST_STATE_MIGRATING_OUT: _RUNS,
-    _S.GUEST_STATE_SUSPENDED: 1,
-    _S.GUEST_STATE_IN_DOUBT: 1,
+    _S.GUEST_STATE_SUSPENDED: _MAY_RUN,
+    _S.GUEST_STATE_IN_DOUBT: _MAY_RUN,
     _S.GUEST_STATE_STOPPED: 2,
     _S.GUEST_STATE_FAILED: 2,
     _S.GUEST_STATE_MIGRATING_IN: 3,
@@ -36,6 +38,21 @@ def most_present(
     }
     best = min(map(_presence, found.values()), default=_UNKNOWN)
     return {node: guest for node, guest in found.items() if _presence(guest) == best}
+
+
+def require_alone(node: str, name: str, nodes: Mapping[str, Sequence[guest_pb2.Guest]]) -> None:
+    """Refused (GUEST_RUNS_ELSEWHERE) if the guest, were it started on the node, would be two."""
+    for other, guest in most_present(name, nodes).items():
+        if other != node and _presence(guest) <= _MAY_RUN:
+            state = words.guest_state(guest.state)
+            raise Refused(
+                "GUEST_RUNS_ELSEWHERE",
+                f"guest {name} is {state} on {other}: started on {node} too, both would write the"
+                " same disks",
+                guest=name,
+                location=f"{state} on {other} (nothing was changed)",
+                advice=f"forget the one on {node}: bmigctl guest undefine {name} --node {node}",
+            )
 
 
 def doubles(nodes: Mapping[str, Sequence[guest_pb2.Guest]]) -> list[Refused]:

@@ -189,6 +189,33 @@ async def test_a_guest_in_two_places_must_be_named_with_its_node(
     assert len(host2.seen(guest_pb2.StartGuestRequest)) == 1
 
 
+@pytest.mark.parametrize(
+    "state",
+    ["RUNNING", "MIGRATING_OUT", "SUSPENDED", "IN_DOUBT"],
+)
+async def test_a_guest_is_not_started_where_it_would_be_a_second_one(
+    alice: Operator, host1: FakeNode, host2: FakeNode, state: str
+) -> None:
+    host1.guests["vm1"] = guest("vm1", getattr(guest_pb2, f"GUEST_STATE_{state}"))
+    host2.guests["vm1"] = guest("vm1", STOPPED)
+    ended = await alice.run("guest", "start", "vm1", "--node", "host2")
+    assert ended.code == 3
+    word = state.lower().replace("_", " ")
+    assert f"guest vm1 is {word} on host1: started on host2 too, both would write" in ended.err
+    assert "bmigctl guest undefine vm1 --node host2" in ended.err
+    assert host2.seen(guest_pb2.StartGuestRequest) == []
+
+
+async def test_whoever_could_not_say_whether_a_guest_runs_there_is_named(
+    alice: Operator, host1: FakeNode, host2: FakeNode
+) -> None:
+    host1.guests["vm1"] = guest("vm1", STOPPED)
+    await host2.stop()
+    ended = await alice.run("guest", "start", "vm1", "--node", "host1")
+    assert (ended.code, ended.out) == (0, "guest vm1: running on host1\n")
+    assert ended.err.startswith("not asked: host2 at ")
+
+
 async def test_a_guest_that_runs_twice_is_an_emergency_with_what_to_do_now(
     alice: Operator, host1: FakeNode, host2: FakeNode
 ) -> None:

@@ -10,7 +10,7 @@ from bmigctl import definition as definitions
 from bmigctl.client import Client
 from bmigctl.cluster import FoundGuest
 from bmigctl.console import Console, announce
-from bmigctl.errors import UsageFault
+from bmigctl.errors import BmigctlError, UsageFault
 from bmigctl.options import json_option, node_option
 from bmigctl.session import Session
 
@@ -136,13 +136,18 @@ def recover(session: Session, name: str, not_on: tuple[str, ...]) -> int:
 def start(session: Session, name: str) -> int:
     """Start a stopped guest where it is.
 
+    Refused when another node has it running, or may: both would write the
+    same disks. Nodes that could not be asked are named.
+
     \b
     Example:
       bmigctl guest start vm1
     """
 
     async def action(client: Client) -> int:
-        found = await client.start_guest(name)
+        not_asked: dict[str, BmigctlError] = {}
+        found = await client.start_guest(name, not_asked)
+        session.warn(not_asked)
         _tell(session, found, f"{words.guest_state(found.guest.state)} on {found.node.name}")
         return exits.DONE
 
