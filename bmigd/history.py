@@ -1,8 +1,8 @@
 """What happened in migrations: events and reports, for people.
 
 Nothing here decides anything: ownership lives in the journal, so losing this file loses history
-and nothing else. Writes are ordered and cheap (synchronous=NORMAL). Not for the event loop: one
-thread at a time, see migration/archive.py.
+and nothing else; a damaged one is put aside. Writes are ordered and cheap (synchronous=NORMAL). Not
+for the event loop: one thread at a time, see migration/archive.py.
 """
 
 import json
@@ -10,6 +10,10 @@ import sqlite3
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
+
+import structlog
+
+log = structlog.get_logger()
 
 _TABLES = """
 CREATE TABLE IF NOT EXISTS migrations (
@@ -28,12 +32,14 @@ class History:
 
     def __init__(self, path: Path, keep_migrations: int = KEEP_MIGRATIONS) -> None:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        path.touch(mode=0o600)
         self._keep_migrations = keep_migrations
-        self._connection = sqlite3.connect(path, check_same_thread=False)
-        self._connection.execute("PRAGMA journal_mode = WAL")
-        self._connection.execute("PRAGMA synchronous = NORMAL")
-        self._connection.executescript(_TABLES)
+        try:
+            self._connection = _opened(path)
+        except sqlite3.DatabaseError as error:
+            aside = path.with_name(f"{path.name}.damaged")
+            log.warning("history damaged", error=str(error), kept_as=str(aside))
+            _put_aside(path, aside)
+            self._connection = _opened(path)
 
     def close(self) -> None:
         """Close the file."""
@@ -105,3 +111,27 @@ class History:
         ).fetchall()
         connection.executemany("DELETE FROM migrations WHERE id = ?", rows)
         connection.executemany("DELETE FROM events WHERE id = ?", rows)
+
+
+def _opened(path: Path) -> sqlite3.Connection:
+    """With its tables; sqlite3.DatabaseError if the file is none of ours, or damaged."""
+    path.touch(mode=0o600)
+    connection = sqlite3.connect(path, check_same_thread=False)
+    try:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = NORMAL")
+        connection.executescript(_TABLES)
+        (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+        if verdict != "ok":
+            raise sqlite3.DatabaseError(verdict)
+    except sqlite3.DatabaseError:
+        connection.close()
+        raise
+    return connection
+
+
+def _put_aside(path: Path, aside: Path) -> None:
+    """What there was may still be read by somebody; its log would be taken for the new file's."""
+    path.replace(aside)
+    for suffix in ("-wal", "-shm"):
+        path.with_name(path.name + suffix).unlink(missing_ok=True)

@@ -1,5 +1,8 @@
 """History keeps pictures and events of migrations, forgets the oldest, and decides nothing."""
 
+import os
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -70,3 +73,26 @@ def test_the_oldest_are_forgotten_with_their_events(path: Path) -> None:
     assert kept.events("m1") == []
     assert kept.events("m3") == [{}]
     kept.close()
+
+
+@pytest.mark.parametrize("damage", ["nonsense", "pages", "tables of another"])
+def test_a_damaged_one_is_put_aside_and_begun_anew(path: Path, damage: str) -> None:
+    kept = History(path)
+    for number in range(200):
+        kept.save(f"m{number}", "vm1", number, {"number": number, "words": "much " * 50})
+    kept.close()
+    if damage == "nonsense":
+        path.write_bytes(os.urandom(3000))
+    elif damage == "pages":
+        content = path.read_bytes()
+        path.write_bytes(content[:4096] + os.urandom(len(content) - 4096))
+    else:
+        with closing(sqlite3.connect(path)) as other, other:
+            other.executescript("DROP TABLE migrations; CREATE TABLE migrations (other TEXT);")
+    before = path.read_bytes()
+    again = History(path)
+    assert everything(again) == []
+    again.save("m1", "vm1", 1, {"phase": 1})
+    again.close()
+    assert path.with_name("history.db.damaged").read_bytes() == before
+    assert path.stat().st_mode & 0o777 == 0o600
