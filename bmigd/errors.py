@@ -24,6 +24,8 @@ from dataclasses import dataclass, field
 
 from bmigd.words import short
 
+FREE_SPOOL = "free space under node.spool_dir of that node, or give it more, and migrate again"
+
 
 @dataclass(frozen=True)
 class Violation:

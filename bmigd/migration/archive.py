@@ -125,6 +125,7 @@ class Archive:
         Unknown (MIGRATION_UNKNOWN), Invalid (ID_AMBIGUOUS).
         """
         found: dict[str, Picture] = {}
+        beginning = beginning.lower()  # as every id is kept
         if len(beginning) >= SHORTEST_BEGINNING:
             kept = await self._do(lambda: self._history.find(beginning, MOST_ALIKE))
             found = {one["id"]: picture_from_json(one) for one in kept}

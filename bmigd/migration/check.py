@@ -61,6 +61,7 @@ async def check(
         downtime_limit_s=options.downtime_limit_ms / 1000,
         on_timeout=options.on_timeout,
         tracker=options.tracker,
+        busy=node.claims.busy(definition.name),
         tracker_obstacle=await _obstacle(driver.outgoing(definition), options.tracker),
     )
     return Checked(prechecks.run(case), here, there)

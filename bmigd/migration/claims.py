@@ -60,6 +60,14 @@ class Claims:
         finally:
             del self._by_hand[guest]
 
+    def busy(self, guest: str) -> Busy | None:
+        """What require_free() would say."""
+        try:
+            self.require_free(guest)
+        except Busy as error:
+            return error
+        return None
+
     def require_free(self, guest: str) -> None:
         """Busy (GUEST_BUSY) if any migration has the guest, or a change by hand."""
         if change := self.change(guest):

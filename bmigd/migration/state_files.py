@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bmigd.drivers.base import IncomingGuest
-from bmigd.errors import BadBytes, LocalFault
+from bmigd.errors import FREE_SPOOL, BadBytes, LocalFault
 from bmigd.unbroken import unbroken
 
 StateParts = AsyncIterator[tuple[int, bytes]]  # number of the file in the header, its next bytes
@@ -120,7 +120,8 @@ class _Coming:
             with self._partial.open("ab") as file:
                 file.write(data)
         except OSError as error:
-            raise LocalFault("SPOOL_FULL", f"cannot write {self._partial}: {error}") from error
+            words = f"cannot write {self._partial}: {error}"
+            raise LocalFault("SPOOL_FULL", words, FREE_SPOOL) from error
 
 
 def _begin(files: list[_Coming]) -> None:

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 
 from bmigd.drivers.base import DriverFacts
+from bmigd.errors import Busy
 from bmigd.guests.definition import Definition
 from bmigd.host import Cpu
 
@@ -100,6 +101,7 @@ class Case:
     downtime_limit_s: float
     on_timeout: str
     cost_is_seen: bool = False  # of earlier switchovers there; else it is the driver's estimate
+    busy: Busy | None = None  # what is being done with the guest already
     tracker: str = "auto"  # the one that is wanted: auto, content, pagemap
     tracker_obstacle: str = ""  # why not pagemap, in words; not asked if content is wanted
     certificate_days: float = field(default=14.0)  # warn below

@@ -4,8 +4,10 @@ from bmigd.prechecks.facts import Case, Finding, failed, passed
 
 
 def check(case: Case) -> Finding:
-    """The guest runs here, the name is free there, and nobody objects."""
+    """The guest runs here and stays, the name is free there, and nobody objects."""
     there = case.destination.name
+    if busy := case.busy:
+        return failed("ownership", busy.reason, busy.message, busy.advice, case.source.name)
     if not case.is_running:
         return failed(
             "ownership",

@@ -21,6 +21,7 @@ LONGEST_STOP_S = 3600
 OUTPUT_BYTES = 65536
 INPUT_BYTES = 4096
 MAX_NODES = 1024
+OFF = (GuestState.STOPPED, GuestState.FAILED)
 
 
 class GuestServicer(guest_pb2_grpc.GuestServiceServicer):
@@ -87,25 +88,33 @@ class GuestServicer(guest_pb2_grpc.GuestServiceServicer):
             raise invalid("name", "the first message must name the guest")
         self._access.operator(Action.CONSOLE, first.name)
         view = await self._inventory.get(first.name)
-        if view.state in (GuestState.STOPPED, GuestState.FAILED):
-            raise NotPossible(
-                "GUEST_NOT_RUNNING",
-                f"guest {first.name} does not run, so it has no console",
-                f"start it: bmigctl guest start {first.name}",
-                guest=first.name,
-                location=f"stopped on {self._node.name}",
-            )
+        no_console = _no_console(first.name, view.state, self._node.name)
+        if view.state in OFF:
+            raise no_console
         assert view.definition, "it runs"
         directory = self._node.driver(view.definition).console_directory(first.name)
         history, reader, writer = await Supervision(directory).console()
         typing = asyncio.create_task(_type(request_iterator, writer))
         try:
             yield guest_pb2.AttachConsoleResponse(output=history)
+            if view.state is GuestState.IN_DOUBT:  # it says no more; what it said may be read
+                raise no_console
             while output := await reader.read(OUTPUT_BYTES):
                 yield guest_pb2.AttachConsoleResponse(output=output)
         finally:
             typing.cancel()
             writer.close()
+
+
+def _no_console(guest: str, state: GuestState, node: str) -> NotPossible:
+    list_it = f"bmigctl list --guest {guest} says what becomes of it"
+    return NotPossible(
+        "GUEST_NOT_RUNNING",
+        f"guest {guest} does not run on {node}, so it has no console there",
+        f"start it: bmigctl guest start {guest}" if state in OFF else list_it,
+        guest=guest,
+        location=f"{state.name.lower().replace('_', ' ')} on {node}",
+    )
 
 
 async def _type(

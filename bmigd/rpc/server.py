@@ -232,7 +232,9 @@ class Server:
             )
         except RuntimeError as error:
             raise LocalFault(
-                "ADDRESS_IN_USE", f"cannot listen on {listen}: {error}", "see node.listen"
+                "ADDRESS_UNUSABLE",
+                f"cannot listen on {listen}: another program does, or it is none of this host",
+                "see node.listen, and whether another bmigd runs; gRPC's own words are above",
             ) from error
         await self._server.start()
         return port

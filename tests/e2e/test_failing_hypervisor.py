@@ -177,6 +177,7 @@ def test_a_spool_that_is_full_at_the_beginning_is_told(world: Cluster, way: Way)
     with largest_file(world, way.destination, 32 << 20):
         failure = way.failed()
     assert (failure["reason"], failure["side"]) == ("SPOOL_FULL", "SIDE_DESTINATION"), failure
+    assert "node.spool_dir" in failure["advice"]
     assert failure["location"] == f"on {way.source}, never stopped"
     way.unharmed()
     way.next_one_works()

@@ -56,6 +56,11 @@ async def test_a_migration_that_goes_on_is_found_as_it_is(archive: Archive) -> N
     assert archive.recorder("aaaa-1") is recorder
 
 
+async def test_an_id_is_found_however_it_was_written(archive: Archive) -> None:
+    recorder = archive.record(picture())
+    assert await archive.find("AAAA-1") is recorder.picture
+
+
 async def test_one_that_ended_leaves_memory_and_is_found_in_history(archive: Archive) -> None:
     recorder = archive.record(picture())
     recorder.event("note", "first")

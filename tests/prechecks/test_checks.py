@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bmigd.drivers.base import DriverFacts
+from bmigd.errors import Busy
 from bmigd.guests.definition import MIB, make
 from bmigd.host import Cpu
 from bmigd.prechecks import CHECKS, OF_FILES, failures, run
@@ -99,6 +100,7 @@ MISSING = DriverFacts("")
 SOON = NOW_S + 13 * DAY_S
 FAILURES = [
     ("ownership", "GUEST_NOT_RUNNING", replace(CASE, is_running=False)),
+    ("ownership", "GUEST_BUSY", replace(CASE, busy=Busy("GUEST_BUSY", "it is moving", "wait"))),
     ("ownership", "DENIED_BY_PEER", there(denied="host1 may not send web1")),
     ("ownership", "NAME_TAKEN", there(name_taken_by="another guest")),
     ("protocol", "PROTOCOL_VERSION", there(protocol_versions=(3,))),

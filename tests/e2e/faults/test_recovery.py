@@ -62,6 +62,10 @@ def test_what_is_in_doubt_is_told_exactly_and_until_it_is_settled(case: Case) ->
     assert f"{case.id[:8]}: in doubt since " in text
     assert f"waiting for {destination.name} to say what became of the guest" in text
     assert "IN DOUBT since " in world.ctl("show", case.id).stdout
+    console = world.ctl("guest", "console", GUEST, check=False)
+    assert "HB n=" in console.stdout  # what it said last
+    assert "GUEST_NOT_RUNNING" in console.stderr
+    assert f"in doubt on {source.name}" in console.stderr
     source.stop(9)
     source.start()
     assert in_doubt(case)["in_doubt_since_ms"] == told["in_doubt_since_ms"]
@@ -76,7 +80,9 @@ def test_a_guest_that_runs_is_not_called_down_while_its_node_cannot_say_so(
     lose_destination(case, f"destination.{point}")
     in_doubt(case)  # after three seconds
     case.destination.start()
-    assert case.settle("moved").downtime_s < IN_DOUBT_AFTER_S  # and no more was told
+    silent_s = case.settle("moved").downtime_s
+    assert silent_s < IN_DOUBT_AFTER_S
+    assert case.told_downtime_s() == pytest.approx(silent_s, abs=LATE_S)
 
 
 def test_an_operator_is_refused_where_the_journal_or_the_peer_knows(case: Case) -> None:
