@@ -44,7 +44,7 @@ def full(
             ("started", units.moment_ms(migration.started_at_ms)),
             ("ended", units.moment_ms(migration.ended_at_ms)),
             ("asked by", migration.requested_by),
-            ("options", _options(migration.options)),
+            ("options", _options(migration.options) if migration.HasField("options") else ""),
         )
     )
     report = migration.report

@@ -53,4 +53,5 @@ def of_destination(phase: migration_pb2.Phase, **more: Any) -> migration_pb2.Mig
     """The same as the destination tells it."""
     made = migration(phase, **more)
     made.side = migration_pb2.SIDE_DESTINATION
+    made.ClearField("options")  # which it is not told
     return made

@@ -133,6 +133,7 @@ async def test_show_claims_nothing_that_only_the_source_knows(
     ended = await alice.run("show", "7f3a")
     assert ended.code == 0
     assert "goes on" not in ended.out
+    assert "options" not in ended.out  # only the source knows how it is done
     assert words in ended.out
     assert ended.err.startswith("not asked: host2 at ")
 

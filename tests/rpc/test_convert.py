@@ -6,6 +6,7 @@ import pytest
 from bmig.v1 import guest_pb2, migration_pb2, peer_pb2
 
 from bmigd.errors import Invalid
+from bmigd.migration.picture import Options, Picture
 from bmigd.rpc.convert import form, guests, migrations, peers
 
 HOSTILE = "\x1b[2J\n" * 100_000
@@ -143,3 +144,9 @@ def test_a_peer_does_not_make_us_ask_without_a_pause(lease_ms: int, lease_s: flo
     message = peer_pb2.ReceiveGuestResponse(lease_ms=lease_ms, window_chunks=1 << 20)
     welcome = peers.welcome_from(message)
     assert (welcome.lease_s, welcome.window_chunks) == (lease_s, 256)
+
+
+@pytest.mark.parametrize(("side", "knows"), [("source", True), ("destination", False)])
+def test_only_the_source_says_how_a_migration_is_done(side: str, knows: bool) -> None:
+    picture = Picture("m1", "vm1", "host1", "host2", side, 7, "alice", Options(codec=2))
+    assert migrations.picture_to(picture).HasField("options") is knows

@@ -9,6 +9,7 @@ from bmigd.chunk import MOST_STREAMS, CodecId
 from bmigd.errors import Invalid
 from bmigd.migration.picture import (
     DESTINATION,
+    SOURCE,
     Event,
     Failure,
     Options,
@@ -153,7 +154,7 @@ def picture_to(picture: Picture) -> migration_pb2.Migration:
         phase=int(picture.phase),  # type: ignore[arg-type]
         ownership=picture.ownership,
         epoch=picture.epoch,
-        options=options_to(picture.options),
+        options=options_to(picture.options) if picture.side == SOURCE else None,
         progress=progress_to(picture.progress),
         report=report_to(picture.report),
         started_at_ms=picture.started_at_ms,
