@@ -21,7 +21,7 @@ from bmig.v1 import (
 from google.protobuf.message import Message
 
 from tests.e2e.dial import dial
-from tests.e2e.network.twice import Twice, answers
+from tests.e2e.network.twice import Twice, answers, steady
 from tests.e2e.network.world import ANYHOW, World, network
 
 pytestmark = pytest.mark.e2e
@@ -86,11 +86,17 @@ def test_every_peer_request_gets_the_same_answer_after_the_end(
     before = journal_of(world)
     request, _ = moved.kept[method]
     first = answers(moved.channel, method, request)
-    assert answers(moved.channel, method, request) == first
+    again = answers(moved.channel, method, request)
+    assert steady(method, again) == steady(method, first)
     if method in OVER:
         assert first == [b"MIGRATION_OVER"]
     elif method == "Commit":
-        assert first == moved.kept["Commit"][1]  # parts of the downtime and all
+        told = moved.kept["Commit"][1]
+        assert steady(method, first) == steady(method, told)  # parts of the downtime and all
+        for_us = [
+            peer_pb2.CommitResponse.FromString(one[0]).running_for_us for one in (told, again)
+        ]
+        assert 0 < for_us[0] < for_us[1]
     else:
         outcome = peer_pb2.AbortResponse.FromString(first[0]).outcome
         assert outcome == peer_pb2.OUTCOME_RUNNING

@@ -16,6 +16,10 @@ ON_ITS_WAY = [
     *(peer_pb2.OUTCOME_RECEIVING, peer_pb2.OUTCOME_READY),
     *(peer_pb2.OUTCOME_TAKEN, peer_pb2.OUTCOME_RUNNING),
 ]
+OUTCOMES: dict[str, Any] = {
+    "Commit": peer_pb2.CommitResponse,
+    "QueryOutcome": peer_pb2.QueryOutcomeResponse,
+}
 VOLATILE = {"clock_ms", "memory_available_bytes", "spool_available_bytes"}
 
 
@@ -47,19 +51,24 @@ class Twice(Sound):
 def _is_same(method: str, first: list[bytes], second: list[bytes]) -> bool:
     """Whether an answer was repeated; between two questions the migration itself may go on."""
     if method != "QueryOutcome":
-        return _steady(method, first) == _steady(method, second)
+        return steady(method, first) == steady(method, second)
     said = [peer_pb2.QueryOutcomeResponse.FromString(answer[0]) for answer in (first, second)]
     outcomes = [ON_ITS_WAY.index(one.outcome) for one in said]
     return outcomes == sorted(outcomes) and not any(one.HasField("failure") for one in said)
 
 
-def _steady(method: str, answer: list[bytes]) -> object:
-    if method != "ExchangeCapabilities":
-        return answer
-    facts = peer_pb2.ExchangeCapabilitiesResponse.FromString(answer[0]).facts
-    for name in VOLATILE:
-        facts.ClearField(name)
-    return facts.SerializeToString()
+def steady(method: str, answer: list[bytes]) -> object:
+    """What does not change by itself of an answer."""
+    if method == "ExchangeCapabilities":
+        facts = peer_pb2.ExchangeCapabilitiesResponse.FromString(answer[0]).facts
+        for name in VOLATILE:
+            facts.ClearField(name)
+        return facts.SerializeToString()
+    if method in OUTCOMES:
+        said = OUTCOMES[method].FromString(answer[0])
+        said.ClearField("running_for_us")
+        return said.SerializeToString()
+    return answer
 
 
 def answers(channel: grpc.Channel, method: str, messages: list[bytes]) -> list[bytes]:

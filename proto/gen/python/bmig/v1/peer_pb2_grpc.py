@@ -30,7 +30,7 @@ class PeerServiceStub:
 
     The caller is the source; it is known by its certificate, and every call about a migration
     must come from the node that opened it. Requests may be repeated: the same id and epoch get the
-    same answer.
+    same answer, but for how long a guest has been running since.
 
     Errors of every method: PERMISSION_DENIED (DENIED: the policy does not allow it, or the
     certificate names nobody of the cluster), INVALID_ARGUMENT (REQUEST_INVALID: which field is
@@ -103,7 +103,7 @@ class PeerServiceServicer:
 
     The caller is the source; it is known by its certificate, and every call about a migration
     must come from the node that opened it. Requests may be repeated: the same id and epoch get the
-    same answer.
+    same answer, but for how long a guest has been running since.
 
     Errors of every method: PERMISSION_DENIED (DENIED: the policy does not allow it, or the
     certificate names nobody of the cluster), INVALID_ARGUMENT (REQUEST_INVALID: which field is
@@ -278,7 +278,7 @@ class PeerService:
 
     The caller is the source; it is known by its certificate, and every call about a migration
     must come from the node that opened it. Requests may be repeated: the same id and epoch get the
-    same answer.
+    same answer, but for how long a guest has been running since.
 
     Errors of every method: PERMISSION_DENIED (DENIED: the policy does not allow it, or the
     certificate names nobody of the cluster), INVALID_ARGUMENT (REQUEST_INVALID: which field is

@@ -31,7 +31,7 @@ class PeerServiceStub:
 
     The caller is the source; it is known by its certificate, and every call about a migration
     must come from the node that opened it. Requests may be repeated: the same id and epoch get the
-    same answer.
+    same answer, but for how long a guest has been running since.
 
     Errors of every method: PERMISSION_DENIED (DENIED: the policy does not allow it, or the
     certificate names nobody of the cluster), INVALID_ARGUMENT (REQUEST_INVALID: which field is
@@ -129,7 +129,7 @@ class PeerServiceAsyncStub(PeerServiceStub):
 
     The caller is the source; it is known by its certificate, and every call about a migration
     must come from the node that opened it. Requests may be repeated: the same id and epoch get the
-    same answer.
+    same answer, but for how long a guest has been running since.
 
     Errors of every method: PERMISSION_DENIED (DENIED: the policy does not allow it, or the
     certificate names nobody of the cluster), INVALID_ARGUMENT (REQUEST_INVALID: which field is
@@ -223,7 +223,7 @@ class PeerServiceServicer(metaclass=_abc_1.ABCMeta):
 
     The caller is the source; it is known by its certificate, and every call about a migration
     must come from the node that opened it. Requests may be repeated: the same id and epoch get the
-    same answer.
+    same answer, but for how long a guest has been running since.
 
     Errors of every method: PERMISSION_DENIED (DENIED: the policy does not allow it, or the
     certificate names nobody of the cluster), INVALID_ARGUMENT (REQUEST_INVALID: which field is
