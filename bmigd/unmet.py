@@ -6,7 +6,7 @@ when it is needed; a directory may be mounted later. Nothing is made or changed 
 
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from bmigd.config import Config
@@ -40,22 +40,30 @@ def _directories(config: Config, journal: Path) -> Iterator[str]:
     named += [("node.firmware_dirs", path) for path in node.firmware_dirs]
     named += [("node.variables_dirs", path) for path in node.variables_dirs]
     for field, path in named:
-        if not path.is_dir():
+        if not _seen(path.is_dir):
             yield f"{field}: no directory {path}"
     for name in MADE:
         path = getattr(node, name)
         if why := _why_not_made(path):
-            yield f"node.{name}: {path} cannot be made: {why}"
-    if not journal.exists():
+            yield f"node.{name}: {path} cannot be used: {why}"
+    if not _seen(journal.exists):
         yield f"node.state_dir: no journal at {journal}: run bmigd init, once in a node's life"
 
 
 def _why_not_made(path: Path) -> str:
     """What keeps us from having this directory; "" if nothing does."""
-    there = next(one for one in (path, *path.parents) if one.exists())
-    if not there.is_dir():
+    there = next(one for one in (path, *path.parents) if _seen(one.exists))
+    if not _seen(there.is_dir):
         return f"{there} is no directory"
     return "" if os.access(there, os.W_OK | os.X_OK) else f"{there} may not be written"
+
+
+def _seen(is_so: Callable[[], bool]) -> bool:
+    """Whether it is so; not where we may not look."""
+    try:
+        return is_so()
+    except OSError:
+        return False
 
 
 def _names(config: Config, policy: Policy) -> Iterator[str]:

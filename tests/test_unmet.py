@@ -81,7 +81,7 @@ def test_nothing_is_said_where_nothing_is_missing(directory: Path) -> None:
         (
             '"spool"',
             '"state/journal.sqlite/spool"',
-            "node.spool_dir: {0}/state/journal.sqlite/spool cannot be made:"
+            "node.spool_dir: {0}/state/journal.sqlite/spool cannot be used:"
             " {0}/state/journal.sqlite is no directory",
         ),
         (f'lan = "{LOOPBACK}"', 'lan = "bridge77"', "networks.lan: no interface bridge77"),

@@ -19,6 +19,7 @@ from bmigd.errors import LocalFault
 
 ANSWER_TIMEOUT_S = 10.0
 START_TIMEOUT_S = 20.0
+TOLD_S = 0.5
 SOCKET_PATH_BYTES = 103  # FreeBSD has 104 with the final NUL
 
 
@@ -134,9 +135,12 @@ class Supervision:
         return await self._ask(op="unmark_running")
 
     async def note_ran(self) -> None:
-        """Say that it surely runs now. Only told: nothing is lost if nobody hears it."""
-        with contextlib.suppress(LocalFault):
-            await self._ask(op="ran")
+        """Say that it surely runs now. Only told: nothing waits for long, or is lost, if nobody
+        hears it.
+        """
+        with contextlib.suppress(LocalFault, TimeoutError):
+            async with asyncio.timeout(TOLD_S):
+                await self._ask(op="ran")
 
     async def expect_suspend(self) -> VmmStatus:
         """From now on exit status 0 means suspended."""

@@ -5,11 +5,9 @@ from collections.abc import Sequence
 from bmigd.errors import Busy, Denied, Invalid
 from bmigd.journal import Record
 from bmigd.migration.archive import failure_in
-from bmigd.migration.blackout import TAKE_OVER
 from bmigd.migration.handoff import DestinationState, Outcome, answer
 from bmigd.migration.picture import DESTINATION, Failure, Part
 from bmigd.migration.ports import Answer
-from bmigd.migration.recorder import now_ms
 
 REMEMBERED = 64  # reasons of refused receptions
 
@@ -61,19 +59,12 @@ def require_owner(record: Record, epoch: int, source: str) -> None:
 
 
 def answer_of(
-    record: Record, failure: Failure | None, parts: Sequence[Part] = (), ended_at_ms: int = 0
+    record: Record,
+    failure: Failure | None,
+    parts: Sequence[Part] = (),
+    running_for_us: int = 0,
 ) -> Answer:
-    """What is said of a migration in its journalled state, now."""
+    """What is said of a migration in its journalled state."""
     outcome = answer(DestinationState(record.state))
-    is_running = outcome is Outcome.RUNNING and ended_at_ms
-    running_for_us = running_us(parts, ended_at_ms, now_ms()) if is_running else 0
-    return Answer(outcome, tuple(parts), failure, running_for_us)
-
-
-def running_us(parts: Sequence[Part], ended_at_ms: int, at_ms: int) -> int:
-    """For how long a guest has run that ran while it was taken over, and when that had ended.
-
-    Pure. Never longer than it did, unless the clock was set meanwhile: a millisecond is left out.
-    """
-    taken_over_us = sum(part.duration_us for part in parts if part.name == TAKE_OVER)
-    return taken_over_us + 1000 * max(0, at_ms - ended_at_ms - 1)
+    is_running = outcome is Outcome.RUNNING
+    return Answer(outcome, tuple(parts), failure, running_for_us if is_running else 0)

@@ -19,11 +19,17 @@ AFRESH = "start afresh"  # by the destination, of a guest that does not
 
 def told_us(answer: Answer) -> int:
     """Of the time since the commit, what a destination says of it. Pure."""
-    return _down_us(answer) + answer.running_for_us
+    return _down_us(answer) + _running_us(answer)
 
 
 def _down_us(answer: Answer) -> int:
     return sum(part.duration_us for part in answer.parts if part.name != TAKE_OVER)
+
+
+def _running_us(answer: Answer) -> int:
+    """At least while it was taken over; a destination of before says no more than that."""
+    taken_over_us = sum(part.duration_us for part in answer.parts if part.name == TAKE_OVER)
+    return max(answer.running_for_us, taken_over_us)
 
 
 @dataclass(frozen=True)
@@ -42,7 +48,7 @@ class Blackout:
         """
         down = [part for part in answer.parts if part.name != TAKE_OVER]
         commit_us = us_since(commit_since_s)
-        after_us = min(commit_us, answer.running_for_us)
+        after_us = min(commit_us, _running_us(answer))
         ours = Part("commit", SOURCE, max(0, commit_us - after_us - _down_us(answer)))
         report.downtime_us = us_since(self.since_s) - after_us
         report.downtime_parts = [*self.parts, ours, *down]

@@ -28,6 +28,7 @@ from bmigd.migration.handoff import (
 )
 from bmigd.migration.ledger import Ledger
 from bmigd.migration.node import Node
+from bmigd.migration.onsite import running_us
 from bmigd.migration.phases import Phase
 from bmigd.migration.picture import DESTINATION, Picture
 from bmigd.migration.ports import Answer, Invitation, Welcome
@@ -136,7 +137,7 @@ class Destination:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(COMMIT_WAIT_S):
                     await asyncio.shield(reception.starting)
-        return reception.answer()
+        return await reception.answer()
 
     async def abort(
         self, migration_id: str, epoch: int, source: str, incarnation: str, why: str
@@ -152,7 +153,7 @@ class Destination:
         reception = self._live(migration_id, epoch, source, incarnation)
         if reception is not None:
             reception.touch()
-            return reception.answer()
+            return await reception.answer()
         return await self._settled_answer(
             *(Request.QUERY, migration_id, epoch, source, incarnation)
         )
@@ -276,7 +277,8 @@ class Destination:
         except Unknown:
             return answer_of(record, failure_in(record, self._node.name))
         failure = picture.failure or failure_in(record, self._node.name)
-        return answer_of(record, failure, picture.report.downtime_parts, picture.ended_at_ms)
+        running_for_us = await running_us(self._node, record.guest)
+        return answer_of(record, failure, picture.report.downtime_parts, running_for_us)
 
     def _over(self, reception: Taken) -> None:
         if reception.failure:

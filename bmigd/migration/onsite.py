@@ -15,6 +15,7 @@ from bmigd.errors import BmigError, NotPossible, Taken
 from bmigd.guests.definition import Definition
 from bmigd.migration.handoff import Evidence, after_execution
 from bmigd.migration.node import Node
+from bmigd.migration.recorder import us_since
 
 log = structlog.get_logger()
 
@@ -74,6 +75,15 @@ async def start_afresh(node: Node, definition: Definition) -> str:
         log.error("guest is down", guest=definition.name, error=str(error))
         return f"down on {node.name}: {error}"
     return f"on {node.name}, started afresh"
+
+
+async def running_us(node: Node, guest: str) -> int:
+    """For how long a guest of this node has surely run, by its supervisor; 0: not known."""
+    try:
+        power = await node.driver(definition := node.store.get(guest)).power(definition.name)
+    except BmigError:
+        return 0
+    return us_since(power.ran_at_s) if power.is_running and power.ran_at_s else 0
 
 
 async def keep_definition(node: Node, definition: Definition) -> None:

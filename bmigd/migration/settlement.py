@@ -24,7 +24,7 @@ from bmigd.migration.node import Node
 from bmigd.migration.onsite import start_afresh
 from bmigd.migration.phases import Phase
 from bmigd.migration.picture import DESTINATION, SOURCE, Failure
-from bmigd.migration.ports import Peer
+from bmigd.migration.ports import Answer, Peer
 from bmigd.migration.recorder import Recorder, us_since
 from bmigd.migration.steps import END, SOURCE_STEPS, Step, left, source_after_restart
 
@@ -59,10 +59,7 @@ class Settlement:
             return  # an operator has decided meanwhile
         event, answer = found
         if event is SourceEvent.PEER_RUNS_IT:
-            if blackout:
-                answer = await self._inquiry.renewed(record, answer, us_since(began))
-                blackout.note(self._recorder.picture.report, began, answer)
-            await self._release(record, definition, answer.failure, blackout)
+            await self._release(record, definition, answer, blackout, began)
         else:
             await self._reclaim(record, definition, answer.failure)
 
@@ -70,14 +67,24 @@ class Settlement:
         self,
         record: Record,
         definition: Definition,
-        failure: Failure | None,
+        answer: Answer,
         blackout: Blackout | None,
+        asked_at_s: float,
     ) -> None:
-        """The guest is the destination's: nothing of it stays here."""
-        event = SourceEvent.PEER_RUNS_IT
+        """The guest is the destination's: nothing of it stays here.
+
+        What settles is journalled before anything is waited for: until then an operator may decide.
+        """
+        event, report = SourceEvent.PEER_RUNS_IT, self._recorder.picture.report
+        waited_us, failure = us_since(asked_at_s), answer.failure
+        if blackout:
+            blackout.note(report, asked_at_s, answer)
         record, _ = await self._do(record, definition, event, SOURCE_STEPS[event])
         if blackout:
-            await blackout.end(self._recorder.picture.report)
+            again = await self._inquiry.renewed(record, answer, waited_us)
+            if again is not answer:
+                blackout.note(report, asked_at_s, again)
+            await blackout.end(report)
         if failure:
             failure = replace(failure, location=f"on {self._peer.name}, started afresh")
         self._finish(record, Phase.COMPLETED, f"the guest runs on {self._peer.name}", failure)

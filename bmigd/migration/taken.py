@@ -25,7 +25,7 @@ from bmigd.migration.handoff import (
     on_request,
 )
 from bmigd.migration.launched import launched
-from bmigd.migration.onsite import RESTARTED, look
+from bmigd.migration.onsite import RESTARTED, look, running_us
 from bmigd.migration.phases import Phase
 from bmigd.migration.picture import DESTINATION, Failure, Part, failure_of
 from bmigd.migration.ports import Answer
@@ -112,9 +112,6 @@ class Taken(Received):
             await self._do(event, steps=left(DESTINATION_STEPS[event]))
         self.failure = failure_in(self.record, self.node.name)
         if event is DestinationEvent.GUEST_RUNS:
-            ran_at_s = await self._ran_at_s()
-            if ran_at_s and not self.failure:  # which is that it was started afresh
-                self.parts = [Part(TAKE_OVER, DESTINATION, us_since(ran_at_s))]
             self._over(Phase.COMPLETED, "the guest runs here", self.failure)
         else:
             self._abort_picture(self.record.why)
@@ -132,7 +129,7 @@ class Taken(Received):
         ran_at_s = await self._ran_at_s() or time.monotonic()
         start_us = us_since(began) - us_since(ran_at_s)
         self.parts = [Part("start", DESTINATION, max(0, start_us))]
-        await self._keep(runs=True, ran_at_s=ran_at_s)
+        await self._keep(runs=True, since_s=ran_at_s)
 
     async def _not_started(self, error: BmigError) -> None:
         """Back to the source on proof that it never ran; any doubt makes it ours."""
@@ -144,17 +141,17 @@ class Taken(Received):
         log.error("start", guest=self.definition.name, error=str(error), verdict=event.value)
         await self._settle(event, found.runs, error)
 
-    def answer(self) -> Answer:
-        """What the source is told."""
-        return answer_of(self.record, self.failure, self.parts, self.recorder.picture.ended_at_ms)
+    async def answer(self) -> Answer:
+        """What the source is told, now."""
+        is_running = self.state is DestinationState.RUNNING
+        running_for_us = await running_us(self.node, self.definition.name) if is_running else 0
+        return answer_of(self.record, self.failure, self.parts, running_for_us)
 
-    async def _keep(self, runs: bool, ran_at_s: float = 0.0) -> None:
+    async def _keep(self, runs: bool, since_s: float = 0.0) -> None:
         """The guest is this node's, for good; started from its firmware if it does not run."""
-        began, why = time.monotonic(), "" if runs else RESTARTED
+        began, why = since_s or time.monotonic(), "" if runs else RESTARTED
         self.failure = failure_in(replace(self.record, why=why), self.node.name)
         await self._do(DestinationEvent.GUEST_RUNS, why, runs)
-        if runs:  # since when is known now even if it was set off here
-            began = ran_at_s or await self._ran_at_s() or began
         name = TAKE_OVER if runs else AFRESH
         self.parts.append(Part(name, DESTINATION, us_since(began)))
         self._over(Phase.COMPLETED, "the guest runs here", self.failure)
@@ -162,7 +159,7 @@ class Taken(Received):
     async def _ran_at_s(self) -> float:
         """Since when the guest has run, by the monotonic clock; 0 if that is not known.
 
-        Whoever asks may have been stopped meanwhile; its supervisor was not.
+        Not when we heard of it: this daemon may have been stopped meanwhile.
         """
         with contextlib.suppress(BmigError):
             power = await self.node.driver(self.definition).power(self.definition.name)

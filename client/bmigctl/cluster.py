@@ -67,10 +67,12 @@ class FoundMigration:
 class Cluster:
     """The nodes within reach; an async context manager that closes their channels."""
 
-    def __init__(self, config: Config, only: str | None = None) -> None:
+    def __init__(self, config: Config, only: str | None = None, *, diagnoses: bool = True) -> None:
+        """Of the nodes, or only one. Looking for why one cannot be called takes seconds."""
         self._config = config
         self._identity = identity.load(config.credentials)
         self._only = only
+        self._diagnoses = diagnoses
         self._nodes: dict[str, Node] = {}
         self._learnt: set[str] = set()  # nodes that have told which others they know
 
@@ -208,7 +210,9 @@ class Cluster:
 
     def _add(self, name: str, address: str) -> None:
         credentials = self._config.credentials
-        self._nodes[name] = Node(name, address, credentials, self._identity)
+        self._nodes[name] = Node(
+            name, address, credentials, self._identity, diagnoses=self._diagnoses
+        )
 
 
 async def list_guests(node: Node) -> list[guest_pb2.Guest]:

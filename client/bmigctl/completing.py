@@ -1,10 +1,12 @@
 """Names for the shell's completion: guests, nodes and migrations, as the nodes tell them.
 
 Rule: a shell that completes reads of no error and waits for WAIT_S at most; who has not answered by
-then is left out.
+then is left out. What nodes say goes into a line that the operator's shell will run: nothing but
+names may.
 """
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
@@ -20,7 +22,9 @@ from bmigctl.errors import BmigctlError
 from bmigctl.session import Session
 
 WAIT_S = 2.0
-NEWEST = 50  # migrations of a node
+NEWEST, MOST = 50, 1000  # migrations of a node; one in doubt may be old
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+UNPRINTABLE = re.compile(r"[^ -~]")
 _OVER = (migration_pb2.PHASE_COMPLETED, migration_pb2.PHASE_ABORTED)
 
 Told = dict[str, str]  # names, and what a shell may show beside each
@@ -44,11 +48,12 @@ async def _migrations(node: Node) -> Told:
 
 
 async def _unfinished(node: Node) -> Told:
-    return {one.id: _summary(one) for one in await _newest(node) if one.phase not in _OVER}
+    known = await _newest(node, MOST)
+    return {one.id: _summary(one) for one in known if one.phase not in _OVER}
 
 
-async def _newest(node: Node) -> list[migration_pb2.Migration]:
-    request = migration_pb2.ListMigrationsRequest(limit=NEWEST)
+async def _newest(node: Node, limit: int = NEWEST) -> list[migration_pb2.Migration]:
+    request = migration_pb2.ListMigrationsRequest(limit=limit)
     answer = await node.answer(node.migrations.ListMigrations(request, timeout=SURVEY_S))
     return list(answer.migrations)
 
@@ -65,7 +70,11 @@ def _completer(question: Question) -> Completer:
         with suppress(BmigctlError):
             asyncio.run(_ask(context, question, told))
         matching = sorted(name for name in told if name.startswith(incomplete))
-        return [CompletionItem(name, help=told[name]) for name in matching]
+        return [
+            CompletionItem(name, help=UNPRINTABLE.sub("?", told[name]))
+            for name in matching
+            if NAME.fullmatch(name)
+        ]
 
     return complete
 
@@ -76,7 +85,7 @@ async def _ask(context: click.Context, question: Question, told: Told) -> None:
 
     path = context.find_root().params["config_path"]
     only = context.ensure_object(Session).node
-    async with Client(config.load(path.expanduser()), only) as client:
+    async with Client(config.load(path.expanduser()), only, diagnoses=False) as client:
         with suppress(TimeoutError):
             async with asyncio.timeout(WAIT_S):
                 await client.survey(ask)

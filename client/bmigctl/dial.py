@@ -48,11 +48,18 @@ class Node:
     """A node that can be called."""
 
     def __init__(
-        self, name: str, address: str, credentials: Credentials, identity: Identity
+        self,
+        name: str,
+        address: str,
+        credentials: Credentials,
+        identity: Identity,
+        *,
+        diagnoses: bool = True,
     ) -> None:
         self.name = name
         self.address = address
         self._credentials = credentials
+        self._diagnoses = diagnoses
         secured = grpc.ssl_channel_credentials(identity.ca, identity.key, identity.certificate)
         self._channel = grpc.aio.secure_channel(address, secured, options=_options(name))
         self.nodes = node_pb2_grpc.NodeServiceStub(self._channel)
@@ -71,7 +78,9 @@ class Node:
         told = status.translate(error, self.name)
         if told is not None:
             return told
-        cause = await diagnose(self.name, self.address, self._credentials)
+        cause = None
+        if self._diagnoses:
+            cause = await diagnose(self.name, self.address, self._credentials)
         if cause is not None:
             return Unreachable(cause.reason, cause.message, advice=cause.advice)
         if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:

@@ -6,6 +6,8 @@ import sys
 
 import pytest
 from bmig.v1 import guest_pb2
+from bmigctl import config
+from bmigctl.client import Client
 
 from tests.bmigctl.conftest import Ended, Operator, finish
 from tests.bmigctl.nodes import FakeNode, Refusal, guest
@@ -110,3 +112,22 @@ async def test_nothing_is_completed_where_nothing_can_be_asked(
     alice.config.write_text("nonsense")
     assert await completed_names(alice, "migrate ") == []
     assert await completed_names(alice, "migrate vm1 host1 --codec z") == ["zstd"]
+
+
+@pytest.mark.parametrize("name", ["x`id`", "vm3;ls", "vm3\nplain", "-rf", "$(id)", "vm 3"])
+async def test_nothing_that_a_shell_would_run_is_completed(
+    alice: Operator, host1: FakeNode, name: str
+) -> None:
+    host1.guests["vm1"], host1.guests["other"] = guest("vm1"), guest(name)
+    assert await completed_names(alice, "migrate ") == ["vm1"]
+
+
+async def test_why_a_node_cannot_be_called_is_not_looked_for(
+    alice: Operator, host1: FakeNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That takes seconds where a host drops what is sent to it, and nobody would read it."""
+    monkeypatch.setattr("bmigctl.dial.diagnose", None)
+    await host1.stop()
+    async with Client(config.load(alice.config), diagnoses=False) as client:
+        survey = await client.guests()
+    assert survey.failures["host1"].reason == "NO_ANSWER"

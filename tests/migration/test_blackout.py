@@ -82,6 +82,11 @@ def test_a_destination_cannot_claim_time_in_which_the_guest_was_not_its_own() ->
     assert report.downtime_us >= 400_000
 
 
+def test_a_destination_of_before_says_no_more_than_how_long_it_took_over() -> None:
+    report, most_us = noted(START, AFTERWARDS, running_for_us=0)
+    assert report.downtime_us <= most_us - AFTERWARDS.duration_us
+
+
 def test_an_answer_that_came_late_is_no_downtime() -> None:
     report, most_us = noted(START, running_for_us=350_000)
     assert 650_000 <= report.downtime_us <= most_us - 350_000
