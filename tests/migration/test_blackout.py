@@ -36,7 +36,8 @@ class Down:
 
     def __init__(self, *parts: Part) -> None:
         picture = Picture("m1", "web1", "host1", "host2", "source", 7, "alice", Options())
-        outage = Outage(Recorder(picture, Saved(), []), "")
+        self.recorder = Recorder(picture, Saved(), [])
+        outage = Outage(self.recorder, "")
         self.report = picture.report
         self.learned: list[float] = []  # in times of the estimate
         cost = Cost(cast(Driver, None), 4096, None, self._note, ESTIMATED_S)
