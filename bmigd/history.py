@@ -25,6 +25,7 @@ CREATE TABLE IF NOT EXISTS events (
     PRIMARY KEY (id, sequence)) STRICT;
 """
 KEEP_MIGRATIONS = 10_000
+DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR)  # or other tables
 
 
 class History:
@@ -36,6 +37,8 @@ class History:
         try:
             self._connection = _opened(path)
         except sqlite3.DatabaseError as error:
+            if _code(error) not in DAMAGED:  # a full disk, for instance, says nothing of the file
+                raise
             aside = path.with_name(f"{path.name}.damaged")
             log.warning("history damaged", error=str(error), kept_as=str(aside))
             _put_aside(path, aside)
@@ -111,6 +114,11 @@ class History:
         ).fetchall()
         connection.executemany("DELETE FROM migrations WHERE id = ?", rows)
         connection.executemany("DELETE FROM events WHERE id = ?", rows)
+
+
+def _code(error: sqlite3.Error) -> int:
+    """SQLite's primary result code; an error that is ours has none, and is about damage."""
+    return getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & 0xFF
 
 
 def _opened(path: Path) -> sqlite3.Connection:

@@ -96,3 +96,13 @@ def test_a_damaged_one_is_put_aside_and_begun_anew(path: Path, damage: str) -> N
     again.close()
     assert path.with_name("history.db.damaged").read_bytes() == before
     assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_one_that_cannot_be_opened_now_stays_where_it_is(path: Path) -> None:
+    History(path).close()
+    with closing(sqlite3.connect(path)) as other:
+        other.execute("PRAGMA journal_mode = DELETE")
+        other.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(sqlite3.OperationalError, match="locked"):
+            History(path)
+    assert [one.name for one in path.parent.iterdir()] == ["history.db"]
