@@ -277,7 +277,7 @@ class Destination:
         except Unknown:
             return answer_of(record, failure_in(record, self._node.name))
         failure = picture.failure or failure_in(record, self._node.name)
-        running_for_us = await running_us(self._node, record.guest)
+        running_for_us = await running_us(self._node, record)
         return answer_of(record, failure, picture.report.downtime_parts, running_for_us)
 
     def _over(self, reception: Taken) -> None:

@@ -13,7 +13,8 @@ import structlog
 from bmigd.drivers.base import IncomingGuest, OutgoingGuest
 from bmigd.errors import BmigError, NotPossible, Taken
 from bmigd.guests.definition import Definition
-from bmigd.migration.handoff import Evidence, after_execution
+from bmigd.journal import Record
+from bmigd.migration.handoff import DestinationState, Evidence, after_execution
 from bmigd.migration.node import Node
 from bmigd.migration.recorder import us_since
 
@@ -77,13 +78,27 @@ async def start_afresh(node: Node, definition: Definition) -> str:
     return f"on {node.name}, started afresh"
 
 
-async def running_us(node: Node, guest: str) -> int:
-    """For how long a guest of this node has surely run, by its supervisor; 0: not known."""
+async def ran_at_s(node: Node, definition: Definition) -> float:
+    """Since when a guest of this node surely runs, by the monotonic clock; 0: not known.
+
+    Its supervisor's word: this daemon may have been stopped when it began.
+    """
     try:
-        power = await node.driver(definition := node.store.get(guest)).power(definition.name)
+        power = await node.driver(definition).power(definition.name)
     except BmigError:
+        return 0.0
+    return power.ran_at_s if power.is_running else 0.0
+
+
+async def running_us(node: Node, record: Record) -> int:
+    """For how long the guest of a reception has run since it was settled so; 0: not known."""
+    if record.state != DestinationState.RUNNING:
         return 0
-    return us_since(power.ran_at_s) if power.is_running and power.ran_at_s else 0
+    try:
+        since_s = await ran_at_s(node, node.store.get(record.guest))
+    except BmigError:  # it has left, or its definition cannot be read
+        return 0
+    return us_since(since_s) if since_s else 0
 
 
 async def keep_definition(node: Node, definition: Definition) -> None:

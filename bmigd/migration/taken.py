@@ -5,7 +5,6 @@ restarted daemon, or one whose journal failed for a while, does with any recepti
 """
 
 import asyncio
-import contextlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -25,7 +24,7 @@ from bmigd.migration.handoff import (
     on_request,
 )
 from bmigd.migration.launched import launched
-from bmigd.migration.onsite import RESTARTED, look, running_us
+from bmigd.migration.onsite import RESTARTED, look, ran_at_s, running_us
 from bmigd.migration.phases import Phase
 from bmigd.migration.picture import DESTINATION, Failure, Part, failure_of
 from bmigd.migration.ports import Answer
@@ -126,10 +125,10 @@ class Taken(Received):
         except BmigError as error:
             await self._not_started(error)
             return
-        ran_at_s = await self._ran_at_s() or time.monotonic()
-        start_us = us_since(began) - us_since(ran_at_s)
+        since_s = await ran_at_s(self.node, self.definition) or time.monotonic()
+        start_us = us_since(began) - us_since(since_s)
         self.parts = [Part("start", DESTINATION, max(0, start_us))]
-        await self._keep(runs=True, since_s=ran_at_s)
+        await self._keep(runs=True, since_s=since_s)
 
     async def _not_started(self, error: BmigError) -> None:
         """Back to the source on proof that it never ran; any doubt makes it ours."""
@@ -143,8 +142,7 @@ class Taken(Received):
 
     async def answer(self) -> Answer:
         """What the source is told, now."""
-        is_running = self.state is DestinationState.RUNNING
-        running_for_us = await running_us(self.node, self.definition.name) if is_running else 0
+        running_for_us = await running_us(self.node, self.record)
         return answer_of(self.record, self.failure, self.parts, running_for_us)
 
     async def _keep(self, runs: bool, since_s: float = 0.0) -> None:
@@ -155,16 +153,6 @@ class Taken(Received):
         name = TAKE_OVER if runs else AFRESH
         self.parts.append(Part(name, DESTINATION, us_since(began)))
         self._over(Phase.COMPLETED, "the guest runs here", self.failure)
-
-    async def _ran_at_s(self) -> float:
-        """Since when the guest has run, by the monotonic clock; 0 if that is not known.
-
-        Not when we heard of it: this daemon may have been stopped meanwhile.
-        """
-        with contextlib.suppress(BmigError):
-            power = await self.node.driver(self.definition).power(self.definition.name)
-            return power.ran_at_s
-        return 0.0
 
     async def _give_back(self, error: BmigError) -> None:
         """It surely never ran: the source may have it back."""

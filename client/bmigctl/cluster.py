@@ -35,10 +35,11 @@ class Survey(Generic[T]):
 
 @dataclass(frozen=True)
 class FoundGuest:
-    """A guest and the node that has it."""
+    """A guest and the node that has it; and who could not be asked."""
 
     node: Node
     guest: guest_pb2.Guest
+    failures: Mapping[str, BmigctlError] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -121,7 +122,7 @@ class Cluster:
         if len(best) > 1:
             raise places.in_two(name, best)
         [(node, guest)] = best.items()
-        return FoundGuest(self._nodes[node], guest)
+        return FoundGuest(self._nodes[node], guest, survey.failures)
 
     async def guests_and_doubles(self) -> tuple[Survey[list[guest_pb2.Guest]], list[Refused]]:
         """Every guest by node, and an error for each that is in two places."""

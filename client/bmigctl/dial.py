@@ -78,9 +78,8 @@ class Node:
         told = status.translate(error, self.name)
         if told is not None:
             return told
-        cause = None
-        if self._diagnoses:
-            cause = await diagnose(self.name, self.address, self._credentials)
+        wanted = self._diagnoses
+        cause = await diagnose(self.name, self.address, self._credentials) if wanted else None
         if cause is not None:
             return Unreachable(cause.reason, cause.message, advice=cause.advice)
         if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:

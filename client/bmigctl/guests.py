@@ -5,6 +5,7 @@ says that it does not. Two guests of one name write the same disks.
 """
 
 from collections.abc import Collection
+from dataclasses import replace
 
 from bmig.v1 import guest_pb2
 
@@ -63,22 +64,17 @@ class Guests(Cluster):
             raise error.about(guest=name, location=f"not defined on {node.name}") from error
         return FoundGuest(node, answer.guest)
 
-    async def start_guest(
-        self, name: str, not_asked: dict[str, BmigctlError] | None = None
-    ) -> FoundGuest:
-        """Starts the guest where it is, unless another node has it running or may run it again.
-
-        `not_asked` is given the nodes that could not say.
-        """
+    async def start_guest(self, name: str) -> FoundGuest:
+        """Starts the guest where it is, unless another node has it running or may run it again."""
         found = await self.find_guest(name)
-        everywhere = await self.guests_everywhere()
-        places.require_alone(found.node.name, name, everywhere.answers)
-        if not_asked is not None:
-            not_asked |= everywhere.failures
+        if self._only is not None:  # else it was found where it runs
+            everywhere = await self.guests_everywhere()
+            places.require_alone(found.node.name, name, everywhere.answers)
+            found = replace(found, failures=everywhere.failures)
         request = guest_pb2.StartGuestRequest(name=name)
         try:
             call = found.node.guests.StartGuest(request, timeout=POWER_S)
-            return FoundGuest(found.node, (await found.node.answer(call)).guest)
+            return replace(found, guest=(await found.node.answer(call)).guest)
         except BmigctlError as error:
             raise error.about(guest=name, location=f"on {found.node.name}") from error
 

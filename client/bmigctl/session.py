@@ -9,7 +9,7 @@ import errno
 import os
 import sys
 import traceback
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,7 +46,7 @@ class Session:
         for line in objects if self.json else words:
             click.echo(line)
 
-    def warn(self, failures: dict[str, BmigctlError]) -> None:
+    def warn(self, failures: Mapping[str, BmigctlError]) -> None:
         """Names the nodes that could not be asked, so that a list is not taken for whole."""
         for node, failure in sorted(failures.items()):
             said = failure.message

@@ -4,10 +4,12 @@ import asyncio
 from pathlib import Path
 from typing import cast
 
+import pytest
+
 from bmigd.drivers.base import OutgoingGuest
 from bmigd.journal import Record
+from bmigd.migration import inquiry
 from bmigd.migration.handoff import Outcome, SourceEvent
-from bmigd.migration.inquiry import UNTOLD_US
 from bmigd.migration.phases import Phase
 from bmigd.migration.ports import Answer, Peer
 from bmigd.migration.settlement import Settlement
@@ -28,25 +30,27 @@ class LateAndSilent:
     name = "host2"
 
     def __init__(self) -> None:
-        self._has_answered = False
+        self._pulse, self._has_answered = asyncio.Event(), False
         self.asked_again = asyncio.Event()
 
     async def commit(self, *_: object) -> Answer:
-        await asyncio.sleep(2 * UNTOLD_US / 1e6)  # which nobody accounts for
+        await self._pulse.wait()
         self._has_answered = True
         return Answer(Outcome.RUNNING)
 
     async def query(self, *_: object) -> Answer:
         if not self._has_answered:
+            self._pulse.set()
             return Answer(Outcome.TAKEN)
         self.asked_again.set()
         return await asyncio.Event().wait()  # type: ignore[return-value]
 
 
 async def test_nobody_can_decide_otherwise_while_an_answer_is_asked_for_again(
-    tmp_path: Path,
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A settlement that is cancelled there, as `resolve` does, has released the guest."""
+    monkeypatch.setattr(inquiry, "UNTOLD_US", 0)  # every answer counts as one that came late
     node, down, peer = make_node(tmp_path), Down(STOP), LateAndSilent()
     definition, down.recorder.picture.phase = guest(node), Phase.HANDOFF
     with ledger_of(node) as ledger:

@@ -10,7 +10,7 @@ from bmigctl import definition as definitions
 from bmigctl.client import Client
 from bmigctl.cluster import FoundGuest
 from bmigctl.console import Console, announce
-from bmigctl.errors import BmigctlError, UsageFault
+from bmigctl.errors import UsageFault
 from bmigctl.options import json_option, node_option
 from bmigctl.session import Session
 
@@ -145,9 +145,8 @@ def start(session: Session, name: str) -> int:
     """
 
     async def action(client: Client) -> int:
-        not_asked: dict[str, BmigctlError] = {}
-        found = await client.start_guest(name, not_asked)
-        session.warn(not_asked)
+        found = await client.start_guest(name)
+        session.warn(found.failures)
         _tell(session, found, f"{words.guest_state(found.guest.state)} on {found.node.name}")
         return exits.DONE
 
