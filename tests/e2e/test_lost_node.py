@@ -67,7 +67,8 @@ def test_a_node_that_has_it_is_believed_whatever_the_operator_says(world: Cluste
     assert error["location"] == "on host2"
     put_back(world)
     error = refused(world, "guest", "start", "vm1", "--node", "host1", code=REFUSED)
-    assert "is on host2: a second copy would write the same disks" in error["message"]
+    assert error["reason"] == "GUEST_RUNS_ELSEWHERE"
+    assert "is running on host2: started on host1 too, both would write" in error["message"]
     assert not vmms(world.nodes["host1"])
 
 
