@@ -11,6 +11,7 @@ from bmigd.migration import tracking
 from bmigd.migration.node import Node
 from bmigd.migration.picture import DESTINATION, SOURCE, Options
 from bmigd.migration.ports import PROTOCOL_VERSIONS, Inquiry, Peer
+from bmigd.migration.recorder import Recorder
 from bmigd.prechecks.facts import Case, Facts, Finding
 from bmigd.prechecks.protocol import newest_common
 
@@ -84,6 +85,13 @@ def require_allowed(checked: Checked, definition: Definition) -> None:
             Violation(finding.reason, finding.message, finding.advice) for finding in failures
         ),
     )
+
+
+def warn(checked: Checked, recorder: Recorder) -> None:
+    """What did not forbid it is told to whoever watches, and kept with it."""
+    for finding in prechecks.warnings(checked.findings):
+        advice = f"; {finding.advice}" if finding.advice else ""
+        recorder.event("warning", f"{finding.message}{advice}")
 
 
 def _side_of(failures: list[Finding], checked: Checked) -> str:

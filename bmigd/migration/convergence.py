@@ -80,11 +80,11 @@ def expected_s(rounds: list[RoundFigures], limits: Limits) -> float:
     before = rounds[-2]
     since_s = before.duration_s + last.waited_s + (last.duration_s if limits.reads_all else 0.0)
     part = min(1.0, last.duration_s / since_s) if since_s else 1.0
-    spared_s = (1 - part) * last.sent_bytes * _s_per_byte(rounds)
+    spared_s = (1 - part) * last.sent_bytes * s_per_byte(rounds)
     return at_most_s(replace(last, duration_s=last.duration_s - spared_s), limits)
 
 
-def _s_per_byte(rounds: list[RoundFigures]) -> float:
+def s_per_byte(rounds: list[RoundFigures]) -> float:
     """What each byte more adds to a round: by the first one, or by how the last two differ."""
     first, before, last = rounds[0], rounds[-2], rounds[-1]
     rates = [first.unpaced_s / first.sent_bytes] if first.sent_bytes else [0.0]
@@ -100,7 +100,9 @@ Verdict = tuple[Step, str, str]  # why, in words; and the reason of TAKE_ACTION
 def decide(rounds: list[RoundFigures], limits: Limits, elapsed_s: float) -> Decision:
     """What to do after the newest round."""
     bounds = [at_most_s(one, limits) for one in rounds]
-    now = f"downtime of up to {_ms(bounds[-1])}, limit {_ms(limits.downtime_s)}"
+    now = (
+        f"downtime is estimated at {_ms(bounds[-1])} at most, the limit is {_ms(limits.downtime_s)}"
+    )
     step, why, reason = (
         _within_limit(rounds, limits, bounds[-1], elapsed_s)
         or _out_of_reach(rounds, limits, bounds)
@@ -116,7 +118,8 @@ def _within_limit(
     """The limit holds: switch over, unless another round is cheap and saves something."""
     if now_s > limits.downtime_s:
         return None
-    within = f"downtime of up to {_ms(now_s)} is within the limit of {_ms(limits.downtime_s)}"
+    estimate = f"downtime is estimated at {_ms(now_s)} at most"
+    within = f"{estimate}, within the limit of {_ms(limits.downtime_s)}"
     has_time = elapsed_s + 2 * rounds[-1].duration_s < limits.timeout_s
     if has_time and _is_shrinking(rounds):
         return Step.ANOTHER_ROUND, f"{within}, and another round would make it shorter", ""

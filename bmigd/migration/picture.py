@@ -47,9 +47,9 @@ class Progress:
     sent_bytes: int = 0
     wire_bytes: int = 0
     rate_bytes_per_s: int = 0
-    dirty_rate_bytes_per_s: int = 0
-    estimated_downtime_ms: int = 0
-    estimated_remaining_ms: int = 0
+    dirty_rate_bytes_per_s: int | None = None  # as far as known, like the two that follow
+    estimated_downtime_ms: int | None = None
+    estimated_remaining_ms: int | None = None
     percent: int = 0
     throttle_percent: int = 0  # of the time, that the guest is stopped; 0: full speed
 

@@ -83,7 +83,7 @@ class Recorder:
         picture.failure = failure
         picture.in_doubt_since_ms, picture.waiting_for = 0, ""
         picture.phase = advance(picture.phase, phase)
-        picture.progress.phase = phase
+        picture.progress.phase, picture.progress.estimated_remaining_ms = phase, None
         if phase is Phase.COMPLETED:
             picture.progress.percent = 100
         self._log(

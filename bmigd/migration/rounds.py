@@ -9,12 +9,12 @@ from bmigd.drivers.base import Memory
 from bmigd.errors import LocalFault, NotPossible
 from bmigd.migration.convergence import Decision, Limits, RoundFigures, Step
 from bmigd.migration.costs import Cost
-from bmigd.migration.phases import percent
+from bmigd.migration.forecast import Course, dirtied_bytes_per_s, downtime_s, remaining_s
+from bmigd.migration.meter import Meter
 from bmigd.migration.picture import SOURCE, Options, Round, spent_parts
 from bmigd.migration.recorder import Recorder
 from bmigd.migration.throttle import Throttle
-from bmigd.migration.throttling import decide_throttled
-from bmigd.transfer.sender import PACING, Sender
+from bmigd.transfer.sender import Sender
 from bmigd.transfer.tracker import Tracker
 from bmigd.transfer.verification import differing_pages
 from bmigd.unbroken import unbroken
@@ -42,11 +42,14 @@ class Rounds:
         self._options = options
         self._throttle = throttle
         self._cost = cost
+        self._meter = Meter(sender, recorder.picture)
         self._figures: list[RoundFigures] = []
-        self._ended_at: float | None = None  # the last round
+        self._first = 0  # of those that are judged
+        self._limits: Limits | None = None  # once they are known
+        self._told_s = cost.told_s()
+        self._over_at: float | None = None  # once nothing is left but the downtime
         self._sampled_at = 0.0
         self._began = time.monotonic()
-        self._round_began = (0.0, 0, 0, 0)
         progress = recorder.picture.progress
         progress.memory_bytes = sum(len(one) * PAGE_BYTES for one in sender.table.regions)
         recorder.picture.report.tracker = tracker.name
@@ -57,28 +60,47 @@ class Rounds:
 
         Called again, it judges by what it did since: the guest went on while nobody copied.
         """
-        first = len(self._figures)
+        self._first, self._over_at = len(self._figures), None
         while True:
             await self._within_timeout(memory)
+            self._limits = await self._limits_now()
             elapsed_s = time.monotonic() - self._began
-            strength = self._throttle.strength
-            judged = self._figures if strength.stopped_percent else self._figures[first:]
-            decision = decide_throttled(judged, await self._limits(), elapsed_s, strength)
-            self._tell(decision)
-            if decision.step is Step.SWITCH_OVER:
+            decision = self._course().decide(self._judged(), elapsed_s)
+            self._tell(decision, elapsed_s)
+            if self._course().ends_with(decision):
+                down_s = decision.expected_downtime_s + self._cost.beyond_s
+                self._over_at = time.monotonic() + down_s
+                if decision.step is Step.TAKE_ACTION:
+                    self._recorder.event("decision", "switching over as asked for")
                 return
             if decision.step is Step.TAKE_ACTION:
-                if self._options.on_timeout == "switch-over":
-                    self._recorder.event("decision", "switching over as asked for")
-                    return
                 is_throttling = self._options.on_timeout == "throttle"
                 if not (is_throttling and await self._throttle.tighten(self._figures)):
                     raise self._not_converged(decision)
 
-    def _tell(self, decision: Decision) -> None:
-        expected_s = decision.expected_downtime_s + self._cost.beyond_s
-        self._recorder.picture.progress.estimated_downtime_ms = round(expected_s * 1000)
+    def _course(self) -> Course:
+        assert self._limits
+        is_forced = self._options.on_timeout == "switch-over"
+        strength, beyond_s = self._throttle.strength, self._cost.beyond_s
+        return Course(self._limits, strength, beyond_s, is_forced=is_forced)
+
+    def _judged(self) -> list[RoundFigures]:
+        is_slowed = self._throttle.strength.stopped_percent
+        return self._figures if is_slowed else self._figures[self._first :]
+
+    def _tell(self, decision: Decision, elapsed_s: float) -> None:
+        self._foresee(self._judged(), elapsed_s, 0.0)
         self._recorder.event("decision", f"{decision.step.value}: {decision.why}")
+
+    def _foresee(self, rounds: list[RoundFigures], elapsed_s: float, until_s: float) -> None:
+        """What people are told of what is to come, the last of these rounds ending in until_s."""
+        progress, course = self._recorder.picture.progress, self._course()
+        dirtied = dirtied_bytes_per_s(rounds, reads_all=self._tracker.reads_all)
+        if dirtied is not None:
+            progress.dirty_rate_bytes_per_s = round(dirtied)
+        progress.estimated_downtime_ms = _ms(downtime_s(rounds, course, elapsed_s))
+        left_s = remaining_s(rounds, course, elapsed_s)
+        progress.estimated_remaining_ms = _ms(until_s + left_s if left_s is not None else None)
 
     async def last_pass(self, memory: Memory) -> None:
         """Everything that is still different, the guest being down; bandwidth is not limited."""
@@ -92,7 +114,7 @@ class Rounds:
         if self._options.verify and (is_another or not self._tracker.reads_all):
             await self._require_all_sent(memory)
 
-    async def _limits(self) -> Limits:
+    async def _limits_now(self) -> Limits:
         """As far as is known now: what is filled of the guest's memory is seen by sending it."""
         options, loop = self._options, asyncio.get_running_loop()
         memory_bytes = self._recorder.picture.progress.memory_bytes
@@ -112,8 +134,25 @@ class Rounds:
         if now - self._sampled_at < SAMPLE_S:
             return
         self._sampled_at = now
-        self._update_progress(now)
+        self._meter.show()
+        self._look_ahead(now)
         self._recorder.sample()
+
+    def _look_ahead(self, now: float) -> None:
+        """From the middle of a round."""
+        progress, underway = self._recorder.picture.progress, self._meter.underway()
+        if self._over_at:
+            progress.estimated_remaining_ms = _ms(max(0.0, self._over_at - now))
+            return
+        is_first = not self._figures  # which goes by content in any case
+        whole = underway.whole(is_by_log=not (is_first or self._tracker.reads_all))
+        if not whole:
+            return
+        until_s = whole.duration_s - underway.figures.duration_s
+        if self._limits:
+            self._foresee([*self._judged(), whole], now - self._began + until_s, until_s)
+        else:
+            progress.estimated_remaining_ms = _ms(until_s + self._told_s)
 
     async def _require_all_sent(self, memory: Memory) -> None:
         loop, executor = asyncio.get_running_loop(), self._sender.executor
@@ -146,27 +185,15 @@ class Rounds:
             raise self._not_converged(Decision(Step.TAKE_ACTION, why, 0.0, "TIMEOUT")) from None
 
     async def _one(self, memory: Memory, *, guest_down: bool) -> None:
-        totals, progress = self._sender.totals, self._recorder.picture.progress
-        progress.round = number = progress.round + 1
-        began = time.monotonic()
-        waited_s = began - self._ended_at if self._ended_at else 0.0
-        self._round_began = (began, totals.scanned_bytes, totals.sent_bytes, totals.wire_bytes)
-        _, _, sent_before, wire_before = self._round_began
-        paced_s = totals.spent.sum(PACING)
+        number = self._meter.begin()
         await self._sender.send_pass(self._tracker.scan(memory))
-        duration_s = time.monotonic() - began
-        sent, wire = totals.sent_bytes - sent_before, totals.wire_bytes - wire_before
-        paced_s = (totals.spent.sum(PACING) - paced_s) / self._sender.streams
-        self._figures.append(RoundFigures(sent, wire, duration_s, paced_s, waited_s))
-        self._ended_at = began + duration_s
-        if number > 1 and not guest_down:
-            # What this round sent is what the guest dirtied since the round before began.
-            since_s = self._figures[-2].duration_s + waited_s
-            progress.dirty_rate_bytes_per_s = round(sent / max(since_s, 0.001))
-        self._keep(Round(number, sent, wire, round(duration_s * 1e6), guest_down))
+        self._meter.show()
+        one = self._meter.end()
+        self._figures.append(one)
+        took_us = round(one.duration_s * 1e6)
+        self._keep(Round(number, one.sent_bytes, one.wire_bytes, took_us, guest_down))
 
     def _keep(self, one: Round) -> None:
-        self._update_progress(time.monotonic())
         report, totals = self._recorder.picture.report, self._sender.totals
         report.rounds.append(one)
         report.sent_bytes, report.wire_bytes = totals.sent_bytes, totals.wire_bytes
@@ -180,22 +207,6 @@ class Rounds:
         )
         self._recorder.keep()
 
-    def _update_progress(self, now: float) -> None:
-        picture, totals = self._recorder.picture, self._sender.totals
-        progress = picture.progress
-        began, scanned, sent, _ = self._round_began
-        progress.round_scanned_bytes = totals.scanned_bytes - scanned
-        progress.sent_bytes, progress.wire_bytes = totals.sent_bytes, totals.wire_bytes
-        elapsed_s = max(now - began, 0.001)
-        if totals.sent_bytes > sent:
-            progress.rate_bytes_per_s = round((totals.sent_bytes - sent) / elapsed_s)
-        fraction = progress.round_scanned_bytes / max(progress.memory_bytes, 1)
-        if fraction > 0:
-            progress.estimated_remaining_ms = round(elapsed_s * 1000 * (1 - fraction) / fraction)
-        # The first round is most of the work; later ones share what is left.
-        done = 0.85 * fraction if progress.round == 1 else 1 - 0.15 * 0.6 ** (progress.round - 1)
-        progress.percent = percent(picture.phase, done, progress.percent)
-
     def _not_converged(self, decision: Decision) -> NotPossible:
         is_throttling = self._options.on_timeout == "throttle"
         slow = "" if is_throttling else " have the guest slowed down (--on-timeout throttle),"
@@ -207,3 +218,8 @@ class Rounds:
             f"{slow} switch over all the same (--on-timeout switch-over), or try when the guest is"
             " quieter",
         )
+
+
+def _ms(seconds: float | None) -> int | None:
+    """As progress has it."""
+    return None if seconds is None else max(0, round(seconds * 1000))

@@ -13,7 +13,6 @@ import time
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
 
 import structlog
 
@@ -23,7 +22,7 @@ from bmigd.errors import BmigError, LocalFault, PeerLost
 from bmigd.guests.definition import Definition
 from bmigd.journal import Record
 from bmigd.migration.blackout import MEMORY, Blackout
-from bmigd.migration.check import Checked
+from bmigd.migration.check import Checked, warn
 from bmigd.migration.handoff import may_let_go
 from bmigd.migration.handover import Handover
 from bmigd.migration.inviting import Inviting
@@ -89,6 +88,7 @@ class SourceMigration:
         self._outgoing: OutgoingGuest = self.node.driver(definition).outgoing(definition)
         self._throttle = Throttle(self._outgoing, self.recorder)
         self._cost = self.node.cost(definition, self.peer.name)
+        self._limits = self.node.config.migration
         self._record = self.plan.record
         self._seed = secrets.randbits(64)
         self._silences = Silences(self.recorder)
@@ -121,6 +121,7 @@ class SourceMigration:
         """The destination reserves name, memory and spool."""
         plan, checked = self.plan, self.plan.checked
         self.recorder.enter(Phase.PREPARING, f"{self.peer.name} reserves room for the guest")
+        warn(checked, self.recorder)
         self._memory = await self._outgoing.open()
         invitation = Invitation(
             migration_id=self._record.id,
@@ -153,14 +154,14 @@ class SourceMigration:
     async def _precopy(self, sender: Sender) -> None:
         """Rounds while the guest runs, until switching over is worth it."""
         assert self._memory
-        self.recorder.enter(Phase.PRECOPY, "memory is copied while the guest runs")
-        definition, options = self.plan.definition, self.plan.options
         assert self._tracking
         assert self._inviting
+        self.recorder.enter(Phase.PRECOPY, "memory is copied while the guest runs")
+        definition, options = self.plan.definition, self.plan.options
         tracker = self._tracking.tracker
         self.recorder.event("decision", f"tracker {tracker.name}: {self._tracking.why}")
-        how = (options, self._cost, self._throttle)
-        rounds = self._rounds = Rounds(sender, tracker, self.recorder, *how)
+        of = (sender, tracker, self.recorder, options, self._cost, self._throttle)
+        rounds = self._rounds = Rounds(*of)
         async with keeping_lease(self._ask, min(self._lease_s / 4, self._limits.peer_timeout_s)):
             with self.node.bandwidth.shared(self.recorder, sender.limit):
                 patience_s = (sender.patience.reconnect_s, options.copying_limit_s)
@@ -259,10 +260,6 @@ class SourceMigration:
                 f"{self.peer.name} answers, but did not take memory and state over within"
                 f" {limit_s:g} s",
             ) from error
-
-    @property
-    def _limits(self) -> Any:
-        return self.node.config.migration
 
     def _make_sender(self, welcome: Welcome, table: PageTable) -> Sender:
         return make_sender(

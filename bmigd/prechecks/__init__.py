@@ -48,3 +48,8 @@ def run(case: Case) -> list[Finding]:
 def failures(findings: list[Finding]) -> list[Finding]:
     """Those that stop a migration."""
     return [finding for finding in findings if finding.verdict == Verdict.FAILED]
+
+
+def warnings(findings: list[Finding]) -> list[Finding]:
+    """Those that are worth knowing before one."""
+    return [finding for finding in findings if finding.verdict == Verdict.WARNING]

@@ -32,22 +32,21 @@ class PagemapTracker:
 
     def scan(self, memory: Memory) -> Generator[Batch, None, None]:
         """One pass over all that was written since the pass before, as Tracker has it."""
-        regions = range(len(memory.regions))
+        taken = [self._log.take(region) for region in range(len(memory.regions))]
         if self._first:
-            for region in regions:
-                self._log.take(region)
             yield from self._first.scan(memory)
             self._first = None
             self._live.close()
             return
-        for region in regions:
-            yield from self._copy(region, memory.view(region), self._log.take(region))
+        for region, written in enumerate(taken):  # what is not dirty counts as looked at, at once
+            dirty_bytes = sum(length_bytes for _, length_bytes in written)
+            yield Batch(region, len(memory.view(region)) - dirty_bytes)
+        for region, written in enumerate(taken):
+            yield from self._copy(region, memory.view(region), written)
 
     def _copy(
         self, region: int, view: memoryview, written: list[tuple[int, int]]
     ) -> Generator[Batch, None, None]:
-        """What is not dirty counts as looked at, all at once."""
-        yield Batch(region, len(view) - sum(length_bytes for _, length_bytes in written))
         for pages in portions(pages_in_turn(written), CHUNK_PAGES):
             batch = Batch(region, len(pages) * PAGE_BYTES)
             self._copier.copy(batch, view, pages)

@@ -50,7 +50,7 @@ class Shown:
 
     def figures(self) -> list[str]:
         """All figures in short, each with its unit."""
-        return [*self.extent(), *self.pace()]
+        return [*self.extent(), *self.pace(), *self.prospect()]
 
     def extent(self) -> list[str]:
         """How far it is."""
@@ -62,18 +62,26 @@ class Shown:
         return parts
 
     def pace(self) -> list[str]:
-        """How fast it goes and what is to come."""
+        """How fast it goes: what is sent, and what the guest dirties, once that is known."""
         progress = self.progress
-        parts = [
-            units.rate(progress.rate_bytes_per_s),
-            f"dirty {units.rate(progress.dirty_rate_bytes_per_s)}",
-        ]
+        parts = [units.rate(progress.rate_bytes_per_s)] if progress.rate_bytes_per_s else []
+        if progress.HasField("dirty_rate_bytes_per_s"):
+            parts.append(f"guest dirties {units.rate(progress.dirty_rate_bytes_per_s)}")
         if progress.throttle_percent:
             parts.append(f"guest slowed to {100 - progress.throttle_percent} %")
-        if progress.estimated_downtime_ms:
+        return parts
+
+    def prospect(self) -> list[str]:
+        """What is to come, as far as it is known."""
+        progress, parts = self.progress, []
+        if progress.HasField("estimated_downtime_ms"):
             parts.append(f"downtime ~{progress.estimated_downtime_ms} of {self.limit_ms} ms")
-        if progress.estimated_remaining_ms:
-            parts.append(f"{units.duration_ms(progress.estimated_remaining_ms)} left")
+        is_known = progress.HasField("dirty_rate_bytes_per_s")
+        if progress.HasField("estimated_remaining_ms"):
+            left = units.duration_ms(progress.estimated_remaining_ms)
+            parts.append(f"{left} left" if is_known else f"at least {left} left")
+        elif is_known and self.phase == migration_pb2.PHASE_PRECOPY:
+            parts.append("no end in sight like this")
         return parts
 
 
@@ -184,6 +192,7 @@ def picture(migration: migration_pb2.Migration, shown: Shown) -> Table:
     lines.add_row(Text(f"{route}, {words.phase(shown.phase)}, " + ", ".join(shown.extent())))
     lines.add_row(ProgressBar(completed=shown.percent, width=60, complete_style="cyan"))
     lines.add_row(Text(", ".join(shown.pace())))
+    lines.add_row(Text(", ".join(shown.prospect())))
     return lines
 
 

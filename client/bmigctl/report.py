@@ -114,7 +114,9 @@ def _figures(migration: migration_pb2.Migration) -> list[str]:
     lines: list[str] = []
     if report.downtime_us:
         limit = migration.options.downtime_limit_ms or 300
-        lines.append(f"  downtime  {units.duration_us(report.downtime_us)} (limit {limit} ms)")
+        is_above = report.downtime_us > limit * 1000
+        limited = f", above the limit of {limit} ms" if is_above else f" (limit {limit} ms)"
+        lines.append(f"  downtime  {units.duration_us(report.downtime_us)}{limited}")
         lines += _parts(report.downtime_parts)
     if report.network_downtime_us:
         silent = units.duration_us(report.network_downtime_us)

@@ -57,12 +57,24 @@ def test_every_figure_has_its_unit() -> None:
         "round 3",
         "412 MiB sent",
         "120 MiB/s",
-        "dirty 3 MiB/s",
+        "guest dirties 3 MiB/s",
         "downtime ~180 of 300 ms",
         "12.0 s left",
     ]
     line = progress.event_line(event(0, "progress", **figures).event, shown)
     assert line[8:].startswith("  precopy    57 %")
+
+
+def test_what_is_not_known_is_not_told_as_a_number() -> None:
+    shown = Shown(300)
+    shown.take(event(0, "progress", rate_bytes_per_s=MIB, estimated_remaining_ms=5000).event)
+    assert shown.figures()[2:] == ["1 MiB/s", "at least 5.0 s left"]
+    idle: dict[str, Any] = {"dirty_rate_bytes_per_s": 0, "estimated_downtime_ms": 0}
+    shown.take(event(0, "progress", **idle).event)
+    told = ["guest dirties 0 B/s", "downtime ~0 of 300 ms", "no end in sight like this"]
+    assert shown.figures()[2:] == told
+    shown.take(event(0, "progress", "", migration_pb2.PHASE_SWITCHOVER, **idle).event)
+    assert shown.figures()[2:] == told[:-1]
 
 
 def test_a_guest_that_is_slowed_is_told_with_the_speed_that_is_left() -> None:
@@ -108,16 +120,27 @@ def test_why_a_migration_was_aborted_is_told_once(capsys: pytest.CaptureFixture[
         assert capsys.readouterr().out.count(why) == 1
 
 
-def test_the_live_picture_is_three_lines_of_80_columns() -> None:
+def test_the_live_picture_is_four_lines_of_80_columns() -> None:
     migration = migration_pb2.Migration(guest="vm1", source="host1", destination="host2")
-    shown = Shown(300)
-    shown.take(event(1, "round", "one", percent=40, round=1, sent_bytes=5 * MIB).event)
+    shown = Shown(30_000)
+    figures: dict[str, Any] = {
+        "percent": 40,
+        "round": 100,
+        "sent_bytes": 999 * MIB,
+        "throttle_percent": 80,
+    }
+    figures |= {"rate_bytes_per_s": 999 * MIB, "dirty_rate_bytes_per_s": 999 * MIB}
+    figures |= {"estimated_downtime_ms": 29_999, "estimated_remaining_ms": 3_500_000}
+    shown.take(event(1, "round", "one", **figures).event)
     console = Console(width=80, record=True, file=io.StringIO())
     console.print(progress.picture(migration, shown))
-    head, bar, pace = (line.rstrip() for line in console.export_text().splitlines())
-    assert head == "vm1: host1 to host2, precopy, 40 %, round 1, 5 MiB sent"
+    head, bar, *rest = (line.rstrip() for line in console.export_text().splitlines())
+    assert head == "vm1: host1 to host2, precopy, 40 %, round 100, 999 MiB sent"
     assert set(bar) <= set("━╺╸ ")
-    assert pace == "0 B/s, dirty 0 B/s"
+    assert rest == [
+        "999 MiB/s, guest dirties 999 MiB/s, guest slowed to 20 %",
+        "downtime ~29999 of 30000 ms, 58 min 20 s left",
+    ]
 
 
 def test_the_teller_fits_where_the_output_goes() -> None:

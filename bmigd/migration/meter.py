@@ -1,0 +1,86 @@
+"""What the round under way did so far: its figures, and how far people see it.
+
+Rule: progress never falls, whatever a round after a break has to do again.
+"""
+
+import time
+from dataclasses import dataclass
+
+from bmigd.migration.convergence import RoundFigures
+from bmigd.migration.forecast import Underway
+from bmigd.migration.phases import percent
+from bmigd.migration.picture import Picture
+from bmigd.transfer.sender import PACING, Sender
+
+
+@dataclass(frozen=True)
+class _Before:
+    """What had been done when a round began."""
+
+    at_s: float = 0.0
+    waited_s: float = 0.0  # since the round before ended
+    scanned_bytes: int = 0
+    sent_bytes: int = 0
+    wire_bytes: int = 0
+    paced_s: float = 0.0
+
+
+class Meter:
+    """Reads the sender's totals; brings the picture's progress up to date."""
+
+    def __init__(self, sender: Sender, picture: Picture) -> None:
+        self._sender = sender
+        self._picture = picture
+        self._before = _Before()
+        self._ended_at_s: float | None = None  # the last round
+
+    def begin(self) -> int:
+        """A round begins: its number."""
+        now, totals = time.monotonic(), self._sender.totals
+        self._before = _Before(
+            now,
+            now - self._ended_at_s if self._ended_at_s else 0.0,
+            totals.scanned_bytes,
+            totals.sent_bytes,
+            totals.wire_bytes,
+            totals.spent.sum(PACING),
+        )
+        self._picture.progress.round += 1
+        return self._picture.progress.round
+
+    def end(self) -> RoundFigures:
+        """It has ended."""
+        figures = self._figures()
+        self._ended_at_s = self._before.at_s + figures.duration_s
+        return figures
+
+    def underway(self) -> Underway:
+        """It goes on."""
+        memory_bytes = self._picture.progress.memory_bytes
+        scanned_bytes = self._sender.totals.scanned_bytes - self._before.scanned_bytes
+        seen = scanned_bytes / max(memory_bytes, 1)
+        return Underway(seen, max(0, memory_bytes - scanned_bytes), self._figures())
+
+    def show(self) -> None:
+        """In the picture."""
+        progress, totals, now = self._picture.progress, self._sender.totals, self.underway()
+        progress.round_scanned_bytes = totals.scanned_bytes - self._before.scanned_bytes
+        progress.sent_bytes, progress.wire_bytes = totals.sent_bytes, totals.wire_bytes
+        if now.figures.sent_bytes:
+            elapsed_s = max(now.figures.duration_s, 0.001)
+            progress.rate_bytes_per_s = round(now.figures.sent_bytes / elapsed_s)
+        # The first round is most of the work; later ones share what is left.
+        later = progress.round - 2 + now.seen
+        done = 0.85 * now.seen if progress.round == 1 else 1 - 0.15 * 0.6**later
+        progress.percent = percent(self._picture.phase, done, progress.percent)
+
+    def _figures(self) -> RoundFigures:
+        before, totals = self._before, self._sender.totals
+        paced_s = totals.spent.sum(PACING) - before.paced_s
+        return RoundFigures(
+            totals.sent_bytes - before.sent_bytes,
+            totals.wire_bytes - before.wire_bytes,
+            time.monotonic() - before.at_s,
+            paced_s / self._sender.streams,
+            before.waited_s,
+        )
