@@ -49,7 +49,7 @@ class Inquiry:
             self._note_waiting(trouble, answer, time.monotonic() - began)
             ask = step
             await asyncio.sleep(pause_s * random.uniform(0.5, 1.5))  # noqa: S311 - jitter
-            longest_s = LONGEST_PAUSE_S if self._recorder.picture.waiting_for else 1.0
+            longest_s = LONGEST_PAUSE_S if self._recorder.picture.in_doubt_since_ms else 1.0
             pause_s = min(2 * pause_s, longest_s)
             if not await self._is_let_go(record):
                 silences.given_up()

@@ -31,6 +31,7 @@ class Silences:
     guest_down: bool = False
     _waited_for: str = ""
     _since_s: float = 0.0
+    _told: str = ""  # in the picture, while nothing else is
 
     def lost(self, waited_for: str, since_s: float, *, again: bool = True) -> None:
         """Something that is due does not come, and nothing has since then; is it asked again?"""
@@ -42,6 +43,8 @@ class Silences:
         words = f"{other} has given no {waited_for} for {time.monotonic() - since_s:.1f} s"
         words += "; it is asked again" if again else ""
         words += "" if self.guest_down else "; the guest runs on"
+        if not picture.waiting_for:
+            picture.waiting_for = self._told = f"{waited_for} from {other}"
         log.warning("interrupted", migration=picture.id, detail=words)
         self.recorder.event("interrupted", words)
 
@@ -62,10 +65,13 @@ class Silences:
 
     def _end(self, *, heard_again: bool) -> None:
         lasted_us = us_since(self._since_s)
-        self.recorder.picture.report.interruptions.append(
+        picture = self.recorder.picture
+        picture.report.interruptions.append(
             Interruption(self._waited_for, lasted_us, self.guest_down, heard_again)
         )
-        self._waited_for = ""
+        if picture.waiting_for == self._told:
+            picture.waiting_for = ""
+        self._waited_for = self._told = ""
 
 
 async def unless_silent(

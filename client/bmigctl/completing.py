@@ -25,7 +25,6 @@ WAIT_S = 2.0
 NEWEST, MOST = 50, 1000  # migrations of a node; one in doubt may be old
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 UNPRINTABLE = re.compile(r"[^ -~]")
-_OVER = (migration_pb2.PHASE_COMPLETED, migration_pb2.PHASE_ABORTED)
 
 Told = dict[str, str]  # names, and what a shell may show beside each
 Question = Callable[[Node], Awaitable[Told]]
@@ -49,7 +48,7 @@ async def _migrations(node: Node) -> Told:
 
 async def _unfinished(node: Node) -> Told:
     known = await _newest(node, MOST)
-    return {one.id: _summary(one) for one in known if one.phase not in _OVER}
+    return {one.id: _summary(one) for one in known if one.phase not in words.OVER}
 
 
 async def _newest(node: Node, limit: int = NEWEST) -> list[migration_pb2.Migration]:

@@ -15,7 +15,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from bmigctl import jsonlines, report, units, words
+from bmigctl import figures, jsonlines, report, units, words
 from bmigctl.watch import InDoubt, StreamLost, StreamResumed, Update
 
 _SAMPLE_MS = 2000
@@ -49,40 +49,16 @@ class Shown:
         return True
 
     def figures(self) -> list[str]:
-        """All figures in short, each with its unit."""
-        return [*self.extent(), *self.pace(), *self.prospect()]
+        """All figures in short."""
+        return [*self.extent(), *figures.pace(self.progress), *self.prospect()]
 
     def extent(self) -> list[str]:
         """How far it is."""
-        progress = self.progress
-        parts = [f"{self.percent} %"]
-        if progress.round:
-            parts.append(f"round {progress.round}")
-        parts.append(f"{units.size(progress.sent_bytes)} sent")
-        return parts
-
-    def pace(self) -> list[str]:
-        """How fast it goes: what is sent, and what the guest dirties, once that is known."""
-        progress = self.progress
-        parts = [units.rate(progress.rate_bytes_per_s)] if progress.rate_bytes_per_s else []
-        if progress.HasField("dirty_rate_bytes_per_s"):
-            parts.append(f"guest dirties {units.rate(progress.dirty_rate_bytes_per_s)}")
-        if progress.throttle_percent:
-            parts.append(f"guest slowed to {100 - progress.throttle_percent} %")
-        return parts
+        return figures.extent(self.progress, self.percent)
 
     def prospect(self) -> list[str]:
-        """What is to come, as far as it is known."""
-        progress, parts = self.progress, []
-        if progress.HasField("estimated_downtime_ms"):
-            parts.append(f"downtime ~{progress.estimated_downtime_ms} of {self.limit_ms} ms")
-        is_known = progress.HasField("dirty_rate_bytes_per_s")
-        if progress.HasField("estimated_remaining_ms"):
-            left = units.duration_ms(progress.estimated_remaining_ms)
-            parts.append(f"{left} left" if is_known else f"at least {left} left")
-        elif is_known and self.phase == migration_pb2.PHASE_PRECOPY:
-            parts.append("no end in sight like this")
-        return parts
+        """What is to come."""
+        return figures.prospect(self.progress, self.phase, self.limit_ms)
 
 
 def is_told_at_the_end(event: migration_pb2.Event) -> bool:
@@ -191,7 +167,7 @@ def picture(migration: migration_pb2.Migration, shown: Shown) -> Table:
     lines = Table.grid()
     lines.add_row(Text(f"{route}, {words.phase(shown.phase)}, " + ", ".join(shown.extent())))
     lines.add_row(ProgressBar(completed=shown.percent, width=60, complete_style="cyan"))
-    lines.add_row(Text(", ".join(shown.pace())))
+    lines.add_row(Text(", ".join(figures.pace(shown.progress))))
     lines.add_row(Text(", ".join(shown.prospect())))
     return lines
 

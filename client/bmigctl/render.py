@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 
 from bmig.v1 import guest_pb2, migration_pb2, node_pb2
 
-from bmigctl import units, words
+from bmigctl import figures, units, words
 from bmigctl.cluster import FoundMigration
 from bmigctl.errors import BmigctlError, UsageFault
 
@@ -201,13 +201,21 @@ def migration_rows(migrations: Sequence[migration_pb2.Migration]) -> list[str]:
         )
         for each in sorted(migrations, key=lambda each: each.started_at_ms, reverse=True)
     ]
-    doubts = [
-        f"{each.id[:ID_WIDTH]}: in doubt since {units.moment_ms(each.in_doubt_since_ms)},"
-        f" waiting for {each.waiting_for}"
+    going_on = [
+        f"{each.id[:ID_WIDTH]}: {', '.join(_of_now(each))}"
         for each in migrations
-        if each.in_doubt_since_ms
+        if each.in_doubt_since_ms or each.phase not in words.OVER
     ]
-    return [*table(("ID", "GUEST", "FROM", "TO", "PHASE", "STARTED", "DOWN"), rows), *doubts]
+    return [*table(("ID", "GUEST", "FROM", "TO", "PHASE", "STARTED", "DOWN"), rows), *going_on]
+
+
+def _of_now(migration: migration_pb2.Migration) -> list[str]:
+    """What a migration that goes on does."""
+    if migration.in_doubt_since_ms:
+        parts = [f"in doubt since {units.moment_ms(migration.in_doubt_since_ms)}"]
+    else:
+        parts = figures.all_of(migration)
+    return [*parts, f"waiting for {migration.waiting_for}"] if migration.waiting_for else parts
 
 
 def merged(found: Iterable[tuple[str, migration_pb2.Migration]]) -> list[migration_pb2.Migration]:

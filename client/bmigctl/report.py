@@ -7,10 +7,9 @@ from collections.abc import Iterable
 
 from bmig.v1 import migration_pb2
 
-from bmigctl import units, words
+from bmigctl import figures, units, words
 from bmigctl.render import fields, table
 
-_ENDED = (migration_pb2.PHASE_COMPLETED, migration_pb2.PHASE_ABORTED)
 _LET_GO = ("TAKEN", "STARTED")  # to a destination, by its journal
 
 
@@ -45,6 +44,7 @@ def full(
             ("ended", units.moment_ms(migration.ended_at_ms)),
             ("asked by", migration.requested_by),
             ("options", _options(migration.options) if migration.HasField("options") else ""),
+            ("progress", _progress(migration)),
         )
     )
     report = migration.report
@@ -75,10 +75,15 @@ def where_now(migration: migration_pb2.Migration) -> list[str]:
     return [f"guest {guest}: the migration from {source} to {target} goes on"]
 
 
+def _progress(migration: migration_pb2.Migration) -> str:
+    is_told = migration.phase not in words.OVER and not migration.in_doubt_since_ms
+    return ", ".join(figures.all_of(migration)) if is_told else ""
+
+
 def _by_destination(migration: migration_pb2.Migration) -> list[str]:
     """The same where the word of the source, which knows more, is missing."""
     source, target = migration.source, migration.destination
-    if migration.phase in _ENDED or migration.in_doubt_since_ms:
+    if migration.phase in words.OVER or migration.in_doubt_since_ms:
         return where_now(migration)
     if migration.ownership in _LET_GO:
         return [

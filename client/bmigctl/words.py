@@ -8,6 +8,7 @@ from typing import Protocol
 
 from bmig.v1 import guest_pb2, migration_pb2
 
+OVER = (migration_pb2.PHASE_COMPLETED, migration_pb2.PHASE_ABORTED)
 _IDENTITY = re.compile(r"spiffe://[^/\s]+/(node|operator)/([A-Za-z0-9._-]*[A-Za-z0-9_-])")
 
 

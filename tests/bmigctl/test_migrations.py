@@ -6,7 +6,7 @@ import pytest
 from bmig.v1 import migration_pb2
 
 from tests.bmigctl.conftest import Operator
-from tests.bmigctl.nodes import FakeNode, Refusal, last
+from tests.bmigctl.nodes import MIB, FakeNode, Refusal, last
 from tests.bmigctl.samples import ID, completed, in_doubt, migration, of_destination
 
 pytestmark = pytest.mark.slow
@@ -74,6 +74,23 @@ async def test_a_list_says_since_when_one_is_in_doubt_and_what_it_waits_for(
     *_, told = ended.out.splitlines()
     assert told.startswith("7f3a0000: in doubt since 2023-11-14 ")
     assert told.endswith("waiting for host2 to say what became of the guest (refused)")
+
+
+async def test_what_goes_on_is_listed_and_shown_with_how_far_it_is(
+    alice: Operator, host1: FakeNode
+) -> None:
+    going = host1.migrations[ID] = migration(migration_pb2.PHASE_PRECOPY)
+    going.progress.percent, going.progress.round, going.progress.sent_bytes = 57, 1, 412 * MIB
+    going.progress.estimated_remaining_ms = 5000
+    going.waiting_for = "acknowledgement of memory from host2"
+    told = "57 %, round 1, 412 MiB sent, at least 5.0 s left"
+    ended = await alice.run("list")
+    assert ended.out.splitlines()[2:] == [
+        f"7f3a0000: {told}, waiting for acknowledgement of memory from host2"
+    ]
+    shown = (await alice.run("show", "7f3a")).out
+    assert f"progress:     {told}\n" in shown
+    assert "waiting for:  acknowledgement of memory from host2\n" in shown
 
 
 async def test_show_says_that_a_guest_arrived_without_its_memory(

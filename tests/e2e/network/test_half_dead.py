@@ -97,9 +97,12 @@ def test_a_copy_is_told_to_be_interrupted_within_ten_seconds_and_goes_on(
         noticed_s = time.time() - since_s
         print(f"copy, {fault.__name__}: noticed after {noticed_s:.1f} s")  # noqa: T201
         assert noticed_s < NOTICED_S
+        waiting = world.shown(begun, way.source)["waiting_for"]
+        assert waiting.endswith(f" from {way.destination}")
         world.mend()
         world.await_phase(way, begun, "PHASE_COMPLETED", "PHASE_ABORTED")
         ended = world.shown(begun, way.source)
+        assert not ended["waiting_for"]
         assert ended["phase"] == "PHASE_COMPLETED", ended["failure"]
         assert ended["report"]["interruptions"][0]["heard_again"]
         world.note(Name(NAMES[fault], "precopy", "between"), way, begun, since_s)

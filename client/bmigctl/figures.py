@@ -1,0 +1,52 @@
+"""How far a migration is, how fast it goes and what is to come, in short; pure.
+
+Rule: every figure has its unit, and what is not known is not told as one.
+"""
+
+from bmig.v1 import migration_pb2
+
+from bmigctl import units
+
+
+def all_of(migration: migration_pb2.Migration) -> list[str]:
+    """One that goes on, by its latest progress."""
+    progress, limit_ms = migration.progress, migration.options.downtime_limit_ms or 300
+    return [
+        *extent(progress, progress.percent),
+        *pace(progress),
+        *prospect(progress, migration.phase, limit_ms),
+    ]
+
+
+def extent(progress: migration_pb2.Progress, percent: int) -> list[str]:
+    """How far it is."""
+    parts = [f"{percent} %"]
+    if progress.round:
+        parts.append(f"round {progress.round}")
+    return [*parts, f"{units.size(progress.sent_bytes)} sent"]
+
+
+def pace(progress: migration_pb2.Progress) -> list[str]:
+    """How fast it goes: what is sent, and what the guest dirties, once that is known."""
+    parts = [units.rate(progress.rate_bytes_per_s)] if progress.rate_bytes_per_s else []
+    if progress.HasField("dirty_rate_bytes_per_s"):
+        parts.append(f"guest dirties {units.rate(progress.dirty_rate_bytes_per_s)}")
+    if progress.throttle_percent:
+        parts.append(f"guest slowed to {100 - progress.throttle_percent} %")
+    return parts
+
+
+def prospect(
+    progress: migration_pb2.Progress, phase: migration_pb2.Phase, limit_ms: int
+) -> list[str]:
+    """What is to come, as far as it is known."""
+    parts = []
+    if progress.HasField("estimated_downtime_ms"):
+        parts.append(f"downtime ~{progress.estimated_downtime_ms} of {limit_ms} ms")
+    is_known = progress.HasField("dirty_rate_bytes_per_s")
+    if progress.HasField("estimated_remaining_ms"):
+        left = units.duration_ms(progress.estimated_remaining_ms)
+        parts.append(f"{left} left" if is_known else f"at least {left} left")
+    elif is_known and phase == migration_pb2.PHASE_PRECOPY:
+        parts.append("no end in sight like this")
+    return parts
