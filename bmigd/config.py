@@ -12,6 +12,7 @@ from typing import Annotated, Literal, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
+from bmigd.complaints import complaints
 from bmigd.errors import Invalid
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9]([A-Za-z0-9.-]{0,61}[A-Za-z0-9])?$")]
@@ -29,6 +30,14 @@ def _address(text: str) -> str:
 Address = Annotated[str, AfterValidator(_address)]
 RUN_DIR_BYTES = 60  # what sockets' names leave of the 104 that FreeBSD has for a path
 Glob = Annotated[str, Field(min_length=1, max_length=128)]
+Globs = Annotated[tuple[Glob, ...], Field(min_length=1)]
+NAMES = {
+    "string_pattern_mismatch": "must be letters, digits, dots and hyphens, at most 63"
+    " (of a node: small letters)"
+}
+LONGEST_S = 86400
+Seconds = Annotated[float, Field(gt=0, le=LONGEST_S)]
+Many = Annotated[int, Field(ge=0, le=1 << 30)]  # of MiB
 AnySection = TypeVar("AnySection", bound="Section")
 OperatorAction = Literal["read", "define", "power", "console", "migrate", "resolve"]
 PeerAction = Literal["read", "send", "receive"]
@@ -79,8 +88,8 @@ class Tls(Section):
 class OperatorRule(Section):
     """Operators of these names may do these things with these guests."""
 
-    names: tuple[Glob, ...] = Field(description="operators, as globs")
-    guests: tuple[Glob, ...] = Field(default=("*",), description="guests, as globs")
+    names: Globs = Field(description="operators, as globs")
+    guests: Globs = Field(default=("*",), description="guests, as globs")
     allow: tuple[OperatorAction, ...] = Field(
         description="read, define, power, console, migrate, resolve"
     )
@@ -89,8 +98,8 @@ class OperatorRule(Section):
 class PeerRule(Section):
     """Nodes of these names may be used for these guests in these ways."""
 
-    names: tuple[Glob, ...] = Field(description="nodes, as globs")
-    guests: tuple[Glob, ...] = Field(default=("*",), description="guests, as globs")
+    names: Globs = Field(description="nodes, as globs")
+    guests: Globs = Field(default=("*",), description="guests, as globs")
     allow: tuple[PeerAction, ...] = Field(
         description="send: guests may go there; receive: they may come from there; read: list"
     )
@@ -108,11 +117,13 @@ class Bhyve(Section):
     ifconfig: Path = Field(
         default=Path("/sbin/ifconfig"), description="makes the tap interfaces of network cards"
     )
-    start_timeout_s: float = Field(
-        default=60.0, gt=0, description="seconds from executing bhyve until its guest runs"
+    start_timeout_s: Seconds = Field(
+        default=60.0,
+        description="seconds from executing bhyve until its guest runs",
     )
-    suspend_timeout_s: float = Field(
-        default=120.0, gt=0, description="seconds for a suspend before the migration is given up"
+    suspend_timeout_s: Seconds = Field(
+        default=120.0,
+        description="seconds for a suspend before the migration is given up",
     )
 
 
@@ -127,11 +138,13 @@ class Qemu(Section):
         description="how guests are run; auto is kvm where a short trial shows that it is fast,"
         " else tcg; the same on both ends of a migration",
     )
-    start_timeout_s: float = Field(
-        default=60.0, gt=0, description="seconds from executing QEMU until its guest runs"
+    start_timeout_s: Seconds = Field(
+        default=60.0,
+        description="seconds from executing QEMU until its guest runs",
     )
-    suspend_timeout_s: float = Field(
-        default=60.0, gt=0, description="seconds for a suspend before the migration is given up"
+    suspend_timeout_s: Seconds = Field(
+        default=60.0,
+        description="seconds for a suspend before the migration is given up",
     )
 
 
@@ -141,46 +154,44 @@ class Migration(Section):
     lease_s: float = Field(
         default=120.0,
         ge=1,
-        le=86400,
+        le=LONGEST_S,
         description="seconds a received guest waits for a sign of life of its source",
     )
     window_chunks: int = Field(
         default=16, ge=1, le=256, description="chunks of 1 MiB under way without acknowledgement"
     )
-    peer_timeout_s: float = Field(
-        default=6.0, gt=0, description="seconds without an answer after which a node is lost"
+    peer_timeout_s: Seconds = Field(
+        default=6.0,
+        description="seconds without an answer after which a node is lost",
     )
     reconnect_s: float = Field(
         default=90.0,
         ge=0,
+        le=LONGEST_S,
         description="seconds of silence before a pre-copy is given up; at most three quarters of"
         " the destination's lease_s",
     )
-    blackout_silence_s: float = Field(
+    blackout_silence_s: Seconds = Field(
         default=1.5,
-        gt=0,
         description="seconds of the destination's silence, the guest being down, before the guest"
         " goes on here",
     )
-    blackout_limit_s: float = Field(
+    blackout_limit_s: Seconds = Field(
         default=60.0,
-        gt=0,
         description="seconds for a destination that does answer to take over memory and state",
     )
-    bandwidth_mib_per_s: int = Field(
+    bandwidth_mib_per_s: Many = Field(
         default=0,
-        ge=0,
         description="for all memory that leaves this node while guests run, shared among its"
         " migrations; 0: no limit",
     )
-    keep_memory_mib: int = Field(
+    keep_memory_mib: Many = Field(
         default=0,
-        ge=0,
         description="MiB of the spool for memory of guests that left, which makes their way back"
         " short; given up when room is needed; 0: none",
     )
-    memory_reserve_mib: int = Field(
-        default=256, ge=0, description="MiB of host memory never promised to guests"
+    memory_reserve_mib: Many = Field(
+        default=256, description="MiB of host memory never promised to guests"
     )
 
 
@@ -235,7 +246,8 @@ def parse(text: str, path: Path) -> Config:
     except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise Invalid("CONFIG_INVALID", f"{path}: not TOML: {error}") from error
     except ValidationError as error:
-        raise Invalid("CONFIG_INVALID", f"{path}: " + "; ".join(_complaints(error))) from error
+        wrong = "; ".join(complaints(error, "the file", NAMES))
+        raise Invalid("CONFIG_INVALID", f"{path}: {wrong}") from error
     if config.node.name in config.nodes:
         raise Invalid("CONFIG_INVALID", f"{path}: nodes.{config.node.name}: is this node itself")
     anchored = _anchored(config, path.absolute().parent)
@@ -243,24 +255,6 @@ def parse(text: str, path: Path) -> Config:
         words = f"node.run_dir: has more than {RUN_DIR_BYTES} bytes"
         raise Invalid("CONFIG_INVALID", f"{path}: {words}, too many for its sockets")
     return anchored
-
-
-def _complaints(error: ValidationError) -> list[str]:
-    return [
-        ".".join(str(part) for part in item["loc"]) + ": " + _plain(item["type"], item["msg"])
-        for item in error.errors()
-    ]
-
-
-def _plain(kind: str, message: str) -> str:
-    if kind == "extra_forbidden":
-        return "unknown field"
-    if kind == "missing":
-        return "is missing"
-    if kind == "string_pattern_mismatch":
-        return "must be letters, digits, dots and hyphens, at most 63 (of a node: small letters)"
-    message = message.removeprefix("Value error, ")
-    return message[:1].lower() + message[1:]
 
 
 def _anchored(config: Config, base: Path) -> Config:

@@ -70,7 +70,8 @@ class Record:
 
 
 def create(path: Path) -> str:
-    """Make a journal and return its incarnation; LocalFault (JOURNAL_EXISTS, JOURNAL_UNWRITABLE).
+    """Make a journal and return its incarnation; LocalFault (JOURNAL_EXISTS, JOURNAL_LOST,
+    JOURNAL_UNWRITABLE).
 
     It has its name only when all of it is on disk: one that could not be made leaves nothing.
     """
@@ -80,6 +81,7 @@ def create(path: Path) -> str:
             f"{path} exists already",
             "nothing needs to be done; a journal is made once and never replaced",
         )
+    _require_none_before(path)
     incarnation, unfinished = str(uuid.uuid4()), path.with_name(path.name + ".new")
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -98,6 +100,21 @@ def create(path: Path) -> str:
         with contextlib.suppress(OSError):
             _remove(unfinished)
     return incarnation
+
+
+def _require_none_before(path: Path) -> None:
+    """LocalFault (JOURNAL_LOST) if the mark tells of a journal in which something was written."""
+    left = mark_path(path)
+    with contextlib.closing(Mark(left)) as mark:
+        found = mark.read()
+    if left.exists() and (found is None or found[1]):
+        writes = f"{found[1]} writes" if found else "writes that cannot be read"
+        raise LocalFault(
+            "JOURNAL_LOST",
+            f"{path} is gone, and {left} tells of {writes} in it",
+            'do as docs/FAILURES.md says under "The journal", guests may be in doubt; then move'
+            f" {left} away and run `bmigd init` again",
+        )
 
 
 def _build(path: Path, incarnation: str) -> None:

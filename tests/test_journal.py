@@ -2,6 +2,7 @@
 never replaced; epochs never fall.
 """
 
+import contextlib
 import sqlite3
 import subprocess
 import sys
@@ -79,6 +80,32 @@ def test_what_a_crash_left_of_a_journal_is_in_nobodys_way(tmp_path: Path) -> Non
     journal.create(path)
     assert {one.name for one in tmp_path.iterdir()} == {"journal.db", "journal.db.mark"}
     Journal(path).close()
+
+
+@pytest.mark.parametrize(
+    "left", [b"", b"some words\n", None], ids=["empty", "strange", "as it was"]
+)
+def test_a_journal_is_not_made_beside_the_mark_of_one_that_was_lost(
+    path: Path, left: bytes | None
+) -> None:
+    with contextlib.closing(Journal(path)) as opened:
+        opened.put(RECORD)
+    path.unlink()
+    if left is not None:
+        mark_path(path).write_bytes(left)
+    kept = mark_path(path).read_bytes()
+    with pytest.raises(LocalFault, match="is gone") as fault:
+        journal.create(path)
+    assert fault.value.reason == "JOURNAL_LOST"
+    assert not path.exists()
+    assert mark_path(path).read_bytes() == kept
+    mark_path(path).unlink()
+    journal.create(path)
+
+
+def test_a_journal_in_which_nothing_was_written_may_be_made_again(path: Path) -> None:
+    path.unlink()
+    journal.create(path)
 
 
 def test_a_missing_journal_is_never_made_by_opening_it(tmp_path: Path) -> None:

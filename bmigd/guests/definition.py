@@ -13,11 +13,11 @@ from uuid import UUID
 import tomli_w
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from bmigd.complaints import complaints
 from bmigd.errors import Invalid
 
 MIB = 1 << 20
 MAX_DEVICES, MAX_OPTIONS = 64, 32
-MAX_COMPLAINTS = 8
 UNITS = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 
 # The name goes into paths, a socket path of 104 bytes, and command lines.
@@ -167,14 +167,11 @@ def make(values: Mapping[str, Any]) -> Definition:
     try:
         return Definition.model_validate(values)
     except ValidationError as error:
-        complaints = "; ".join(
-            (".".join(str(part) for part in item["loc"]) or "guest") + ": " + item["msg"]
-            for item in error.errors(include_input=False, include_context=False)[:MAX_COMPLAINTS]
-        )
+        wrong = "; ".join(complaints(error, "guest"))
         name = str(values.get("name"))[:64]
         raise Invalid(
             "DEFINITION_INVALID",
-            f"the description of guest {name!r} is wrong: {complaints}",
+            f"the description of guest {name!r} is wrong: {wrong}",
             "correct it and define the guest again",
         ) from error
 

@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
-from bmigd.errors import NotPossible
+from bmigd.migration import decided
 from bmigd.migration.phases import Phase
-from bmigd.migration.picture import SOURCE, Picture
+from bmigd.migration.picture import Picture
 from bmigd.migration.recorder import Recorder
 from bmigd.transfer.pacing import shares
 from bmigd.words import limit, rate
@@ -76,12 +76,12 @@ class Bandwidth:
         down, or when this daemon only settles the migration and has no recorder that sends).
         """
         if picture.has_ended:
-            raise _over(picture)
+            raise decided.over(picture)
         before = picture.options.bandwidth_limit_bytes_per_s
         if bytes_per_s == before:
             return
         if recorder is None or picture.phase not in WHILE_IT_RUNS:
-            raise _too_late(picture)
+            raise decided.past_copying(picture)
         picture.options = replace(picture.options, bandwidth_limit_bytes_per_s=bytes_per_s)
         words = f"limit changed from {limit(before)} to {limit(bytes_per_s)} by {operator}"
         recorder.event(KIND, words)
@@ -93,35 +93,6 @@ class Bandwidth:
         parts = shares(self._total, [share.cap for share in self._sharing])
         for share, part in zip(self._sharing, parts, strict=True):
             share.set(part, self._total)
-
-
-def _over(picture: Picture) -> NotPossible:
-    has_moved = picture.phase is Phase.COMPLETED
-    return NotPossible(
-        "MIGRATION_OVER",
-        f"migration {picture.id} of guest {picture.guest} is {picture.phase.name.lower()}:"
-        " it sends nothing any more",
-        f"see `bmigctl show {picture.id}`",
-        guest=picture.guest,
-        side=SOURCE,
-        location=f"on {picture.destination if has_moved else picture.source}",
-    )
-
-
-def _too_late(picture: Picture) -> NotPossible:
-    places = {
-        Phase.SWITCHOVER: f"on {picture.source}, down",
-        Phase.HANDOFF: "being handed over",
-    }
-    return NotPossible(
-        "TOO_LATE",
-        f"migration {picture.id} of guest {picture.guest} is in {picture.phase.name.lower()}:"
-        " a limit holds only while memory is copied and the guest runs",
-        f"nothing was changed; `bmigctl watch {picture.id}` tells how it ends",
-        guest=picture.guest,
-        side=SOURCE,
-        location=places.get(picture.phase, f"on {picture.source}"),
-    )
 
 
 def _in_words(bytes_per_s: float, total: float) -> str:

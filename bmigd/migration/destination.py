@@ -15,6 +15,7 @@ from bmigd.crashpoints import reach
 from bmigd.errors import NotPossible, PeerLost, Unknown
 from bmigd.guests.definition import Definition, parse_toml, render_toml
 from bmigd.journal import Record
+from bmigd.migration import decided
 from bmigd.migration.acceptance import require_acceptable
 from bmigd.migration.answers import Refusals, answer_of, over, require_owner
 from bmigd.migration.archive import Archive, failure_in
@@ -98,6 +99,8 @@ class Destination:
         """Refuse a guest by an operator's word, unless it was taken."""
         if reception := self._receptions.get(picture.id):
             await reception.abort(NotPossible("CANCELLED", f"{operator} cancelled it here"))
+        if picture.phase is Phase.COMPLETED:
+            raise decided.moved(picture)
         if picture.phase is not Phase.ABORTED:
             raise NotPossible(
                 *("TOO_LATE", f"migration {picture.id} is {picture.ownership} here"),

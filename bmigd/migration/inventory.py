@@ -63,14 +63,9 @@ class Inventory:
     async def all(self) -> list[GuestView]:
         """Every guest that is defined or being received here, by name."""
         views = [await self._seen(name) for name in self._node.store.names()]
-        names = {view.name for view in views}
-        held = [one for guest, one in self._node.claims.held().items() if guest not in names]
-        incoming = [
-            await self._view_incoming(record)
-            for record in [await self._ledger.get(one) for one in held]
-            if record is not None
-        ]
-        return sorted([*views, *incoming], key=lambda view: view.name)
+        held = set(self._node.claims.held()) - {view.name for view in views}
+        incoming = [await self._incoming(name) for name in held]
+        return sorted([*views, *filter(None, incoming)], key=lambda view: view.name)
 
     async def _seen(self, name: str) -> GuestView:
         """A guest whose file cannot be read is one too, and hides no other."""
@@ -80,7 +75,9 @@ class Inventory:
             return GuestView(name, None, GuestState.FAILED, 0, detail=str(error))
 
     async def get(self, name: str) -> GuestView:
-        """One guest that is defined here; Unknown (GUEST_UNKNOWN)."""
+        """One guest that is defined or being received here; Unknown (GUEST_UNKNOWN)."""
+        if incoming := await self._incoming(name):
+            return incoming
         definition = self._node.store.get(name)
         power = await self._node.driver(definition).power(name)
         held = self._node.claims.holder(name)
@@ -136,7 +133,7 @@ class Inventory:
     async def start(self, name: str) -> GuestView:
         """Start a guest from its firmware; idempotent."""
         async with self._lock(name):
-            definition = self._node.store.get(name)
+            definition = self._definition(name)
             self._require_supported(definition)
             with self._node.claims.by_hand(name, "started"):
                 if not (await self._node.driver(definition).power(name)).is_running:
@@ -146,7 +143,7 @@ class Inventory:
 
     async def stop(self, name: str, force: bool, timeout_s: float) -> GuestView:
         """Stop a guest; idempotent. By force also while somebody waits for it to stop by itself."""
-        definition = self._node.store.get(name)
+        definition = self._definition(name)
         driver = self._node.driver(definition)
         if force and self._node.claims.change(name) == STOPPED:
             await driver.stop(definition, True, timeout_s)
@@ -178,11 +175,23 @@ class Inventory:
                 guest=definition.name,
             )
 
-    async def _view_incoming(self, record: Record) -> GuestView:
-        definition = parse_toml(record.definition)
+    async def _incoming(self, name: str) -> GuestView | None:
+        """One that is not defined here yet."""
+        held = self._node.claims.holder(name)
+        record = await self._ledger.get(held) if held else None
+        if record is None or record.side != DESTINATION or name in self._node.store.names():
+            return None
         detail = f"being received from {record.peer}"
-        view = (definition.name, definition, GuestState.MIGRATING_IN)
+        view = (name, parse_toml(record.definition), GuestState.MIGRATING_IN)
         return GuestView(*view, record.epoch, record.id, detail=detail)
+
+    def _definition(self, name: str) -> Definition:
+        """Of a guest that is to be changed: Unknown (GUEST_UNKNOWN), or Busy (GUEST_BUSY) if it is
+        only being received.
+        """
+        if name not in self._node.store.names():
+            self._node.claims.require_free(name)
+        return self._node.store.get(name)
 
     def _lock(self, name: str) -> asyncio.Lock:
         return self._changing.setdefault(name, asyncio.Lock())

@@ -14,6 +14,7 @@ from bmigd.crashpoints import reach
 from bmigd.errors import BmigError, Invalid, LocalFault, NotPossible, Taken, Unknown
 from bmigd.guests.definition import Definition, parse_toml, render_toml
 from bmigd.journal import Record
+from bmigd.migration import decided
 from bmigd.migration.archive import Archive
 from bmigd.migration.check import Checked, check, explained, require_allowed
 from bmigd.migration.handoff import SourceState
@@ -90,18 +91,11 @@ class Migrations:
         migration, task = self._running.get(picture.id), self._tasks.get(picture.id)
         if picture.has_ended and picture.phase is Phase.ABORTED:
             return picture
+        if picture.phase is Phase.COMPLETED:
+            raise decided.moved(picture)
         self._require_not_back(picture)
         if migration is None or migration.has_let_go or task is None:
-            raise NotPossible(
-                "TOO_LATE",
-                f"migration {picture.id} of guest {picture.guest} is {picture.ownership}:"
-                " the guest was let go already",
-                f"see `bmigctl show {picture.id}`, which says what it waits for; migrate the guest"
-                " back when it runs there",
-                guest=picture.guest,
-                side=picture.side,
-                location=f"on {picture.destination}" if picture.has_ended else "being handed over",
-            )
+            raise decided.let_go(picture)
         advice = "migrate it again when you want to"
         why = NotPossible("CANCELLED", f"cancelled by {operator}", advice)
         await self._end_task(picture.id, why)
@@ -228,17 +222,9 @@ class Migrations:
 
     def _require_not_back(self, picture: Picture) -> None:
         """NotPossible (TOO_LATE) where the guest goes on here already."""
-        claims, name = self._node.claims, self._node.name
+        claims = self._node.claims
         if claims.holder(picture.guest) == picture.id and claims.is_back(picture.guest):
-            raise NotPossible(
-                "TOO_LATE",
-                f"migration {picture.id} is over: guest {picture.guest} goes on on {name}, which is"
-                " yet to be written",
-                f"free space on the disk under node.state_dir of {name}, or mend it",
-                guest=picture.guest,
-                side=SOURCE,
-                location=f"on {name}",
-            )
+            raise decided.back(picture)
 
     def _require_source(self, picture: Picture) -> None:
         if picture.side != SOURCE:

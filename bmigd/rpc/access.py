@@ -50,7 +50,9 @@ class Access:
         caller = CALLER.get()
         if guest is not None and len(guest) > LONGEST_NAME:
             raise Invalid(
-                "REQUEST_INVALID", f"a guest's name has at most {LONGEST_NAME} characters"
+                "REQUEST_INVALID",
+                f"a guest's name has at most {LONGEST_NAME} characters",
+                "bmigctl guest list shows every guest",
             )
         decision = decide(self._policy, caller, action, guest)
         if caller.kind is kind and decision.allowed:

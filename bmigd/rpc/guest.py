@@ -89,7 +89,7 @@ class GuestServicer(guest_pb2_grpc.GuestServiceServicer):
         self._access.operator(Action.CONSOLE, first.name)
         view = await self._inventory.get(first.name)
         no_console = _no_console(first.name, view.state, self._node.name)
-        if view.state in OFF:
+        if view.state in OFF or (view.state is GuestState.MIGRATING_IN and not view.pid):
             raise no_console
         assert view.definition, "it runs"
         directory = self._node.driver(view.definition).console_directory(first.name)

@@ -61,7 +61,8 @@ class Guests(Cluster):
         try:
             answer = await node.answer(node.guests.RecoverGuest(request, timeout=CALL_S))
         except BmigctlError as error:
-            raise error.about(guest=name, location=f"not defined on {node.name}") from error
+            where = "" if error.reason == "GUEST_BUSY" else f"not defined on {node.name}"
+            raise error.about(guest=name, location=where) from error
         return FoundGuest(node, answer.guest)
 
     async def start_guest(self, name: str) -> FoundGuest:
@@ -113,14 +114,7 @@ class Guests(Cluster):
         }
         here = there.pop(node.name, None)
         for other, guest in there.items():
-            state = words.guest_state(guest.state)
-            raise Refused(
-                "NAME_TAKEN",
-                f"guest {name} is defined on {other} already",
-                guest=name,
-                location=f"{state} on {other} (nothing was changed)",
-                advice=f"choose another name, or undefine it on {other} first",
-            )
+            raise _taken(other, guest)
         if silent := sorted(everywhere.failures.keys() - {node.name, *not_on}):
             raise Unreachable(
                 "NAME_NOT_SURE",
@@ -133,3 +127,17 @@ class Guests(Cluster):
                 f" there, add {' '.join(f'--not-on {other}' for other in silent)}",
             )
         return here
+
+
+def _taken(node: str, guest: guest_pb2.Guest) -> Refused:
+    """Another node has a guest of that name, or is about to."""
+    name, moving = guest.definition.name, guest.migration_id
+    if guest.state == guest_pb2.GUEST_STATE_MIGRATING_IN:
+        message = f"guest {name} is being received by {node}"
+        advice = f"choose another name, or see what becomes of it: bmigctl show {moving}"
+    else:
+        message = f"guest {name} is defined on {node} already"
+        advice = f"choose another name, or undefine it on {node} first"
+    state = words.guest_state(guest.state)
+    location = f"{state} on {node} (nothing was changed)"
+    return Refused("NAME_TAKEN", message, guest=name, location=location, advice=advice)

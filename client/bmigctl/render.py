@@ -10,7 +10,7 @@ from bmig.v1 import guest_pb2, migration_pb2, node_pb2
 
 from bmigctl import figures, units, words
 from bmigctl.cluster import FoundMigration
-from bmigctl.errors import BmigctlError, UsageFault
+from bmigctl.errors import BmigctlError, Unreachable, UsageFault
 
 ID_WIDTH = 8
 
@@ -91,7 +91,9 @@ def node_rows(
     rows = []
     for name in sorted({*answers, *failures}):
         if name in failures:
-            rows.append((name, "not asked", "-", "-", "-"))
+            error = failures[name]  # one that answers says what is wrong with it
+            state = "not asked" if isinstance(error, Unreachable) else error.reason
+            rows.append((name, state, "-", "-", "-"))
             continue
         node = answers[name].node
         memory = (

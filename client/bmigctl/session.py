@@ -17,7 +17,7 @@ import click
 
 from bmigctl import config, exits, jsonlines, render
 from bmigctl.client import Client
-from bmigctl.errors import BmigctlError, UsageFault
+from bmigctl.errors import BmigctlError, Unreachable, UsageFault
 
 _NOT_WRITTEN = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 
@@ -47,14 +47,15 @@ class Session:
             click.echo(line)
 
     def warn(self, failures: Mapping[str, BmigctlError]) -> None:
-        """Names the nodes that could not be asked, so that a list is not taken for whole."""
+        """Names the nodes that could not be asked or tell, so that no list is taken for whole."""
         for node, failure in sorted(failures.items()):
             said = failure.message
             message = said if said.startswith(node) else f"{node}: {said}"
             if self.json:
                 click.echo(jsonlines.line("not_asked", message=message))
             else:
-                click.echo(f"not asked: {message}", err=True)
+                verb = "asked" if isinstance(failure, Unreachable) else "told"
+                click.echo(f"not {verb}: {message}", err=True)
 
     def warn_left_out(self, nodes: list[str]) -> None:
         """Names the nodes that have older migrations than they could tell at once."""

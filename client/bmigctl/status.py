@@ -43,6 +43,8 @@ _ADVICE = {
     "GUEST_RUNNING": "stop the guest first",
     "GUEST_NOT_RUNNING": "start the guest first",
     "MIGRATION_UNKNOWN": "bmigctl list shows every migration",
+    "OPTIONS_INVALID": "correct the option and migrate it again",
+    "REQUEST_INVALID": "correct what was asked for and ask again",
     "STOP_TIMEOUT": "stop it again with a longer --timeout, or end it at once with --force",
     "NOT_IN_DOUBT": "bmigctl show ID tells where the migration stands",
     "PEER_ANSWERS": "nothing: the two hosts settle it by themselves",

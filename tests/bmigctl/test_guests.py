@@ -35,6 +35,15 @@ async def test_nodes_that_are_only_known_are_listed_too(
     ]
 
 
+async def test_a_node_that_answers_with_what_is_wrong_is_listed_with_that(
+    alice: Operator, host2: FakeNode
+) -> None:
+    host2.answers["GetNode"] = Refusal("INTERNAL", "the spool is gone", "SPOOL_UNUSABLE")
+    ended = await alice.run("node", "list")
+    assert "host2  SPOOL_UNUSABLE  -" in ended.out
+    assert "the spool is gone" in ended.err
+
+
 async def test_a_node_out_of_reach_is_listed_with_the_cause_below(
     alice: Operator, host2: FakeNode
 ) -> None:
@@ -89,6 +98,18 @@ async def test_a_guest_that_has_moved_is_not_defined_where_it_was(
     ended = await alice.run("guest", "define", vm1_toml, "--node", "host1")
     assert ended.code == 3
     assert "NAME_TAKEN: guest vm1 is defined on host2 already" in ended.err
+    assert not host1.seen(guest_pb2.DefineGuestRequest)
+
+
+async def test_a_name_that_is_on_its_way_to_a_node_is_not_called_defined_there(
+    alice: Operator, host1: FakeNode, host2: FakeNode, vm1_toml: str
+) -> None:
+    coming = host2.guests["vm1"] = guest("vm1")
+    coming.state, coming.migration_id = guest_pb2.GUEST_STATE_MIGRATING_IN, "7f3a"
+    ended = await alice.run("guest", "define", vm1_toml, "--node", "host1")
+    assert ended.code == 3
+    assert "NAME_TAKEN: guest vm1 is being received by host2" in ended.err
+    assert "bmigctl show 7f3a" in ended.err
     assert not host1.seen(guest_pb2.DefineGuestRequest)
 
 

@@ -317,7 +317,7 @@ async def test_resolve_sends_the_confirmed_name(alice: Operator, host1: FakeNode
     ("arguments", "code"),
     [
         (("--run-here", "--confirm", "vm2"), 2),  # another guest
-        (("--run-here",), 130),  # nobody there to confirm
+        (("--run-here",), 2),  # nobody there to confirm
         (("--confirm", "vm1"), 2),  # not said what to do
     ],
 )
@@ -327,6 +327,20 @@ async def test_resolve_without_the_right_word_asks_nobody(
     host1.migrations[ID] = in_doubt()
     ended = await alice.run("resolve", "7f3a", *arguments)
     assert ended.code == code
+    assert "error:" in ended.err.lower()
+    assert not host1.seen(migration_pb2.ResolveMigrationRequest)
+
+
+@pytest.mark.parametrize("confirm", [(), ("--confirm", "vm1")])
+async def test_what_is_not_in_doubt_is_not_resolved_and_nobody_is_asked_to_confirm(
+    alice: Operator, host1: FakeNode, confirm: tuple[str, ...]
+) -> None:
+    host1.migrations[ID] = completed()
+    ended = await alice.run("resolve", "7f3a", "--run-here", *confirm)
+    assert ended.code == 3
+    assert f"NOT_IN_DOUBT: migration {ID} is completed: there is nothing" in ended.err
+    assert "vm1, on host2" in ended.err
+    assert "Type the guest" not in ended.err
     assert not host1.seen(migration_pb2.ResolveMigrationRequest)
 
 

@@ -1,10 +1,12 @@
 """The documents say what the code does: diagrams, configuration, reasons, links, examples."""
 
+import ast
 import re
 from pathlib import Path
 
 import pytest
 from bmigctl.definition import parse
+from bmigctl.errors import BmigctlError
 
 from bmigd import config
 from bmigd.transfer.pages import chunk_digest, page_hashes
@@ -87,8 +89,31 @@ def test_every_reason_is_listed() -> None:
     assert sorted(reasons() - listed) == []
 
 
+def told_by_bmigctl() -> set[str]:
+    """Every reason that bmigctl gives by itself: the first argument of an error or a cause."""
+    calls = [
+        node
+        for path in (ROOT / "client/bmigctl").rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call) and node.args
+    ]
+    errors = {one.__name__ for one in BmigctlError.__subclasses__()} | {"Cause", "_nowhere"}
+    told = [ast.unparse(one.args[0]) for one in calls if ast.unparse(one.func) in errors]
+    return {one.strip("'") for one in told if re.fullmatch("'[A-Z_]+'", one)}
+
+
+def test_the_reasons_of_bmigctl_are_listed_and_no_other() -> None:
+    table = read("docs/FAILURES.md").partition("### bmigctl itself")[2]
+    cells = " ".join(re.findall(r"^\| (`.*?) \|", table, re.MULTILINE))
+    listed = set(re.findall(r"`([A-Z_]+)`", cells))
+    nodes_too = {one for one in told_by_bmigctl() if one in reasons()}
+    assert len(told_by_bmigctl()) > 25
+    assert sorted(told_by_bmigctl() - nodes_too - listed) == []
+    assert sorted(listed - told_by_bmigctl()) == []
+
+
 def test_no_reason_is_listed_that_does_not_exist() -> None:
-    table = read("docs/FAILURES.md").partition("## Reasons")[2]
+    table = read("docs/FAILURES.md").partition("## Reasons")[2].partition("### bmigctl itself")[0]
     first_cells = " ".join(re.findall(r"^\| (`.*?) \|", table, re.MULTILINE))
     # Two that are handed on by name, not by a literal as first argument.
     handed_on = {"TIMEOUT", "DENIED", "RESOLVED", "CANCELLED", "INTERNAL"}

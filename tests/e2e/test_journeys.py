@@ -138,6 +138,9 @@ def test_a_cancel_after_the_handoff_is_refused(world: Cluster) -> None:
     refused = world.ctl("cancel", moved["id"], check=False)
     assert refused.returncode == 3
     assert "TOO_LATE" in refused.stderr
+    assert "has completed: guest late went to host2" in refused.stderr
+    assert "late, on host2" in refused.stderr
+    assert "bmigctl migrate late host1" in refused.stderr
     finish(world, "late")
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from bmigd.errors import LocalFault, NotPossible, Unknown
+from bmigd.errors import Busy, LocalFault, NotPossible, Unknown
 from bmigd.guests.definition import render_toml
 from bmigd.journal import Record
 from bmigd.migration.handoff import DestinationState
@@ -41,6 +41,36 @@ async def test_nothing_is_kept_of_names_that_no_guest_has(inventory: Inventory) 
             with pytest.raises(Unknown):
                 await asked
     assert len(inventory._changing) == 0
+
+
+async def test_a_guest_that_is_being_received_is_no_stranger(
+    inventory: Inventory, node: Node
+) -> None:
+    coming = guest(node)
+    record = Record(
+        id="m1",
+        side=DESTINATION,
+        guest=coming.name,
+        peer="host9",
+        epoch=1,
+        state=DestinationState.RECEIVING.value,
+        definition=render_toml(coming),
+    )
+    await inventory._ledger.open(record)
+    node.claims.take(coming.name, "m1")
+    [listed] = await inventory.all()
+    assert listed == await inventory.get(coming.name)
+    assert (listed.state, listed.migration_id) == (GuestState.MIGRATING_IN, "m1")
+    assert listed.detail == "being received from host9"
+    for asked in (
+        inventory.start(coming.name),
+        inventory.stop(coming.name, True, 1),
+        inventory.undefine(coming.name),
+        inventory.define(coming),
+    ):
+        with pytest.raises(Busy, match="part of migration m1"):
+            await asked
+    assert node.store.names() == []
 
 
 PASSTHROUGH = {"slot": "7", "emulation": "passthru", "options": ["2/0/0"]}

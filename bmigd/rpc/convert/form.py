@@ -18,7 +18,7 @@ AnyMessage = TypeVar("AnyMessage", guest_pb2.Guest, migration_pb2.Migration)
 
 def invalid(field: str, problem: str) -> Invalid:
     """The form of a request is wrong."""
-    return Invalid("REQUEST_INVALID", f"{field}: {problem}")
+    return Invalid("REQUEST_INVALID", f"{field}: {problem}", "correct it and ask again")
 
 
 def migration_id(text: str) -> str:

@@ -67,7 +67,8 @@ def _address(text: str) -> str:
     except ValueError:
         address = "%"
     if "%" in address:
-        raise Invalid("OPTIONS_INVALID", f"probe_address: {short(text, 64)!r} is not an IP address")
+        problem = f"probe_address: {short(text, 64)!r} is not an IP address"
+        raise Invalid("OPTIONS_INVALID", problem, "name an address, 192.0.2.7 or 2001:db8::7")
     return address
 
 

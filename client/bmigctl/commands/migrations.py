@@ -1,12 +1,14 @@
 """`bmigctl list|show|watch|cancel|bandwidth|resolve`: migrations that were started before."""
 
 import re
+import sys
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 import click
+from bmig.v1 import migration_pb2
 
-from bmigctl import completing, exits, jsonlines, render, report, units
+from bmigctl import completing, exits, jsonlines, render, report, units, words
 from bmigctl.client import Client, exit_code
 from bmigctl.commands.migrate import rate
 from bmigctl.errors import Refused, UsageFault
@@ -221,11 +223,14 @@ def resolve(session: Session, migration_id: str, run_here: bool, confirm: str | 
                 location="unknown",
                 advice=f"bring {found.migration.source} back first",
             )
-        name = confirm if confirm is not None else _ask(session, found.migration.destination)
+        migration = found.migration
+        if migration.phase in words.OVER and not migration.in_doubt_since_ms:
+            raise _not_in_doubt(migration)
+        name = confirm if confirm is not None else _ask(session, migration.destination)
         if name != guest:
             raise UsageFault(
                 "CONFIRMATION_WRONG",
-                f'"{name}" is not the guest of migration {found.migration.id}',
+                f'"{name}" is not the guest of migration {migration.id}',
                 advice="nothing was changed; bmigctl show ID names the guest",
             )
         migration = await client.resolve(found, name)
@@ -239,12 +244,28 @@ def resolve(session: Session, migration_id: str, run_here: bool, confirm: str | 
     return session.run(action)
 
 
+def _not_in_doubt(migration: migration_pb2.Migration) -> Refused:
+    has_moved = migration.phase == migration_pb2.PHASE_COMPLETED
+    return Refused(
+        "NOT_IN_DOUBT",
+        f"migration {migration.id} is {words.phase(migration.phase)}: there is nothing to resolve",
+        guest=migration.guest,
+        location=f"on {migration.destination if has_moved else migration.source}",
+        advice=f"bmigctl show {migration.id} tells how it ended",
+    )
+
+
 def _ask(session: Session, destination: str) -> str:
     if session.json:
         raise UsageFault("CONFIRMATION_MISSING", "with --json, confirm with --confirm NAME")
     click.echo(f"If {destination} took the guest and ever comes back, it will run twice.", err=True)
-    answer: str = click.prompt("Type the guest's name to run it on the source", err=True)
-    return answer
+    question = "Type the guest's name to run it on the source"
+    if sys.stdin.isatty():
+        answer: str = click.prompt(question, err=True)
+        return answer
+    if not (line := sys.stdin.readline()):
+        raise UsageFault("CONFIRMATION_MISSING", "nobody can be asked; confirm with --confirm NAME")
+    return line.strip()
 
 
 VERBS = (list_migrations, show, watch, cancel, bandwidth, resolve)

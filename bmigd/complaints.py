@@ -1,0 +1,66 @@
+"""What is wrong with the fields of a file or a message, in the words of whoever wrote it. Pure.
+
+Rule: a field is named by its path, and nobody reads the name of a type in our code.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import ValidationError
+
+MOST = 8
+A_LIST, A_TABLE, WHOLE = "must be a list", "must be a table", "must be a whole number"
+A_NUMBER, YES_OR_NO = "must be a number", "must be true or false"
+WORDS = {
+    "extra_forbidden": "unknown field",
+    "missing": "is missing",
+    "string_type": "must be a text",
+    "path_type": "must be a path",
+    "tuple_type": A_LIST,
+    "list_type": A_LIST,
+    "dict_type": A_TABLE,
+    "model_type": A_TABLE,
+    "int_type": WHOLE,
+    "int_parsing": WHOLE,
+    "int_from_float": WHOLE,
+    "float_type": A_NUMBER,
+    "float_parsing": A_NUMBER,
+    "finite_number": A_NUMBER,
+    "bool_type": YES_OR_NO,
+    "bool_parsing": YES_OR_NO,
+    "uuid_type": "must be a UUID",
+    "uuid_parsing": "must be a UUID",
+    "greater_than": "must be more than {gt:g}",
+    "greater_than_equal": "must be at least {ge:g}",
+    "less_than": "must be less than {lt:g}",
+    "less_than_equal": "must be at most {le:g}",
+    "too_short": "must have at least {min_length} of them",
+    "too_long": "must have at most {max_length} of them",
+    "string_too_short": "must not be empty",
+    "string_too_long": "must have at most {max_length} characters",
+    "literal_error": "must be {expected}",
+    "string_pattern_mismatch": "must be of the form {pattern}",
+}
+
+
+def complaints(
+    error: ValidationError, whole: str, known: Mapping[str, str] | None = None
+) -> list[str]:
+    """Each with the path of its field, or `whole` for all of it; `known` are words that fit better.
+
+    At most eight.
+    """
+    found = error.errors(include_url=False, include_input=False)[:MOST]
+    words = WORDS | dict(known or {})
+    return [f"{_path(one['loc']) or whole}: {_words(words, **one)}" for one in found]
+
+
+def _path(parts: tuple[int | str, ...]) -> str:
+    return ".".join(str(part) for part in parts)
+
+
+def _words(words: Mapping[str, str], **one: Any) -> str:
+    if known := words.get(one["type"]):
+        return known.format_map(one.get("ctx", {}))
+    message: str = one["msg"].removeprefix("Value error, ")
+    return message[:1].lower() + message[1:]
