@@ -21,6 +21,7 @@ from bmigd.migration.archive import Archive
 from bmigd.migration.claims import Claims
 from bmigd.migration.departed import Departures
 from bmigd.migration.destination import Destination
+from bmigd.migration.elsewhere import Elsewhere
 from bmigd.migration.images import Images
 from bmigd.migration.inventory import Inventory
 from bmigd.migration.ledger import Ledger
@@ -93,7 +94,8 @@ class Daemon:
             self._node, self._ledger, self._archive, self._dial, self._workers
         )
         self._destination = Destination(self._node, self._ledger, self._archive, self._workers)
-        departures = Departures(self._node.name, config.nodes, self._ledger, self._dial)
+        elsewhere = Elsewhere(self._node.name, config.nodes, self._dial)
+        departures = Departures(self._ledger, elsewhere)
         self._inventory = Inventory(self._node, self._ledger, departures)
 
     async def run(self) -> None:

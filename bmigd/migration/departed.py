@@ -6,17 +6,15 @@ Rules that must not break:
 - Nobody's word counts against a node that says that it has the guest.
 """
 
-import asyncio
-from collections.abc import Callable, Collection, Iterable
-from dataclasses import dataclass
+from collections.abc import Collection
 from datetime import UTC, datetime
 
-from bmigd.errors import BmigError, NotPossible, PeerLost, Unknown
+from bmigd.errors import NotPossible, Unknown
 from bmigd.guests.definition import Definition, parse_toml
 from bmigd.journal import Record
+from bmigd.migration.elsewhere import Elsewhere, Sighting
 from bmigd.migration.handoff import DestinationState, SourceState
 from bmigd.migration.ledger import Ledger
-from bmigd.migration.ports import Peer
 
 # Where it was decided who owns the guest; a try that failed says nothing of that.
 DECIDED = (
@@ -24,19 +22,6 @@ DECIDED = (
     *(DestinationState.TAKEN, DestinationState.STARTED, DestinationState.RUNNING),
 )
 EVERY_NODE = "every node: it is not there"
-
-
-@dataclass(frozen=True)
-class Sighting:
-    """What the other nodes say of a guest."""
-
-    seen_on: tuple[str, ...] = ()
-    silent: tuple[tuple[str, str], ...] = ()  # node, and why it could not be asked
-
-    @property
-    def silent_nodes(self) -> frozenset[str]:
-        """The nodes that could not be asked."""
-        return frozenset(node for node, _ in self.silent)
 
 
 def why_not_here(
@@ -55,7 +40,7 @@ def why_not_here(
             guest=guest,
             location=f"on {seen}",
         )
-    unsure = [(node, why) for node, why in sighting.silent if node not in not_on]
+    unsure = sighting.unsure(not_on)
     if not unsure:
         return None
     words = " ".join(f"--not-on {node}" for node in sorted(sighting.silent_nodes))
@@ -73,24 +58,22 @@ def why_not_here(
 class Departures:
     """Guests that this node released, and whether they may be here again."""
 
-    def __init__(
-        self, here: str, nodes: Iterable[str], ledger: Ledger, dial: Callable[[str], Peer]
-    ) -> None:
-        self._here = here
-        self._nodes = frozenset(nodes) - {here}
+    def __init__(self, ledger: Ledger, elsewhere: Elsewhere) -> None:
+        self._here = elsewhere.here
         self._ledger = ledger
-        self._dial = dial
+        self._elsewhere = elsewhere
 
-    async def require_not_away(self, guest: str) -> None:
-        """NotPossible (GUEST_WENT_AWAY) if a guest may be on another node since it left this one.
+    async def require_not_away(self, guest: str) -> Sighting:
+        """What the others say; NotPossible (GUEST_WENT_AWAY) if it may be on another node since it
+        left this one.
 
         What was settled once is not asked for again: then only a node that has it objects.
         """
         record = await self._released(guest)
         if record is None:
-            return
+            return await self._elsewhere.look(guest)
         settled = await self._ledger.is_resolved(record.id)
-        sighting = await self._look(record)
+        sighting = await self._elsewhere.look(guest, record.peer)  # it may have gone on from there
         objection = why_not_here(
             record, self._here, sighting, sighting.silent_nodes if settled else ()
         )
@@ -98,6 +81,7 @@ class Departures:
             raise objection
         if not settled:
             await self._ledger.note_resolution(record.id, EVERY_NODE)
+        return sighting
 
     async def recover(self, guest: str, not_on: Collection[str], operator: str) -> Definition:
         """The guest as it left, for an operator who says which silent nodes do not have it.
@@ -112,7 +96,8 @@ class Departures:
                 f"bmigctl list --guest {guest} tells which node it left last",
                 guest=guest,
             )
-        if objection := why_not_here(record, self._here, await self._look(record), not_on):
+        sighting = await self._elsewhere.look(guest, record.peer)
+        if objection := why_not_here(record, self._here, sighting, not_on):
             raise objection
         await self._ledger.note_resolution(record.id, operator)
         return parse_toml(record.definition)
@@ -121,24 +106,3 @@ class Departures:
         """What the journal says of its leaving, None if it did not leave or is back."""
         record = await self._ledger.newest(guest, DECIDED)
         return record if record and record.state == SourceState.RELEASED else None
-
-    async def _look(self, record: Record) -> Sighting:
-        nodes = sorted(self._nodes | {record.peer})  # it may have gone on from there
-        answers = await asyncio.gather(*(self._has(node, record.guest) for node in nodes))
-        named = list(zip(nodes, answers, strict=True))
-        return Sighting(
-            tuple(node for node, answer in named if answer is True),
-            tuple((node, answer.message) for node, answer in named if not isinstance(answer, bool)),
-        )
-
-    async def _has(self, node: str, guest: str) -> bool | BmigError:
-        """Whether a node has the guest, or why that cannot be known."""
-        if node not in self._nodes:
-            return PeerLost("PEER_LOST", f"it is not in [nodes] of {self._here}")
-        peer = self._dial(node)
-        try:
-            return await peer.has_guest(guest)
-        except BmigError as error:
-            return error
-        finally:
-            await peer.close()

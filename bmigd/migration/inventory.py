@@ -7,34 +7,27 @@ another node.
 import asyncio
 from collections.abc import Collection
 from dataclasses import dataclass
-from enum import IntEnum
 from weakref import WeakValueDictionary
+
+import structlog
 
 from bmigd.drivers.base import Power
 from bmigd.errors import BmigError, NotPossible
 from bmigd.guests.definition import Definition, parse_toml
+from bmigd.guests.state import GuestState
 from bmigd.journal import Record
 from bmigd.migration.departed import Departures
+from bmigd.migration.elsewhere import why_not_defined, why_not_started
 from bmigd.migration.handoff import SourceState
 from bmigd.migration.ledger import Ledger
 from bmigd.migration.node import Node
 from bmigd.migration.picture import DESTINATION
 
+log = structlog.get_logger()
+
 STOPPED = "stopped"  # a change by hand
 HELD = "held by an operator: `bmigctl guest start` lets it go on"
 BACK = (SourceState.ABORTED, SourceState.RECLAIMED)  # the guest is here, as ever
-
-
-class GuestState(IntEnum):
-    """What a guest is doing here, numbered as in the contract."""
-
-    STOPPED = 1
-    RUNNING = 2
-    MIGRATING_OUT = 3
-    MIGRATING_IN = 4
-    SUSPENDED = 5
-    IN_DOUBT = 6
-    FAILED = 7
 
 
 @dataclass(frozen=True)
@@ -86,14 +79,21 @@ class Inventory:
         epoch = await self._ledger.epoch(definition)
         return GuestView(name, definition, state, epoch, held, power.pid, detail)
 
-    async def define(self, definition: Definition) -> GuestView:
-        """Keep a new guest; idempotent for an equal one. NotPossible (GUEST_WENT_AWAY)."""
-        async with self._lock(definition.name):
+    async def define(self, definition: Definition, not_on: Collection[str] = ()) -> GuestView:
+        """Keep a new guest; idempotent for an equal one. Silent nodes of `not_on` have none.
+
+        NotPossible (GUEST_WENT_AWAY, NAME_NOT_SURE), Taken (NAME_TAKEN).
+        """
+        name, here = definition.name, self._node.name
+        async with self._lock(name):
             self._require_supported(definition)
-            with self._node.claims.by_hand(definition.name, "defined"):
-                await self._departures.require_not_away(definition.name)
+            with self._node.claims.by_hand(name, "defined"):
+                sighting = await self._departures.require_not_away(name)
+                is_new = name not in self._node.store.names()
+                if is_new and (objection := why_not_defined(name, here, sighting, not_on)):
+                    raise objection
                 await asyncio.to_thread(self._node.store.add, definition)
-        return await self.get(definition.name)
+        return await self.get(name)
 
     async def recover(self, name: str, not_on: Collection[str], operator: str) -> GuestView:
         """Keep a guest that went away as it was when it left, by an operator's word."""
@@ -131,13 +131,21 @@ class Inventory:
         )
 
     async def start(self, name: str) -> GuestView:
-        """Start a guest from its firmware; idempotent."""
+        """Start a guest from its firmware; idempotent.
+
+        NotPossible (GUEST_WENT_AWAY, GUEST_RUNS_ELSEWHERE).
+        """
         async with self._lock(name):
             definition = self._definition(name)
             self._require_supported(definition)
             with self._node.claims.by_hand(name, "started"):
                 if not (await self._node.driver(definition).power(name)).is_running:
-                    await self._departures.require_not_away(name)
+                    sighting = await self._departures.require_not_away(name)
+                    if objection := why_not_started(name, self._node.name, sighting):
+                        raise objection
+                    if sighting.silent:  # who may have it all the same
+                        nodes = sorted(sighting.silent_nodes)
+                        log.warning("started, and not all were asked", guest=name, silent=nodes)
                 await self._node.driver(definition).start(definition)
         return await self.get(name)
 

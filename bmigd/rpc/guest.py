@@ -6,8 +6,9 @@ from collections.abc import AsyncIterator
 from bmig.v1 import guest_pb2, guest_pb2_grpc
 
 from bmigd.errors import NotPossible
+from bmigd.guests.state import OFF, GuestState
 from bmigd.guests.supervision import Supervision
-from bmigd.migration.inventory import GuestState, Inventory
+from bmigd.migration.inventory import Inventory
 from bmigd.migration.node import Node
 from bmigd.rpc.access import Access
 from bmigd.rpc.convert.form import invalid
@@ -21,7 +22,6 @@ LONGEST_STOP_S = 3600
 OUTPUT_BYTES = 65536
 INPUT_BYTES = 4096
 MAX_NODES = 1024
-OFF = (GuestState.STOPPED, GuestState.FAILED)
 
 
 class GuestServicer(guest_pb2_grpc.GuestServiceServicer):
@@ -37,7 +37,8 @@ class GuestServicer(guest_pb2_grpc.GuestServiceServicer):
     ) -> guest_pb2.DefineGuestResponse:
         """Keep a new guest."""
         self._access.operator(Action.DEFINE, request.definition.name)
-        view = await self._inventory.define(definition_from(request.definition))
+        not_on = frozenset(request.not_on[:MAX_NODES])
+        view = await self._inventory.define(definition_from(request.definition), not_on)
         return guest_pb2.DefineGuestResponse(guest=guest_to(view))
 
     async def RecoverGuest(  # noqa: N802
@@ -113,7 +114,7 @@ def _no_console(guest: str, state: GuestState, node: str) -> NotPossible:
         f"guest {guest} does not run on {node}, so it has no console there",
         f"start it: bmigctl guest start {guest}" if state in OFF else list_it,
         guest=guest,
-        location=f"{state.name.lower().replace('_', ' ')} on {node}",
+        location=f"{state.words} on {node}",
     )
 
 

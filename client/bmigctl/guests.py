@@ -48,7 +48,7 @@ class Guests(Cluster):
         """
         known = await self._same_name(wanted.name, node, not_on)
         complete = definition.with_uuid(wanted, known.definition if known else None)
-        request = guest_pb2.DefineGuestRequest(definition=complete)
+        request = guest_pb2.DefineGuestRequest(definition=complete, not_on=not_on)
         try:
             answer = await node.answer(node.guests.DefineGuest(request, timeout=CALL_S))
         except BmigctlError as error:

@@ -17,6 +17,7 @@ from bmigd.guests.definition import MIB, Definition, make
 from bmigd.guests.store import GuestStore
 from bmigd.migration.claims import Claims
 from bmigd.migration.departed import Departures
+from bmigd.migration.elsewhere import Elsewhere
 from bmigd.migration.images import Images
 from bmigd.migration.inventory import Inventory
 from bmigd.migration.ledger import Ledger
@@ -84,7 +85,7 @@ def inventory_of(node: Node, ledger: Ledger) -> Inventory:
     def nobody(name: str) -> NoReturn:
         raise AssertionError(f"nobody knows {name}")
 
-    return Inventory(node, ledger, Departures(node.name, (), ledger, nobody))
+    return Inventory(node, ledger, Departures(ledger, Elsewhere(node.name, (), nobody)))
 
 
 def guest(node: Node, name: str = "web1", **changes: object) -> Definition:

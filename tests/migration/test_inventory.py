@@ -10,9 +10,10 @@ import pytest
 
 from bmigd.errors import Busy, LocalFault, NotPossible, Unknown
 from bmigd.guests.definition import render_toml
+from bmigd.guests.state import GuestState
 from bmigd.journal import Record
 from bmigd.migration.handoff import DestinationState
-from bmigd.migration.inventory import GuestState, Inventory
+from bmigd.migration.inventory import Inventory
 from bmigd.migration.node import Node
 from bmigd.migration.picture import DESTINATION, SOURCE
 from bmigd.rpc.convert.guests import guest_to

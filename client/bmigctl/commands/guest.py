@@ -44,9 +44,9 @@ def define(session: Session, file: Path, not_on: tuple[str, ...]) -> int:
     is made when the description has none.
 
     Two guests of one name would write the same disks: it is refused when
-    another node has a guest of that name, and (exit code 6) when a node
-    cannot be asked and is not named with --not-on. A guest that has moved
-    away from the node comes back by a migration, or by "guest recover".
+    another node has a guest of that name, and when a node cannot be asked
+    and is not named with --not-on. A guest that has moved away from the node
+    comes back by a migration, or by "guest recover".
 
     \b
     The description (TOML):

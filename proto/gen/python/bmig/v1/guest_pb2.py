@@ -24,15 +24,15 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x13\x62mig/v1/guest.proto\x12\x07\x62mig.v1\"\xf5\x01\n\x0fGuestDefinition\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04uuid\x18\x02 \x01(\t\x12\x0e\n\x06\x64river\x18\x03 \x01(\t\x12\x14\n\x0cmemory_bytes\x18\x04 \x01(\x04\x12\x14\n\x0cwired_memory\x18\x05 \x01(\x08\x12!\n\x03\x63pu\x18\x06 \x01(\x0b\x32\x14.bmig.v1.CpuTopology\x12#\n\x08\x66irmware\x18\x07 \x01(\x0b\x32\x11.bmig.v1.Firmware\x12 \n\x07\x64\x65vices\x18\x08 \x03(\x0b\x32\x0f.bmig.v1.Device\x12\x0f\n\x07options\x18\t \x03(\t\x12\x0f\n\x07machine\x18\n \x01(\t\">\n\x0b\x43puTopology\x12\x0f\n\x07sockets\x18\x01 \x01(\r\x12\r\n\x05\x63ores\x18\x02 \x01(\r\x12\x0f\n\x07threads\x18\x03 \x01(\r\"|\n\x08\x46irmware\x12\x14\n\x0c\x62ootrom_path\x18\x01 \x01(\t\x12\x16\n\x0evariables_path\x18\x02 \x01(\t\x12\x13\n\x0bkernel_path\x18\x03 \x01(\t\x12\x13\n\x0binitrd_path\x18\x04 \x01(\t\x12\x18\n\x10kernel_arguments\x18\x05 \x01(\t\"\x83\x01\n\x06\x44\x65vice\x12\x0c\n\x04slot\x18\x01 \x01(\t\x12\x11\n\temulation\x18\x02 \x01(\t\x12\x1b\n\x04\x64isk\x18\x03 \x01(\x0b\x32\r.bmig.v1.Disk\x12*\n\x0cnetwork_card\x18\x04 \x01(\x0b\x32\x14.bmig.v1.NetworkCard\x12\x0f\n\x07options\x18\x05 \x03(\t\"&\n\x04\x44isk\x12\x0f\n\x07storage\x18\x01 \x01(\t\x12\r\n\x05image\x18\x02 \x01(\t\"+\n\x0bNetworkCard\x12\x0f\n\x07network\x18\x01 \x01(\t\x12\x0b\n\x03mac\x18\x02 \x01(\t\"\x9b\x01\n\x05Guest\x12,\n\ndefinition\x18\x01 \x01(\x0b\x32\x18.bmig.v1.GuestDefinition\x12\"\n\x05state\x18\x02 \x01(\x0e\x32\x13.bmig.v1.GuestState\x12\r\n\x05\x65poch\x18\x03 \x01(\x04\x12\x14\n\x0cmigration_id\x18\x04 \x01(\t\x12\x0b\n\x03pid\x18\x05 \x01(\r\x12\x0e\n\x06\x64\x65tail\x18\x06 \x01(\t\"B\n\x12\x44\x65\x66ineGuestRequest\x12,\n\ndefinition\x18\x01 \x01(\x0b\x32\x18.bmig.v1.GuestDefinition\"4\n\x13\x44\x65\x66ineGuestResponse\x12\x1d\n\x05guest\x18\x01 \x01(\x0b\x32\x0e.bmig.v1.Guest\"3\n\x13RecoverGuestRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06not_on\x18\x02 \x03(\t\"5\n\x14RecoverGuestResponse\x12\x1d\n\x05guest\x18\x01 \x01(\x0b\x32\x0e.bmig.v1.Guest\"$\n\x14UndefineGuestRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"\x17\n\x15UndefineGuestResponse\"!\n\x11StartGuestRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"3\n\x12StartGuestResponse\x12\x1d\n\x05guest\x18\x01 \x01(\x0b\x32\x0e.bmig.v1.Guest\"B\n\x10StopGuestRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05\x66orce\x18\x02 \x01(\x08\x12\x11\n\ttimeout_s\x18\x03 \x01(\r\"2\n\x11StopGuestResponse\x12\x1d\n\x05guest\x18\x01 \x01(\x0b\x32\x0e.bmig.v1.Guest\"3\n\x14\x41ttachConsoleRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05input\x18\x02 \x01(\x0c\"\'\n\x15\x41ttachConsoleResponse\x12\x0e\n\x06output\x18\x01 \x01(\x0c*\xe5\x01\n\nGuestState\x12\x1b\n\x17GUEST_STATE_UNSPECIFIED\x10\x00\x12\x17\n\x13GUEST_STATE_STOPPED\x10\x01\x12\x17\n\x13GUEST_STATE_RUNNING\x10\x02\x12\x1d\n\x19GUEST_STATE_MIGRATING_OUT\x10\x03\x12\x1c\n\x18GUEST_STATE_MIGRATING_IN\x10\x04\x12\x19\n\x15GUEST_STATE_SUSPENDED\x10\x05\x12\x18\n\x14GUEST_STATE_IN_DOUBT\x10\x06\x12\x16\n\x12GUEST_STATE_FAILED\x10\x07\x32\xd4\x03\n\x0cGuestService\x12H\n\x0b\x44\x65\x66ineGuest\x12\x1b.bmig.v1.DefineGuestRequest\x1a\x1c.bmig.v1.DefineGuestResponse\x12K\n\x0cRecoverGuest\x12\x1c.bmig.v1.RecoverGuestRequest\x1a\x1d.bmig.v1.RecoverGuestResponse\x12N\n\rUndefineGuest\x12\x1d.bmig.v1.UndefineGuestRequest\x1a\x1e.bmig.v1.UndefineGuestResponse\x12\x45\n\nStartGuest\x12\x1a.bmig.v1.StartGuestRequest\x1a\x1b.bmig.v1.StartGuestResponse\x12\x42\n\tStopGuest\x12\x19.bmig.v1.StopGuestRequest\x1a\x1a.bmig.v1.StopGuestResponse\x12R\n\rAttachConsole\x12\x1d.bmig.v1.AttachConsoleRequest\x1a\x1e.bmig.v1.AttachConsoleResponse(\x01\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x13\x62mig/v1/guest.proto\x12\x07\x62mig.v1\"\xf5\x01\n\x0fGuestDefinition\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04uuid\x18\x02 \x01(\t\x12\x0e\n\x06\x64river\x18\x03 \x01(\t\x12\x14\n\x0cmemory_bytes\x18\x04 \x01(\x04\x12\x14\n\x0cwired_memory\x18\x05 \x01(\x08\x12!\n\x03\x63pu\x18\x06 \x01(\x0b\x32\x14.bmig.v1.CpuTopology\x12#\n\x08\x66irmware\x18\x07 \x01(\x0b\x32\x11.bmig.v1.Firmware\x12 \n\x07\x64\x65vices\x18\x08 \x03(\x0b\x32\x0f.bmig.v1.Device\x12\x0f\n\x07options\x18\t \x03(\t\x12\x0f\n\x07machine\x18\n \x01(\t\">\n\x0b\x43puTopology\x12\x0f\n\x07sockets\x18\x01 \x01(\r\x12\r\n\x05\x63ores\x18\x02 \x01(\r\x12\x0f\n\x07threads\x18\x03 \x01(\r\"|\n\x08\x46irmware\x12\x14\n\x0c\x62ootrom_path\x18\x01 \x01(\t\x12\x16\n\x0evariables_path\x18\x02 \x01(\t\x12\x13\n\x0bkernel_path\x18\x03 \x01(\t\x12\x13\n\x0binitrd_path\x18\x04 \x01(\t\x12\x18\n\x10kernel_arguments\x18\x05 \x01(\t\"\x83\x01\n\x06\x44\x65vice\x12\x0c\n\x04slot\x18\x01 \x01(\t\x12\x11\n\temulation\x18\x02 \x01(\t\x12\x1b\n\x04\x64isk\x18\x03 \x01(\x0b\x32\r.bmig.v1.Disk\x12*\n\x0cnetwork_card\x18\x04 \x01(\x0b\x32\x14.bmig.v1.NetworkCard\x12\x0f\n\x07options\x18\x05 \x03(\t\"&\n\x04\x44isk\x12\x0f\n\x07storage\x18\x01 \x01(\t\x12\r\n\x05image\x18\x02 \x01(\t\"+\n\x0bNetworkCard\x12\x0f\n\x07network\x18\x01 \x01(\t\x12\x0b\n\x03mac\x18\x02 \x01(\t\"\x9b\x01\n\x05Guest\x12,\n\ndefinition\x18\x01 \x01(\x0b\x32\x18.bmig.v1.GuestDefinition\x12\"\n\x05state\x18\x02 \x01(\x0e\x32\x13.bmig.v1.GuestState\x12\r\n\x05\x65poch\x18\x03 \x01(\x04\x12\x14\n\x0cmigration_id\x18\x04 \x01(\t\x12\x0b\n\x03pid\x18\x05 \x01(\r\x12\x0e\n\x06\x64\x65tail\x18\x06 \x01(\t\"R\n\x12\x44\x65\x66ineGuestRequest\x12,\n\ndefinition\x18\x01 \x01(\x0b\x32\x18.bmig.v1.GuestDefinition\x12\x0e\n\x06not_on\x18\x02 \x03(\t\"4\n\x13\x44\x65\x66ineGuestResponse\x12\x1d\n\x05guest\x18\x01 \x01(\x0b\x32\x0e.bmig.v1.Guest\"3\n\x13RecoverGuestRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06not_on\x18\x02 \x03(\t\"5\n\x14RecoverGuestResponse\x12\x1d\n\x05guest\x18\x01 \x01(\x0b\x32\x0e.bmig.v1.Guest\"$\n\x14UndefineGuestRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"\x17\n\x15UndefineGuestResponse\"!\n\x11StartGuestRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"3\n\x12StartGuestResponse\x12\x1d\n\x05guest\x18\x01 \x01(\x0b\x32\x0e.bmig.v1.Guest\"B\n\x10StopGuestRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05\x66orce\x18\x02 \x01(\x08\x12\x11\n\ttimeout_s\x18\x03 \x01(\r\"2\n\x11StopGuestResponse\x12\x1d\n\x05guest\x18\x01 \x01(\x0b\x32\x0e.bmig.v1.Guest\"3\n\x14\x41ttachConsoleRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05input\x18\x02 \x01(\x0c\"\'\n\x15\x41ttachConsoleResponse\x12\x0e\n\x06output\x18\x01 \x01(\x0c*\xe5\x01\n\nGuestState\x12\x1b\n\x17GUEST_STATE_UNSPECIFIED\x10\x00\x12\x17\n\x13GUEST_STATE_STOPPED\x10\x01\x12\x17\n\x13GUEST_STATE_RUNNING\x10\x02\x12\x1d\n\x19GUEST_STATE_MIGRATING_OUT\x10\x03\x12\x1c\n\x18GUEST_STATE_MIGRATING_IN\x10\x04\x12\x19\n\x15GUEST_STATE_SUSPENDED\x10\x05\x12\x18\n\x14GUEST_STATE_IN_DOUBT\x10\x06\x12\x16\n\x12GUEST_STATE_FAILED\x10\x07\x32\xd4\x03\n\x0cGuestService\x12H\n\x0b\x44\x65\x66ineGuest\x12\x1b.bmig.v1.DefineGuestRequest\x1a\x1c.bmig.v1.DefineGuestResponse\x12K\n\x0cRecoverGuest\x12\x1c.bmig.v1.RecoverGuestRequest\x1a\x1d.bmig.v1.RecoverGuestResponse\x12N\n\rUndefineGuest\x12\x1d.bmig.v1.UndefineGuestRequest\x1a\x1e.bmig.v1.UndefineGuestResponse\x12\x45\n\nStartGuest\x12\x1a.bmig.v1.StartGuestRequest\x1a\x1b.bmig.v1.StartGuestResponse\x12\x42\n\tStopGuest\x12\x19.bmig.v1.StopGuestRequest\x1a\x1a.bmig.v1.StopGuestResponse\x12R\n\rAttachConsole\x12\x1d.bmig.v1.AttachConsoleRequest\x1a\x1e.bmig.v1.AttachConsoleResponse(\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'bmig.v1.guest_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_GUESTSTATE']._serialized_start=1443
-  _globals['_GUESTSTATE']._serialized_end=1672
+  _globals['_GUESTSTATE']._serialized_start=1459
+  _globals['_GUESTSTATE']._serialized_end=1688
   _globals['_GUESTDEFINITION']._serialized_start=33
   _globals['_GUESTDEFINITION']._serialized_end=278
   _globals['_CPUTOPOLOGY']._serialized_start=280
@@ -48,29 +48,29 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GUEST']._serialized_start=690
   _globals['_GUEST']._serialized_end=845
   _globals['_DEFINEGUESTREQUEST']._serialized_start=847
-  _globals['_DEFINEGUESTREQUEST']._serialized_end=913
-  _globals['_DEFINEGUESTRESPONSE']._serialized_start=915
-  _globals['_DEFINEGUESTRESPONSE']._serialized_end=967
-  _globals['_RECOVERGUESTREQUEST']._serialized_start=969
-  _globals['_RECOVERGUESTREQUEST']._serialized_end=1020
-  _globals['_RECOVERGUESTRESPONSE']._serialized_start=1022
-  _globals['_RECOVERGUESTRESPONSE']._serialized_end=1075
-  _globals['_UNDEFINEGUESTREQUEST']._serialized_start=1077
-  _globals['_UNDEFINEGUESTREQUEST']._serialized_end=1113
-  _globals['_UNDEFINEGUESTRESPONSE']._serialized_start=1115
-  _globals['_UNDEFINEGUESTRESPONSE']._serialized_end=1138
-  _globals['_STARTGUESTREQUEST']._serialized_start=1140
-  _globals['_STARTGUESTREQUEST']._serialized_end=1173
-  _globals['_STARTGUESTRESPONSE']._serialized_start=1175
-  _globals['_STARTGUESTRESPONSE']._serialized_end=1226
-  _globals['_STOPGUESTREQUEST']._serialized_start=1228
-  _globals['_STOPGUESTREQUEST']._serialized_end=1294
-  _globals['_STOPGUESTRESPONSE']._serialized_start=1296
-  _globals['_STOPGUESTRESPONSE']._serialized_end=1346
-  _globals['_ATTACHCONSOLEREQUEST']._serialized_start=1348
-  _globals['_ATTACHCONSOLEREQUEST']._serialized_end=1399
-  _globals['_ATTACHCONSOLERESPONSE']._serialized_start=1401
-  _globals['_ATTACHCONSOLERESPONSE']._serialized_end=1440
-  _globals['_GUESTSERVICE']._serialized_start=1675
-  _globals['_GUESTSERVICE']._serialized_end=2143
+  _globals['_DEFINEGUESTREQUEST']._serialized_end=929
+  _globals['_DEFINEGUESTRESPONSE']._serialized_start=931
+  _globals['_DEFINEGUESTRESPONSE']._serialized_end=983
+  _globals['_RECOVERGUESTREQUEST']._serialized_start=985
+  _globals['_RECOVERGUESTREQUEST']._serialized_end=1036
+  _globals['_RECOVERGUESTRESPONSE']._serialized_start=1038
+  _globals['_RECOVERGUESTRESPONSE']._serialized_end=1091
+  _globals['_UNDEFINEGUESTREQUEST']._serialized_start=1093
+  _globals['_UNDEFINEGUESTREQUEST']._serialized_end=1129
+  _globals['_UNDEFINEGUESTRESPONSE']._serialized_start=1131
+  _globals['_UNDEFINEGUESTRESPONSE']._serialized_end=1154
+  _globals['_STARTGUESTREQUEST']._serialized_start=1156
+  _globals['_STARTGUESTREQUEST']._serialized_end=1189
+  _globals['_STARTGUESTRESPONSE']._serialized_start=1191
+  _globals['_STARTGUESTRESPONSE']._serialized_end=1242
+  _globals['_STOPGUESTREQUEST']._serialized_start=1244
+  _globals['_STOPGUESTREQUEST']._serialized_end=1310
+  _globals['_STOPGUESTRESPONSE']._serialized_start=1312
+  _globals['_STOPGUESTRESPONSE']._serialized_end=1362
+  _globals['_ATTACHCONSOLEREQUEST']._serialized_start=1364
+  _globals['_ATTACHCONSOLEREQUEST']._serialized_end=1415
+  _globals['_ATTACHCONSOLERESPONSE']._serialized_start=1417
+  _globals['_ATTACHCONSOLERESPONSE']._serialized_end=1456
+  _globals['_GUESTSERVICE']._serialized_start=1691
+  _globals['_GUESTSERVICE']._serialized_end=2159
 # @@protoc_insertion_point(module_scope)

@@ -121,10 +121,12 @@ class Guest(_message.Message):
     def __init__(self, definition: _Optional[_Union[GuestDefinition, _Mapping]] = ..., state: _Optional[_Union[GuestState, str]] = ..., epoch: _Optional[int] = ..., migration_id: _Optional[str] = ..., pid: _Optional[int] = ..., detail: _Optional[str] = ...) -> None: ...
 
 class DefineGuestRequest(_message.Message):
-    __slots__ = ("definition",)
+    __slots__ = ("definition", "not_on")
     DEFINITION_FIELD_NUMBER: _ClassVar[int]
+    NOT_ON_FIELD_NUMBER: _ClassVar[int]
     definition: GuestDefinition
-    def __init__(self, definition: _Optional[_Union[GuestDefinition, _Mapping]] = ...) -> None: ...
+    not_on: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, definition: _Optional[_Union[GuestDefinition, _Mapping]] = ..., not_on: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class DefineGuestResponse(_message.Message):
     __slots__ = ("guest",)

@@ -88,10 +88,11 @@ class GuestServiceServicer:
 
         Idempotent for an equal description.
         Errors: INVALID_ARGUMENT (DEFINITION_INVALID: what is wrong and where), ALREADY_EXISTS
-        (NAME_TAKEN: another guest of that name), ABORTED (GUEST_BUSY: a migration has it, or somebody
+        (NAME_TAKEN: another guest of that name, here or on a node that this one knows), ABORTED (GUEST_BUSY: a migration has it, or somebody
         is changing it), FAILED_PRECONDITION (NOT_CONFIGURED: this node lacks a storage or network of
         it, GUEST_NOT_MIGRATABLE: what of it is not taken, GUEST_WENT_AWAY: it was handed over to
-        another node, which has it still or cannot be asked), INTERNAL (DEFINITION_UNWRITABLE,
+        another node, which has it still or cannot be asked, NAME_NOT_SURE: a node that this one knows
+        cannot be asked and may have one of that name), INTERNAL (DEFINITION_UNWRITABLE,
         JOURNAL_UNWRITABLE).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -130,7 +131,8 @@ class GuestServiceServicer:
         Idempotent.
         Errors: ALREADY_EXISTS (NAME_TAKEN: a hypervisor that is not bmigd's, or that nobody watches,
         runs a guest of that name), ABORTED (GUEST_BUSY), FAILED_PRECONDITION (NOT_CONFIGURED,
-        GUEST_NOT_MIGRATABLE, GUEST_WENT_AWAY as for DefineGuest), INTERNAL (START_FAILED: with the
+        GUEST_NOT_MIGRATABLE, GUEST_WENT_AWAY as for DefineGuest, GUEST_RUNS_ELSEWHERE: a node that this
+        one knows has it, and not stopped), INTERNAL (START_FAILED: with the
         hypervisor's own words, FILE_MISSING, IMAGE_REFUSED, SPOOL_FULL, TAP_FAILED, TAP_NOT_NOTED,
         SUPERVISOR_FAILED, SUPERVISOR_LOST, SUPERVISOR_REFUSED, HYPERVISOR_THERE, JOURNAL_UNWRITABLE).
         """

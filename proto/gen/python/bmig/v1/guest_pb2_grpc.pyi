@@ -45,10 +45,11 @@ class GuestServiceStub:
 
     Idempotent for an equal description.
     Errors: INVALID_ARGUMENT (DEFINITION_INVALID: what is wrong and where), ALREADY_EXISTS
-    (NAME_TAKEN: another guest of that name), ABORTED (GUEST_BUSY: a migration has it, or somebody
+    (NAME_TAKEN: another guest of that name, here or on a node that this one knows), ABORTED (GUEST_BUSY: a migration has it, or somebody
     is changing it), FAILED_PRECONDITION (NOT_CONFIGURED: this node lacks a storage or network of
     it, GUEST_NOT_MIGRATABLE: what of it is not taken, GUEST_WENT_AWAY: it was handed over to
-    another node, which has it still or cannot be asked), INTERNAL (DEFINITION_UNWRITABLE,
+    another node, which has it still or cannot be asked, NAME_NOT_SURE: a node that this one knows
+    cannot be asked and may have one of that name), INTERNAL (DEFINITION_UNWRITABLE,
     JOURNAL_UNWRITABLE).
     """
     RecoverGuest: _grpc.UnaryUnaryMultiCallable[_guest_pb2.RecoverGuestRequest, _guest_pb2.RecoverGuestResponse]
@@ -75,7 +76,8 @@ class GuestServiceStub:
     Idempotent.
     Errors: ALREADY_EXISTS (NAME_TAKEN: a hypervisor that is not bmigd's, or that nobody watches,
     runs a guest of that name), ABORTED (GUEST_BUSY), FAILED_PRECONDITION (NOT_CONFIGURED,
-    GUEST_NOT_MIGRATABLE, GUEST_WENT_AWAY as for DefineGuest), INTERNAL (START_FAILED: with the
+    GUEST_NOT_MIGRATABLE, GUEST_WENT_AWAY as for DefineGuest, GUEST_RUNS_ELSEWHERE: a node that this
+    one knows has it, and not stopped), INTERNAL (START_FAILED: with the
     hypervisor's own words, FILE_MISSING, IMAGE_REFUSED, SPOOL_FULL, TAP_FAILED, TAP_NOT_NOTED,
     SUPERVISOR_FAILED, SUPERVISOR_LOST, SUPERVISOR_REFUSED, HYPERVISOR_THERE, JOURNAL_UNWRITABLE).
     """
@@ -114,10 +116,11 @@ class GuestServiceAsyncStub(GuestServiceStub):
 
     Idempotent for an equal description.
     Errors: INVALID_ARGUMENT (DEFINITION_INVALID: what is wrong and where), ALREADY_EXISTS
-    (NAME_TAKEN: another guest of that name), ABORTED (GUEST_BUSY: a migration has it, or somebody
+    (NAME_TAKEN: another guest of that name, here or on a node that this one knows), ABORTED (GUEST_BUSY: a migration has it, or somebody
     is changing it), FAILED_PRECONDITION (NOT_CONFIGURED: this node lacks a storage or network of
     it, GUEST_NOT_MIGRATABLE: what of it is not taken, GUEST_WENT_AWAY: it was handed over to
-    another node, which has it still or cannot be asked), INTERNAL (DEFINITION_UNWRITABLE,
+    another node, which has it still or cannot be asked, NAME_NOT_SURE: a node that this one knows
+    cannot be asked and may have one of that name), INTERNAL (DEFINITION_UNWRITABLE,
     JOURNAL_UNWRITABLE).
     """
     RecoverGuest: _aio.UnaryUnaryMultiCallable[_guest_pb2.RecoverGuestRequest, _guest_pb2.RecoverGuestResponse]  # type: ignore[assignment]
@@ -144,7 +147,8 @@ class GuestServiceAsyncStub(GuestServiceStub):
     Idempotent.
     Errors: ALREADY_EXISTS (NAME_TAKEN: a hypervisor that is not bmigd's, or that nobody watches,
     runs a guest of that name), ABORTED (GUEST_BUSY), FAILED_PRECONDITION (NOT_CONFIGURED,
-    GUEST_NOT_MIGRATABLE, GUEST_WENT_AWAY as for DefineGuest), INTERNAL (START_FAILED: with the
+    GUEST_NOT_MIGRATABLE, GUEST_WENT_AWAY as for DefineGuest, GUEST_RUNS_ELSEWHERE: a node that this
+    one knows has it, and not stopped), INTERNAL (START_FAILED: with the
     hypervisor's own words, FILE_MISSING, IMAGE_REFUSED, SPOOL_FULL, TAP_FAILED, TAP_NOT_NOTED,
     SUPERVISOR_FAILED, SUPERVISOR_LOST, SUPERVISOR_REFUSED, HYPERVISOR_THERE, JOURNAL_UNWRITABLE).
     """
@@ -186,10 +190,11 @@ class GuestServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Idempotent for an equal description.
         Errors: INVALID_ARGUMENT (DEFINITION_INVALID: what is wrong and where), ALREADY_EXISTS
-        (NAME_TAKEN: another guest of that name), ABORTED (GUEST_BUSY: a migration has it, or somebody
+        (NAME_TAKEN: another guest of that name, here or on a node that this one knows), ABORTED (GUEST_BUSY: a migration has it, or somebody
         is changing it), FAILED_PRECONDITION (NOT_CONFIGURED: this node lacks a storage or network of
         it, GUEST_NOT_MIGRATABLE: what of it is not taken, GUEST_WENT_AWAY: it was handed over to
-        another node, which has it still or cannot be asked), INTERNAL (DEFINITION_UNWRITABLE,
+        another node, which has it still or cannot be asked, NAME_NOT_SURE: a node that this one knows
+        cannot be asked and may have one of that name), INTERNAL (DEFINITION_UNWRITABLE,
         JOURNAL_UNWRITABLE).
         """
 
@@ -234,7 +239,8 @@ class GuestServiceServicer(metaclass=_abc_1.ABCMeta):
         Idempotent.
         Errors: ALREADY_EXISTS (NAME_TAKEN: a hypervisor that is not bmigd's, or that nobody watches,
         runs a guest of that name), ABORTED (GUEST_BUSY), FAILED_PRECONDITION (NOT_CONFIGURED,
-        GUEST_NOT_MIGRATABLE, GUEST_WENT_AWAY as for DefineGuest), INTERNAL (START_FAILED: with the
+        GUEST_NOT_MIGRATABLE, GUEST_WENT_AWAY as for DefineGuest, GUEST_RUNS_ELSEWHERE: a node that this
+        one knows has it, and not stopped), INTERNAL (START_FAILED: with the
         hypervisor's own words, FILE_MISSING, IMAGE_REFUSED, SPOOL_FULL, TAP_FAILED, TAP_NOT_NOTED,
         SUPERVISOR_FAILED, SUPERVISOR_LOST, SUPERVISOR_REFUSED, HYPERVISOR_THERE, JOURNAL_UNWRITABLE).
         """
