@@ -1,6 +1,7 @@
 """A guest's serial console: a pseudo-terminal, a log, and whoever is attached.
 
-The guest must never wait for a reader: output goes to the log, and a slow reader is dropped.
+The guest must never wait for a reader: output goes to the log, and a slow reader is dropped. What
+is typed reaches the guest whole and as fast as it reads, or its writer is dropped.
 """
 
 import asyncio
@@ -11,6 +12,8 @@ from pathlib import Path
 LOG_BYTES = 1 << 20  # the log is cut to its newer half beyond this
 HISTORY_BYTES = 256 << 10  # what a newly attached reader sees first
 READER_BACKLOG_BYTES = 1 << 20
+AGAIN_S = 0.02  # before what a guest has no room for is tried again
+PATIENCE_S = 10.0  # with a guest that reads nothing at all
 
 
 class Console:
@@ -56,6 +59,24 @@ class Console:
             else:
                 writer.write(output)
 
+    async def _to_guest(self, typed: bytes) -> None:
+        """All of it; TimeoutError if nothing of it is taken for long."""
+        idle_s = 0.0
+        while typed:
+            taken = self._write(typed)
+            idle_s = 0.0 if taken else idle_s + AGAIN_S
+            if idle_s > PATIENCE_S:
+                raise TimeoutError
+            typed = typed[taken:]
+            await asyncio.sleep(0 if taken else AGAIN_S)
+
+    def _write(self, typed: bytes) -> int:
+        """How much there was room for."""
+        try:
+            return os.write(self._master, typed)
+        except BlockingIOError:
+            return 0
+
     def _cut_log(self) -> None:
         newer = self._history(LOG_BYTES // 2)
         self._log.truncate(0)
@@ -70,9 +91,9 @@ class Console:
         self._readers.add(writer)
         try:
             while typed := await reader.read(4096):
-                os.write(self._master, typed)
-        except (ConnectionError, BlockingIOError):
-            pass  # the reader left, or typed faster than the guest reads
+                await self._to_guest(typed)
+        except (ConnectionError, TimeoutError):
+            pass  # the reader left, or the guest does not read
         finally:
             self._readers.discard(writer)
             writer.close()

@@ -20,7 +20,6 @@ from bmigd.security.policy import Action
 DEFAULT_STOP_S = 60
 LONGEST_STOP_S = 3600
 OUTPUT_BYTES = 65536
-INPUT_BYTES = 4096
 MAX_NODES = 1024
 
 
@@ -95,7 +94,7 @@ class GuestServicer(guest_pb2_grpc.GuestServiceServicer):
         assert view.definition, "it runs"
         directory = self._node.driver(view.definition).console_directory(first.name)
         history, reader, writer = await Supervision(directory).console()
-        typing = asyncio.create_task(_type(request_iterator, writer))
+        typing = asyncio.create_task(type_at(writer, first.input, request_iterator))
         try:
             yield guest_pb2.AttachConsoleResponse(output=history)
             if view.state is GuestState.IN_DOUBT:  # it says no more; what it said may be read
@@ -118,9 +117,13 @@ def _no_console(guest: str, state: GuestState, node: str) -> NotPossible:
     )
 
 
-async def _type(
-    requests: AsyncIterator[guest_pb2.AttachConsoleRequest], writer: asyncio.StreamWriter
+async def type_at(
+    writer: asyncio.StreamWriter,
+    first: bytes,
+    requests: AsyncIterator[guest_pb2.AttachConsoleRequest],
 ) -> None:
+    """All that a caller types, as fast as the guest takes it."""
+    writer.write(first)
     async for request in requests:
-        writer.write(request.input[:INPUT_BYTES])
+        writer.write(request.input)
         await writer.drain()
