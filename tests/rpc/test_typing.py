@@ -1,4 +1,4 @@
-"""What a caller types at a console goes on whole and in order, from the first message to the last."""
+"""What a caller types at a console goes on whole and in order, from its first message on."""
 
 import asyncio
 import socket
