@@ -9,8 +9,7 @@ from dataclasses import dataclass, replace
 from bmigd.migration.convergence import Decision, Limits, RoundFigures, Step, s_per_byte
 from bmigd.migration.throttling import Strength, decide_throttled
 
-LEAST_SEEN = 0.1  # the part of a round by which the rest of it is known,
-LEAST_SEEN_CLEAN = 0.5  # and if nothing was sent yet, which comes after it was looked at
+LEAST_SEEN = 0.1  # the part of a round by which the rest of it is known
 MOST_AHEAD = 50  # rounds
 FULL_SPEED = Strength()
 
@@ -19,20 +18,13 @@ FULL_SPEED = Strength()
 class Underway:
     """A round so far."""
 
-    seen: float  # the part of memory that was looked at
-    unseen_bytes: int
+    seen: float  # the part that was looked at of what is looked at at all
     figures: RoundFigures
 
-    def whole(self, *, is_by_log: bool) -> RoundFigures | None:
-        """All of it, going on like this; None if too little was seen.
-
-        A log of writes says first what is clean: all that is unseen is to be sent then.
-        """
-        sent_bytes, seen = self.figures.sent_bytes, self.seen
-        if is_by_log and self.unseen_bytes:
-            seen = sent_bytes / (sent_bytes + self.unseen_bytes)
-        is_enough = seen >= (LEAST_SEEN if sent_bytes else LEAST_SEEN_CLEAN)
-        return _times(self.figures, 1 / seen) if is_enough else None
+    def whole(self) -> RoundFigures | None:
+        """All of it, going on like this; None if too little was seen, or nothing is sent yet."""
+        is_enough = self.seen >= LEAST_SEEN and self.figures.sent_bytes
+        return _times(self.figures, 1 / self.seen) if is_enough else None
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ class _Before:
     at_s: float = 0.0
     waited_s: float = 0.0  # since the round before ended
     scanned_bytes: int = 0
+    skipped_bytes: int = 0
     sent_bytes: int = 0
     wire_bytes: int = 0
     paced_s: float = 0.0
@@ -41,6 +42,7 @@ class Meter:
             now,
             now - self._ended_at_s if self._ended_at_s else 0.0,
             totals.scanned_bytes,
+            totals.skipped_bytes,
             totals.sent_bytes,
             totals.wire_bytes,
             totals.spent.sum(PACING),
@@ -55,11 +57,12 @@ class Meter:
         return figures
 
     def underway(self) -> Underway:
-        """It goes on."""
-        memory_bytes = self._picture.progress.memory_bytes
-        scanned_bytes = self._sender.totals.scanned_bytes - self._before.scanned_bytes
-        seen = scanned_bytes / max(memory_bytes, 1)
-        return Underway(seen, max(0, memory_bytes - scanned_bytes), self._figures())
+        """It goes on: what is known without looking is neither work done nor work to do."""
+        totals, before = self._sender.totals, self._before
+        skipped_bytes = totals.skipped_bytes - before.skipped_bytes
+        looked_at_bytes = totals.scanned_bytes - before.scanned_bytes - skipped_bytes
+        wanted_bytes = self._picture.progress.memory_bytes - skipped_bytes
+        return Underway(looked_at_bytes / wanted_bytes if wanted_bytes else 1.0, self._figures())
 
     def show(self) -> None:
         """In the picture."""

@@ -144,8 +144,7 @@ class Rounds:
         if self._over_at:
             progress.estimated_remaining_ms = _ms(max(0.0, self._over_at - now))
             return
-        is_first = not self._figures  # which goes by content in any case
-        whole = underway.whole(is_by_log=not (is_first or self._tracker.reads_all))
+        whole = underway.whole()
         if not whole:
             return
         until_s = whole.duration_s - underway.figures.duration_s

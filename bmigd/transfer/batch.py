@@ -31,6 +31,7 @@ class Batch:
     zero_pages: Pages = field(default_factory=lambda: NO_PAGES)
     read_s: float = 0.0  # what copying took
     hash_s: float = 0.0  # and hashing the copy
+    skipped_bytes: int = 0  # of those looked at, known without looking: holes, and what is clean
 
 
 class Copier:

@@ -73,7 +73,8 @@ class ContentTracker:
         """Where nothing is, all pages were zero when that was asked for; none of them is read."""
         known = self._table.regions[region]
         is_hole = holes(populated, len(known))
-        batch = Batch(region, int(is_hole.sum()) * PAGE_BYTES)
+        hole_bytes = int(is_hole.sum()) * PAGE_BYTES
+        batch = Batch(region, hole_bytes, skipped_bytes=hole_bytes)
         is_changed = is_hole & (known != self._table.zero_hash)
         for pages in portions([np.flatnonzero(is_changed)], MOST_RUNS):
             batch.zero_pages = pages

@@ -40,7 +40,8 @@ class PagemapTracker:
             return
         for region, written in enumerate(taken):  # what is not dirty counts as looked at, at once
             dirty_bytes = sum(length_bytes for _, length_bytes in written)
-            yield Batch(region, len(memory.view(region)) - dirty_bytes)
+            clean_bytes = len(memory.view(region)) - dirty_bytes
+            yield Batch(region, clean_bytes, skipped_bytes=clean_bytes)
         for region, written in enumerate(taken):
             yield from self._copy(region, memory.view(region), written)
 

@@ -38,6 +38,7 @@ class Totals:
     """What has been done since the migration began."""
 
     scanned_bytes: int = 0
+    skipped_bytes: int = 0  # of them, known without looking
     sent_bytes: int = 0  # of guest memory, zero pages included
     read_bytes: int = 0  # of guest memory, whose bytes were encoded
     wire_bytes: int = 0  # of payload, each chunk once
@@ -195,6 +196,7 @@ class Sender:
     def _chunks(self, batch: Batch) -> list[Chunk]:
         totals, chunks = self.totals, []
         totals.scanned_bytes += batch.scanned_bytes
+        totals.skipped_bytes += batch.skipped_bytes
         totals.read_bytes += len(batch.payload)
         totals.spent.add(READING, batch.read_s)
         totals.spent.add(HASHING, batch.hash_s)

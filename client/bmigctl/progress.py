@@ -144,9 +144,10 @@ class LiveTeller:
         match update:
             case migration_pb2.Event():
                 self._shown.take(update)
+                now = picture(self._migration, self._shown)
+                self._live.update(now, refresh=bool(update.sequence))
                 if update.kind != "progress" and not is_told_at_the_end(update):
                     self._print(event_line(update, self._shown))
-                self._live.update(picture(self._migration, self._shown))
             case migration_pb2.Migration():
                 self.close()
                 self._print("\n".join(report.summary(update)))

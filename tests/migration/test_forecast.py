@@ -97,23 +97,11 @@ def test_a_pass_that_reads_all_looks_at_a_page_in_the_middle_of_two_rounds_on_av
     assert dirtied_bytes_per_s(rounds, reads_all=False) == pytest.approx(200 * MIB / 11)
 
 
-def test_a_round_is_known_once_enough_of_it_was_seen() -> None:
-    half = Underway(0.5, 500 * MIB, RoundFigures(100 * MIB, 50 * MIB, 2.0, 0.5, 0.1))
-    whole = RoundFigures(200 * MIB, 100 * MIB, 4.0, 1.0, 0.1)
-    assert half.whole(is_by_log=False) == whole
-    assert replace(half, seen=0.05).whole(is_by_log=False) is None
-    quiet = replace(half, figures=RoundFigures(0, 0, 1.0))
-    assert quiet.whole(is_by_log=False) == RoundFigures(0, 0, 2.0)
-    assert replace(quiet, seen=0.4).whole(is_by_log=False) is None
-
-
-def test_what_a_log_leaves_unseen_is_all_to_be_sent() -> None:
-    """All that is clean was said first, so that most of memory is seen at once."""
-    begun = Underway(0.9, 300 * MIB, RoundFigures(100 * MIB, 100 * MIB, 1.0))
-    assert begun.whole(is_by_log=True) == RoundFigures(400 * MIB, 400 * MIB, 4.0)
-    assert replace(begun, figures=sending(1)).whole(is_by_log=True) is None
-    clean = Underway(1.0, 0, RoundFigures(0, 0, 0.01))
-    assert clean.whole(is_by_log=True) == RoundFigures(0, 0, 0.01)
+def test_a_round_is_known_once_enough_of_it_was_seen_and_sent() -> None:
+    half = Underway(0.5, RoundFigures(100 * MIB, 50 * MIB, 2.0, 0.5, 0.1))
+    assert half.whole() == RoundFigures(200 * MIB, 100 * MIB, 4.0, 1.0, 0.1)
+    assert replace(half, seen=0.05).whole() is None
+    assert replace(half, figures=RoundFigures(0, 0, 2.0)).whole() is None
 
 
 @given(st.lists(ROUNDS, min_size=1, max_size=8), st.floats(0, 1e6), st.booleans(), st.booleans())
