@@ -25,7 +25,7 @@ from grpc_health.v1 import health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 from grpc_status import rpc_status
 
-from bmigd.errors import BmigError, Denied, LocalFault
+from bmigd.errors import BmigError, Denied, LocalFault, Unknown
 from bmigd.rpc import health
 from bmigd.rpc.load import MOST_CALLS, Load
 from bmigd.rpc.status import to_status
@@ -187,8 +187,10 @@ def _bug(error: Exception) -> BmigError:
 
 
 async def _refuse(context: Context, method: str, error: BmigError) -> None:
-    caller = CALLER.get(None)
-    log.warning("refused", method=method, caller=str(caller), error=str(error), guest=error.guest)
+    caller = str(CALLER.get(None))
+    # That something is not here is an answer: nodes ask each other before a guest is started.
+    tell = log.debug if isinstance(error, Unknown) else log.warning
+    tell("refused", method=method, caller=caller, error=str(error), guest=error.guest)
     await context.abort_with_status(  # type: ignore[attr-defined]
         rpc_status.to_status(to_status(error))
     )

@@ -68,7 +68,8 @@ class Guests(Cluster):
     async def start_guest(self, name: str) -> FoundGuest:
         """Starts the guest where it is, unless another node has it running or may run it again."""
         found = await self.find_guest(name)
-        if self._only is not None:  # else it was found where it runs
+        is_off = found.guest.state in places.OFF  # else the node says what it does there
+        if self._only is not None and is_off:  # else it was found where it is most of all
             everywhere = await self.guests_everywhere()
             places.require_alone(found.node.name, name, everywhere.answers)
             found = replace(found, failures=everywhere.failures)

@@ -11,6 +11,7 @@ from bmigctl import words
 from bmigctl.errors import Refused
 
 _S = guest_pb2.GuestState
+OFF = (_S.GUEST_STATE_STOPPED, _S.GUEST_STATE_FAILED)
 _RUNS = 0
 _MAY_RUN = 1
 _UNKNOWN = 3

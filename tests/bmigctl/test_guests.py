@@ -227,6 +227,17 @@ async def test_a_guest_is_not_started_where_it_would_be_a_second_one(
     assert host2.seen(guest_pb2.StartGuestRequest) == []
 
 
+async def test_of_a_guest_that_arrives_its_node_says_why_it_is_not_started(
+    alice: Operator, host1: FakeNode, host2: FakeNode
+) -> None:
+    host1.guests["vm1"] = guest("vm1", guest_pb2.GUEST_STATE_MIGRATING_OUT)
+    host2.guests["vm1"] = guest("vm1", guest_pb2.GUEST_STATE_MIGRATING_IN)
+    host2.answers["StartGuest"] = Refusal("ABORTED", "guest vm1 is part of 7f3a", "GUEST_BUSY")
+    ended = await alice.run("guest", "start", "vm1", "--node", "host2")
+    assert ended.code == 3
+    assert "GUEST_BUSY: guest vm1 is part of 7f3a" in ended.err
+
+
 async def test_whoever_could_not_say_whether_a_guest_runs_there_is_named(
     alice: Operator, host1: FakeNode, host2: FakeNode
 ) -> None:
