@@ -9,7 +9,6 @@
     │   ├── Busy             something else is going on with it; wait or cancel that
     │   └── NotPossible      the state of things does not allow it now
     ├── LocalFault           this node: its hypervisor, its disks
-    │   ├── SpoolFull        the spool cannot be written
     │   └── StartFailed      the hypervisor did not come up
     └── PeerFault            the other node, or the way to it
         ├── PeerLost         it does not answer
@@ -95,12 +94,10 @@ class LocalFault(BmigError):
     """This node failed: its hypervisor, its disks."""
 
 
-class SpoolFull(LocalFault):
-    """The spool cannot be written: SPOOL_FULL."""
-
-    def __init__(self, message: str) -> None:
-        advice = "free space under node.spool_dir of that node, or give it more, and migrate again"
-        super().__init__("SPOOL_FULL", message, advice)
+def spool_full(message: str) -> LocalFault:
+    """SPOOL_FULL: the spool cannot be written."""
+    advice = "free space under node.spool_dir of that node, or give it more, and migrate again"
+    return LocalFault("SPOOL_FULL", message, advice)
 
 
 @dataclass(eq=False)

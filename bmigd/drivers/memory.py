@@ -10,7 +10,7 @@ from pathlib import Path
 from bmigd import host
 from bmigd.chunk import Bytes
 from bmigd.drivers.base import Region
-from bmigd.errors import LocalFault, SpoolFull
+from bmigd.errors import LocalFault, spool_full
 
 GRAIN_BYTES = 64 << 10  # holes are looked for by this much
 
@@ -112,7 +112,7 @@ class SpoolMemory:
                 written = os.pwrite(self._descriptor, rest, position)
                 position, rest = position + written, rest[written:]
         except OSError as error:
-            raise SpoolFull(f"cannot write guest memory: {error}") from error
+            raise spool_full(f"cannot write guest memory: {error}") from error
 
     def read(self, region: int, offset_bytes: int, length_bytes: int) -> bytes:
         """Read bytes within a region."""
@@ -150,12 +150,12 @@ def make_file(file: Path, size_bytes: int, image: Path | None = None) -> None:
         exclusively = 0 if image else os.O_EXCL
         descriptor = os.open(file, os.O_RDWR | os.O_CREAT | exclusively, 0o600)
     except OSError as error:
-        raise SpoolFull(f"cannot make {file}: {error}") from error
+        raise spool_full(f"cannot make {file}: {error}") from error
     try:
         os.ftruncate(descriptor, size_bytes)
     except OSError as error:
         file.unlink()
-        raise SpoolFull(f"cannot make {file}: {error}") from error
+        raise spool_full(f"cannot make {file}: {error}") from error
     finally:
         os.close(descriptor)
 
@@ -178,7 +178,7 @@ def reserve(file: Path, offset_bytes: int, length_bytes: int) -> None:
             os.close(descriptor)
     except OSError as error:
         words = f"cannot reserve {length_bytes} bytes: {error}"
-        raise SpoolFull(words) from error
+        raise spool_full(words) from error
 
 
 def _require_room(file: Path) -> None:
@@ -187,7 +187,7 @@ def _require_room(file: Path) -> None:
     free_bytes = there.f_bavail * there.f_frsize
     if there.f_blocks and wanted_bytes > free_bytes:  # no blocks: a tmpfs without a limit
         words = f"cannot reserve {wanted_bytes} bytes: only {free_bytes} are free"
-        raise SpoolFull(words)
+        raise spool_full(words)
 
 
 def file_offsets(regions: tuple[Region, ...]) -> list[int]:

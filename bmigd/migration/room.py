@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 
 from bmigd import host
-from bmigd.errors import LocalFault, NotPossible, SpoolFull
+from bmigd.errors import LocalFault, NotPossible, spool_full
 from bmigd.guests.definition import Definition
 from bmigd.migration.images import Images
 from bmigd.prechecks.facts import memory_needed, mib
@@ -68,7 +68,7 @@ class Room:
         memory, spool = self._free()
         if min(spool, memory if self.in_memory else spool) < size_bytes:
             words = f"no room for {mib(size_bytes)} of device state"
-            raise SpoolFull(words)
+            raise spool_full(words)
         kept = {one: size for one, size in self._state.items() if one in self.promised}
         self._state = {**kept, migration_id: size_bytes}
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bmigd.drivers.base import IncomingGuest
-from bmigd.errors import BadBytes, SpoolFull
+from bmigd.errors import BadBytes, spool_full
 from bmigd.unbroken import unbroken
 
 StateParts = AsyncIterator[tuple[int, bytes]]  # number of the file in the header, its next bytes
@@ -121,7 +121,7 @@ class _Coming:
                 file.write(data)
         except OSError as error:
             words = f"cannot write {self._partial}: {error}"
-            raise SpoolFull(words) from error
+            raise spool_full(words) from error
 
 
 def _begin(files: list[_Coming]) -> None:
