@@ -35,9 +35,10 @@ proto-check: $(READY) $(node_modules) ## the stubs are current, the contract is 
 proto-baseline: $(node_modules) ## take the contract as it is for the one to keep to; see proto/README.md
 	cd proto && $(BUF) build --exclude-source-info --output baseline.txtpb
 
-certs: $(READY) ## a CA and certificates for trying, in certs/out
-	test -e certs/out/ca.pem || $(BIN)/python -m certs.issue ca --cluster trial
-	$(BIN)/python -m certs.issue show
+TRIAL := $(BIN)/python -m certs.issue --out .trial
+certs: $(READY) ## a CA and certificates for trying, in .trial
+	test -e .trial/ca.pem || { $(TRIAL) ca --cluster trial && $(TRIAL) node host1 host2 && $(TRIAL) operator alice; }
+	$(TRIAL) show
 
 lint: $(READY) ## style and import layers
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .
@@ -95,7 +96,9 @@ docs: $(READY) ## redraw what the documents take from the code
 
 check: lint types proto-check test sim e2e demo demo-qemu ## everything that CI runs
 
-clean: ## remove what was made here
-	rm -rf .venv .demo .guest .stubs tests/interop/node_modules certs/out .coverage .mypy_cache .ruff_cache .pytest_cache
+clean: ## remove what was made here; not certs/out, where a real CA may be
+	rm -rf .venv .demo .guest .stubs .trial build *.egg-info tests/interop/node_modules bmigd/drivers/dirtylog/*.so
+	rm -rf .coverage .hypothesis .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .PHONY: demo-qemu guest soak faults sim help setup proto proto-check proto-baseline certs lint types test e2e demo bench bench-quick docs check clean

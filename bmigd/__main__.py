@@ -15,7 +15,7 @@ import click
 import structlog
 
 from bmigd import config as configuration
-from bmigd import host, journal
+from bmigd import host, newjournal
 from bmigd.daemon import Daemon, journal_path, load_credentials, make_policy
 from bmigd.errors import BmigError, Invalid
 from bmigd.unmet import unmet
@@ -71,7 +71,7 @@ def command(context: click.Context, path: Path, check_config: bool) -> None:
 @click.pass_obj
 def init(config: configuration.Config) -> None:
     """Make this node's ownership journal, once in its life."""
-    incarnation = journal.create(journal_path(config))
+    incarnation = newjournal.create(journal_path(config))
     click.echo(f"made {journal_path(config)}, incarnation {incarnation}")
 
 

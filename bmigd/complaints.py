@@ -30,10 +30,10 @@ WORDS = {
     "bool_parsing": YES_OR_NO,
     "uuid_type": "must be a UUID",
     "uuid_parsing": "must be a UUID",
-    "greater_than": "must be more than {gt:g}",
-    "greater_than_equal": "must be at least {ge:g}",
-    "less_than": "must be less than {lt:g}",
-    "less_than_equal": "must be at most {le:g}",
+    "greater_than": "must be more than {gt:.15g}",
+    "greater_than_equal": "must be at least {ge:.15g}",
+    "less_than": "must be less than {lt:.15g}",
+    "less_than_equal": "must be at most {le:.15g}",
     "too_short": "must have at least {min_length} of them",
     "too_long": "must have at most {max_length} of them",
     "string_too_short": "must not be empty",
@@ -43,23 +43,23 @@ WORDS = {
 }
 
 
-def complaints(
-    error: ValidationError, whole: str, known: Mapping[str, str] | None = None
-) -> list[str]:
+def complaints(error: ValidationError, whole: str, known: Mapping[str, str] | None = None) -> str:
     """Each with the path of its field, or `whole` for all of it; `known` are words that fit better.
 
-    At most eight.
+    Of more than eight the rest is counted.
     """
-    found = error.errors(include_url=False, include_input=False)[:MOST]
+    found = error.errors(include_url=False, include_input=False)
     words = WORDS | dict(known or {})
-    return [f"{_path(one['loc']) or whole}: {_words(words, **one)}" for one in found]
+    told = [f"{_path(one['loc']) or whole}: {_words(words, one)}" for one in found[:MOST]]
+    more = [f"and {len(found) - MOST} more"] if len(found) > MOST else []
+    return "; ".join([*told, *more])
 
 
 def _path(parts: tuple[int | str, ...]) -> str:
     return ".".join(str(part) for part in parts)
 
 
-def _words(words: Mapping[str, str], **one: Any) -> str:
+def _words(words: Mapping[str, str], one: Mapping[str, Any]) -> str:
     if known := words.get(one["type"]):
         return known.format_map(one.get("ctx", {}))
     message: str = one["msg"].removeprefix("Value error, ")

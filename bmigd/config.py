@@ -101,7 +101,8 @@ class PeerRule(Section):
     names: Globs = Field(description="nodes, as globs")
     guests: Globs = Field(default=("*",), description="guests, as globs")
     allow: tuple[PeerAction, ...] = Field(
-        description="send: guests may go there; receive: they may come from there; read: list"
+        description="send: guests may go there; receive: they may come from there; read: it may"
+        " list guests, and ask for one before it defines or starts one of that name"
     )
 
 
@@ -246,7 +247,7 @@ def parse(text: str, path: Path) -> Config:
     except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise Invalid("CONFIG_INVALID", f"{path}: not TOML: {error}") from error
     except ValidationError as error:
-        wrong = "; ".join(complaints(error, "the file", NAMES))
+        wrong = complaints(error, "the file", NAMES)
         raise Invalid("CONFIG_INVALID", f"{path}: {wrong}") from error
     if config.node.name in config.nodes:
         raise Invalid("CONFIG_INVALID", f"{path}: nodes.{config.node.name}: is this node itself")

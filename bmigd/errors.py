@@ -96,7 +96,7 @@ class LocalFault(BmigError):
 
 def spool_full(message: str) -> LocalFault:
     """SPOOL_FULL: the spool cannot be written."""
-    advice = "free space under node.spool_dir of that node, or give it more, and migrate again"
+    advice = "free space under node.spool_dir of that node, or give it more, and try again"
     return LocalFault("SPOOL_FULL", message, advice)
 
 

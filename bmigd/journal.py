@@ -10,22 +10,19 @@ Every method blocks on the disk; call them through the daemon's journal thread. 
 follow which is decided in migration/handoff.py, not here.
 """
 
-import contextlib
 import sqlite3
 import time
-import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bmigd import durable
 from bmigd.crashpoints import MARK, reach
 from bmigd.errors import LocalFault
 from bmigd.mark import Mark, Progress, mark_path
 
 SCHEMA = 4
-_SQLITE = ("-wal", "-shm", "-journal")  # files that SQLite has beside its own
-_TABLES = """
+BESIDE = ("-wal", "-shm", "-journal")  # files that SQLite has beside its own
+TABLES = """
 CREATE TABLE journal (
     incarnation TEXT NOT NULL,
     schema INTEGER NOT NULL,
@@ -69,78 +66,8 @@ class Record:
     pending: str = ""  # the change of state whose steps are not all done
 
 
-def create(path: Path) -> str:
-    """Make a journal and return its incarnation; LocalFault (JOURNAL_EXISTS, JOURNAL_LOST,
-    JOURNAL_UNWRITABLE).
-
-    It has its name only when all of it is on disk: one that could not be made leaves nothing.
-    """
-    if path.exists():
-        raise LocalFault(
-            "JOURNAL_EXISTS",
-            f"{path} exists already",
-            "nothing needs to be done; a journal is made once and never replaced",
-        )
-    _require_none_before(path)
-    incarnation, unfinished = str(uuid.uuid4()), path.with_name(path.name + ".new")
-    try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        _remove(unfinished)
-        _build(unfinished, incarnation)
-        mark_path(unfinished).rename(mark_path(path))
-        unfinished.rename(path)
-        durable.sync_names(path.parent)
-    except (sqlite3.Error, OSError) as error:
-        raise LocalFault(
-            "JOURNAL_UNWRITABLE",
-            f"cannot make {path}: {error}",
-            "free or mend its disk, or correct node.state_dir, and run `bmigd init` again",
-        ) from error
-    finally:
-        with contextlib.suppress(OSError):
-            _remove(unfinished)
-    return incarnation
-
-
-def _require_none_before(path: Path) -> None:
-    """LocalFault (JOURNAL_LOST) if the mark tells of a journal in which something was written."""
-    left = mark_path(path)
-    with contextlib.closing(Mark(left)) as mark:
-        found = mark.read()
-    if left.exists() and (found is None or found[1]):
-        writes = f"{found[1]} writes" if found else "writes that cannot be read"
-        raise LocalFault(
-            "JOURNAL_LOST",
-            f"{path} is gone, and {left} tells of {writes} in it",
-            'do as docs/FAILURES.md says under "The journal", guests may be in doubt; then move'
-            f" {left} away and run `bmigd init` again",
-        )
-
-
-def _build(path: Path, incarnation: str) -> None:
-    path.touch(mode=0o600)
-    connection = sqlite3.connect(path)
-    try:
-        _durable(connection)
-        connection.executescript(_TABLES)
-        with connection:
-            connection.execute(
-                "INSERT INTO journal VALUES (?, ?, ?, 0)", (incarnation, SCHEMA, time.time())
-            )
-    finally:
-        connection.close()  # which brings everything into the one file, on disk
-    mark = Mark(mark_path(path))
-    mark.write((incarnation, 0))
-    mark.close()
-
-
-def _remove(path: Path) -> None:
-    """A journal that was not finished."""
-    for part in (path, mark_path(path), *(path.with_name(path.name + end) for end in _SQLITE)):
-        part.unlink(missing_ok=True)
-
-
-def _durable(connection: sqlite3.Connection) -> None:
+def make_durable(connection: sqlite3.Connection) -> None:
+    """What is committed is on disk."""
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute("PRAGMA wal_autocheckpoint = 64")  # 256 KiB: the log stays small
@@ -161,7 +88,7 @@ class Journal:
             )
         self._connection = sqlite3.connect(path, check_same_thread=False)
         try:
-            _durable(self._connection)
+            make_durable(self._connection)
             (verdict,) = self._connection.execute("PRAGMA quick_check").fetchone()
             self.incarnation, schema = self._connection.execute(
                 "SELECT incarnation, schema FROM journal"

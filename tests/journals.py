@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from bmigd import journal
+from bmigd import newjournal
 from bmigd.journal import Record
 
 RECORD = Record("m1", "source", "web1", "host2", 3, "MIGRATING", "theirs", 'name = "web1"', "")
@@ -11,5 +11,5 @@ RECORD = Record("m1", "source", "web1", "host2", 3, "MIGRATING", "theirs", 'name
 def new_journal(directory: Path) -> Path:
     """Nothing is in it."""
     made = directory / "state" / "journal.db"
-    journal.create(made)
+    newjournal.create(made)
     return made

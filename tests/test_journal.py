@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bmigd import journal
+from bmigd import newjournal
 from bmigd.errors import LocalFault
 from bmigd.journal import Journal
 from bmigd.mark import mark_path
@@ -33,7 +33,7 @@ def reopened(path: Path) -> Journal:
 
 def test_a_journal_is_private_and_has_an_incarnation_of_its_own(tmp_path: Path) -> None:
     one, other = tmp_path / "a" / "j", tmp_path / "b" / "j"
-    incarnations = {journal.create(one), journal.create(other)}
+    incarnations = {newjournal.create(one), newjournal.create(other)}
     assert len(incarnations) == 2
     assert one.stat().st_mode & 0o777 == 0o600
     opened = Journal(one)
@@ -44,7 +44,7 @@ def test_a_journal_is_private_and_has_an_incarnation_of_its_own(tmp_path: Path) 
 def test_a_journal_is_never_made_over_another(path: Path) -> None:
     before = path.read_bytes()
     with pytest.raises(LocalFault) as fault:
-        journal.create(path)
+        newjournal.create(path)
     assert fault.value.reason == "JOURNAL_EXISTS"
     assert path.read_bytes() == before
 
@@ -52,10 +52,10 @@ def test_a_journal_is_never_made_over_another(path: Path) -> None:
 LIMITED = """
 import resource, sys
 from pathlib import Path
-from bmigd import journal
+from bmigd import journal, newjournal
 resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]), resource.RLIM_INFINITY))
 try:
-    journal.create(Path(sys.argv[1]))
+    newjournal.create(Path(sys.argv[1]))
 finally:  # whoever measures coverage writes files too
     resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
 """
@@ -69,7 +69,7 @@ def test_a_journal_that_cannot_be_made_leaves_nothing(tmp_path: Path, most_bytes
     made = subprocess.run(command, capture_output=True, text=True)
     assert made.stderr.splitlines()[-1].startswith("bmigd.errors.LocalFault: JOURNAL_UNWRITABLE")
     assert list(path.parent.iterdir()) == []
-    journal.create(path)
+    newjournal.create(path)
     Journal(path).close()
 
 
@@ -77,7 +77,7 @@ def test_what_a_crash_left_of_a_journal_is_in_nobodys_way(tmp_path: Path) -> Non
     path = tmp_path / "journal.db"
     for name in ("journal.db.new", "journal.db.new-wal", "journal.db.new.mark"):
         (tmp_path / name).write_text("half")
-    journal.create(path)
+    newjournal.create(path)
     assert {one.name for one in tmp_path.iterdir()} == {"journal.db", "journal.db.mark"}
     Journal(path).close()
 
@@ -95,17 +95,32 @@ def test_a_journal_is_not_made_beside_the_mark_of_one_that_was_lost(
         mark_path(path).write_bytes(left)
     kept = mark_path(path).read_bytes()
     with pytest.raises(LocalFault, match="is gone") as fault:
-        journal.create(path)
+        newjournal.create(path)
     assert fault.value.reason == "JOURNAL_LOST"
     assert not path.exists()
     assert mark_path(path).read_bytes() == kept
     mark_path(path).unlink()
-    journal.create(path)
+    newjournal.create(path)
+
+
+def test_what_sqlite_left_of_a_lost_journal_is_not_brought_into_a_new_one(path: Path) -> None:
+    with contextlib.closing(Journal(path)) as opened:
+        opened.put(RECORD)
+        left = {one: one.read_bytes() for one in path.parent.glob("*-wal")}
+    assert left
+    path.unlink()
+    mark_path(path).unlink()
+    for one, content in left.items():  # as after a power failure
+        one.write_bytes(content)
+    with pytest.raises(LocalFault, match="is gone") as fault:
+        newjournal.create(path)
+    assert fault.value.reason == "JOURNAL_LOST"
+    assert str(next(iter(left))) in fault.value.message
 
 
 def test_a_journal_in_which_nothing_was_written_may_be_made_again(path: Path) -> None:
     path.unlink()
-    journal.create(path)
+    newjournal.create(path)
 
 
 def test_a_missing_journal_is_never_made_by_opening_it(tmp_path: Path) -> None:

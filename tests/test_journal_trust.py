@@ -103,7 +103,7 @@ def test_a_journal_without_a_mark_of_its_own_is_not_used(path: Path, content: st
 
 def test_whoever_changes_the_tables_raises_the_schema() -> None:
     known = {4: "e7ca50ba38ad841b"}
-    assert hashlib.sha256(journal._TABLES.encode()).hexdigest()[:16] == known[journal.SCHEMA]
+    assert hashlib.sha256(journal.TABLES.encode()).hexdigest()[:16] == known[journal.SCHEMA]
 
 
 def test_a_journal_of_another_schema_is_left_alone(path: Path) -> None:

@@ -167,7 +167,7 @@ def make(values: Mapping[str, Any]) -> Definition:
     try:
         return Definition.model_validate(values)
     except ValidationError as error:
-        wrong = "; ".join(complaints(error, "guest"))
+        wrong = complaints(error, "guest")
         name = str(values.get("name"))[:64]
         raise Invalid(
             "DEFINITION_INVALID",

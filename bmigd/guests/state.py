@@ -1,5 +1,6 @@
 """What a guest is doing on a node."""
 
+from dataclasses import dataclass
 from enum import IntEnum
 
 
@@ -13,6 +14,7 @@ class GuestState(IntEnum):
     SUSPENDED = 5
     IN_DOUBT = 6
     FAILED = 7
+    STARTING = 8
 
     @property
     def words(self) -> str:
@@ -20,4 +22,12 @@ class GuestState(IntEnum):
         return self.name.lower().replace("_", " ")
 
 
-OFF = (GuestState.STOPPED, GuestState.FAILED)
+OFF = (GuestState.STOPPED, GuestState.FAILED)  # it has no console
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What another node says of a guest that it has."""
+
+    state: GuestState
+    migration_id: str = ""  # that has it there

@@ -21,6 +21,10 @@ DECIDED = (
     *(SourceState.LET_GO, SourceState.RELEASED, SourceState.RECLAIMED),
     *(DestinationState.TAKEN, DestinationState.STARTED, DestinationState.RUNNING),
 )
+HERE = (
+    *(SourceState.ABORTED, SourceState.RECLAIMED),
+    *(DestinationState.TAKEN, DestinationState.STARTED, DestinationState.RUNNING),
+)
 EVERY_NODE = "every node: it is not there"
 
 
@@ -47,8 +51,8 @@ def why_not_here(
     return NotPossible(
         "GUEST_WENT_AWAY",
         f"guest {guest} {went}, and may run there or further on: "
-        + "; ".join(f"{node} could not be asked ({why})" for node, why in unsure),
-        f"bring {' and '.join(node for node, _ in unsure)} back; if that will never be, and nothing"
+        + "; ".join(f"{node} could not be asked ({why.message})" for node, why in unsure.items()),
+        f"bring {' and '.join(unsure)} back; if that will never be, and nothing"
         f" there can run the guest: bmigctl guest recover {guest} --node {here} {words}",
         guest=guest,
         location=f"on {record.peer}, as far as {here} knows",
@@ -71,9 +75,9 @@ class Departures:
         """
         record = await self._released(guest)
         if record is None:
-            return await self._elsewhere.look(guest)
+            return await self._look(guest)
         settled = await self._ledger.is_resolved(record.id)
-        sighting = await self._elsewhere.look(guest, record.peer)  # it may have gone on from there
+        sighting = await self._look(guest, record.peer)  # it may have gone on from there
         objection = why_not_here(
             record, self._here, sighting, sighting.silent_nodes if settled else ()
         )
@@ -96,11 +100,17 @@ class Departures:
                 f"bmigctl list --guest {guest} tells which node it left last",
                 guest=guest,
             )
-        sighting = await self._elsewhere.look(guest, record.peer)
+        sighting = await self._look(guest, record.peer)
         if objection := why_not_here(record, self._here, sighting, not_on):
             raise objection
         await self._ledger.note_resolution(record.id, operator)
         return parse_toml(record.definition)
+
+    async def _look(self, guest: str, *also: str) -> Sighting:
+        """What a node cannot forget of a migration that ended with the guest here is no guest."""
+        sighting = await self._elsewhere.look(guest, *also)
+        records = [await self._ledger.get(seen.migration_id) for _, seen in sighting.seen]
+        return sighting.without([one.id for one in records if one and one.state in HERE])
 
     async def _released(self, guest: str) -> Record | None:
         """What the journal says of its leaving, None if it did not leave or is back."""

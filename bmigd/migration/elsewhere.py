@@ -5,25 +5,28 @@ Rules that must not break:
 - A new name waits for every node, or for an operator's word about each silent one. A guest that is
   defined here starts unless a node says that it has it: after a power failure the first node that
   comes back must not wait for the last.
+- Whoever asks has said before that it is about to (claims.py), so of two who ask at the same time
+  at least one hears of the other.
 """
 
 import asyncio
 from collections.abc import Callable, Collection, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Self
 
 from bmigd.errors import BmigError, NotPossible, PeerLost, Taken
-from bmigd.guests.state import OFF, GuestState
+from bmigd.guests.state import GuestState, Seen
 from bmigd.migration.ports import Peer
 
-LOOK_S = 3.0  # for all of them, who are asked at once
+LOOK_S = 6.0  # for all of them, who are asked at once; a hypervisor may be slow to tell its state
 
 
 @dataclass(frozen=True)
 class Sighting:
-    """Who has the guest, and how; and who could not be asked, and why."""
+    """Who has the guest, and how; and who could not be asked or did not tell, and why."""
 
-    seen: tuple[tuple[str, GuestState], ...] = ()
-    silent: tuple[tuple[str, str], ...] = ()
+    seen: tuple[tuple[str, Seen], ...] = ()
+    silent: tuple[tuple[str, BmigError], ...] = ()
 
     @property
     def seen_on(self) -> tuple[str, ...]:
@@ -35,9 +38,14 @@ class Sighting:
         """The nodes that could not be asked."""
         return frozenset(node for node, _ in self.silent)
 
-    def unsure(self, not_on: Collection[str]) -> list[tuple[str, str]]:
+    def unsure(self, not_on: Collection[str]) -> dict[str, BmigError]:
         """Those of them about which nobody has given a word."""
-        return [(node, why) for node, why in self.silent if node not in not_on]
+        return {node: why for node, why in self.silent if node not in not_on}
+
+    def without(self, migrations: Collection[str]) -> Self:
+        """But for what is left of migrations that ended with the guest here."""
+        seen = tuple(one for one in self.seen if one[1].migration_id not in migrations)
+        return replace(self, seen=seen)
 
 
 class Elsewhere:
@@ -51,23 +59,20 @@ class Elsewhere:
     async def look(self, guest: str, *also: str) -> Sighting:
         """What they say, and others that must be asked too; within a few seconds."""
         nodes = sorted(self._nodes.union(also))
-        answers = await asyncio.gather(*(self._state(node, guest) for node in nodes))
+        answers = await asyncio.gather(*(self._seen(node, guest) for node in nodes))
         named = list(zip(nodes, answers, strict=True))
-        return Sighting(
-            tuple((node, answer) for node, answer in named if isinstance(answer, GuestState)),
-            tuple(
-                (node, answer.message) for node, answer in named if isinstance(answer, BmigError)
-            ),
-        )
+        seen = [(node, answer) for node, answer in named if isinstance(answer, Seen)]
+        silent = [(node, answer) for node, answer in named if isinstance(answer, BmigError)]
+        return Sighting(tuple(seen), tuple(silent))
 
-    async def _state(self, node: str, guest: str) -> GuestState | BmigError | None:
+    async def _seen(self, node: str, guest: str) -> Seen | BmigError | None:
         """What the guest does on a node, if it is there, or why that cannot be known."""
         if node not in self._nodes:
             return PeerLost("PEER_LOST", f"it is not in [nodes] of {self.here}")
         peer = self._dial(node)
         try:
             async with asyncio.timeout(LOOK_S):
-                return await peer.guest_state(guest)
+                return await peer.see_guest(guest)
         except TimeoutError:
             return PeerLost("PEER_LOST", f"no answer within {LOOK_S:g} s")
         except BmigError as error:
@@ -80,40 +85,64 @@ def why_not_defined(
     guest: str, here: str, sighting: Sighting, not_on: Collection[str]
 ) -> BmigError | None:
     """Why there cannot be a new guest of this name here: NAME_TAKEN, NAME_NOT_SURE. Pure."""
-    for node, state in sighting.seen:
+    for node, there in sighting.seen:
         return Taken(
             "NAME_TAKEN",
-            f"{node} has a guest {guest} ({state.words}): two of one name would write the same"
-            " disks",
-            f"choose another name, or undefine the one on {node} first",
+            f"{node} has a guest {guest} ({there.state.words}): two of one name would write the"
+            " same disks",
+            f"choose another name, or {_end_it(guest, node, there.state)}",
             guest=guest,
-            location=f"{state.words} on {node} (nothing was changed)",
+            location=f"{there.state.words} on {node} (nothing was changed)",
         )
     unsure = sighting.unsure(not_on)
     if not unsure:
         return None
-    silent = " and ".join(node for node, _ in unsure)
+    silent = " and ".join(unsure)
     return NotPossible(
         "NAME_NOT_SURE",
         f"{silent} could not be asked and may have a guest {guest}: two of one name would write the"
-        f" same disks ({'; '.join(f'{node}: {why}' for node, why in unsure)})",
-        f"bring {silent} back; or, if you know that no guest {guest} is there, add"
-        f" {' '.join(f'--not-on {node}' for node, _ in unsure)}",
+        f" same disks ({'; '.join(why.message for why in unsure.values())})",
+        f"{'; '.join(_have_it_tell(node, here, why) for node, why in unsure.items())}; or, if you"
+        f" know that no guest {guest} is there, add"
+        f" {' '.join(f'--not-on {node}' for node in unsure)}",
         guest=guest,
         location=f"not defined on {here} (nothing was changed)",
     )
 
 
 def why_not_started(guest: str, here: str, sighting: Sighting) -> NotPossible | None:
-    """Why a guest that is defined here cannot be started: GUEST_RUNS_ELSEWHERE. Pure."""
-    for node, state in sighting.seen:
-        if state not in OFF:
+    """Why a guest that is defined here cannot be started: GUEST_RUNS_ELSEWHERE. Pure.
+
+    A failed one may run without its supervisor.
+    """
+    for node, there in sighting.seen:
+        if there.state is not GuestState.STOPPED:
+            forget = f"forget the one on {here}: bmigctl guest undefine {guest} --node {here}"
+            runs = there.state is GuestState.RUNNING
             return NotPossible(
                 "GUEST_RUNS_ELSEWHERE",
-                f"guest {guest} is {state.words} on {node}: started on {here} too, both would write"
-                " the same disks",
-                f"forget the one on {here}: bmigctl guest undefine {guest} --node {here}",
+                f"guest {guest} is {there.state.words} on {node}: started on {here} too, both would"
+                " write the same disks",
+                forget if runs else _end_it(guest, node, there.state),
                 guest=guest,
-                location=f"{state.words} on {node} (nothing was changed)",
+                location=f"{there.state.words} on {node} (nothing was changed)",
             )
     return None
+
+
+def _end_it(guest: str, node: str, state: GuestState) -> str:
+    undefine = f"bmigctl guest undefine {guest} --node {node}"
+    match state:
+        case GuestState.STOPPED:
+            return f"undefine the one on {node}: {undefine}"
+        case GuestState.RUNNING | GuestState.FAILED:
+            stop = f"bmigctl guest stop --force {guest} --node {node}"
+            return f"end and undefine the one on {node}, if nobody needs it: {stop}; {undefine}"
+        case _:
+            return f"wait and see what becomes of the one on {node}: bmigctl list --guest {guest}"
+
+
+def _have_it_tell(node: str, here: str, why: BmigError) -> str:
+    if why.reason == "DENIED":
+        return f'allow {here} to "read" in [[peers]] of {node}'
+    return f"bring {node} back"

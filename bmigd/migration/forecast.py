@@ -6,12 +6,11 @@ will, so what is left is the time until one of them switches over.
 
 from dataclasses import dataclass, replace
 
-from bmigd.migration.convergence import Decision, Limits, RoundFigures, Step, s_per_byte
-from bmigd.migration.throttling import Strength, decide_throttled
+from bmigd.migration.convergence import RoundFigures, Step, s_per_byte
+from bmigd.migration.throttling import Course
 
 LEAST_SEEN = 0.1  # the part of a round by which the rest of it is known
 MOST_AHEAD = 50  # rounds
-FULL_SPEED = Strength()
 
 
 @dataclass(frozen=True)
@@ -19,32 +18,15 @@ class Underway:
     """A round so far."""
 
     seen: float  # the part that was looked at of what is looked at at all
+    found_bytes: int  # in that part, and to be sent: some of it is on its way yet
     figures: RoundFigures
 
     def whole(self) -> RoundFigures | None:
         """All of it, going on like this; None if too little was seen, or nothing is sent yet."""
-        is_enough = self.seen >= LEAST_SEEN and self.figures.sent_bytes
-        return _times(self.figures, 1 / self.seen) if is_enough else None
-
-
-@dataclass(frozen=True)
-class Course:
-    """By what it is decided, and what people are told of downtime beside that."""
-
-    limits: Limits
-    strength: Strength = FULL_SPEED
-    beyond_s: float = 0.0
-    is_forced: bool = False  # it is switched over when it does not converge
-
-    def decide(self, rounds: list[RoundFigures], elapsed_s: float) -> Decision:
-        """As will be decided after them."""
-        return decide_throttled(rounds, self.limits, elapsed_s, self.strength)
-
-    def ends_with(self, decision: Decision) -> bool:
-        """Whether no round follows."""
-        return decision.step is Step.SWITCH_OVER or (
-            self.is_forced and decision.step is Step.TAKE_ACTION
-        )
+        if self.seen < LEAST_SEEN or not self.figures.sent_bytes:
+            return None
+        to_send_bytes = self.found_bytes / self.seen
+        return _times(self.figures, max(1.0, to_send_bytes / self.figures.sent_bytes))
 
 
 def dirtied_bytes_per_s(rounds: list[RoundFigures], *, reads_all: bool) -> float | None:
@@ -83,13 +65,14 @@ def remaining_s(rounds: list[RoundFigures], course: Course, elapsed_s: float) ->
 def _following(rounds: list[RoundFigures], *, reads_all: bool) -> RoundFigures:
     """The next one, of a guest that goes on as it did."""
     before, last = rounds[-2:]
+    once = replace(last, waited_s=0.0)  # what was waited for before it is not waited for again
     if not last.sent_bytes:
-        return last
-    ratio = _since_s(last, last, reads_all) / _since_s(before, last, reads_all)
+        return once
+    ratio = _since_s(last, once, reads_all) / _since_s(before, last, reads_all)
     more_s = (ratio - 1) * last.sent_bytes * s_per_byte(rounds)
     paced_s = ratio * last.paced_s
     duration_s = max(0.0, last.unpaced_s + more_s) + paced_s
-    return replace(_times(last, ratio), duration_s=duration_s, paced_s=paced_s)
+    return replace(_times(once, ratio), duration_s=duration_s, paced_s=paced_s)
 
 
 def _since_s(before: RoundFigures, last: RoundFigures, reads_all: bool) -> float:

@@ -25,7 +25,8 @@ from bmigd.migration.picture import DESTINATION
 
 log = structlog.get_logger()
 
-STOPPED = "stopped"  # a change by hand
+STOPPED, STARTED, DEFINED, RECOVERED = "stopped", "started", "defined", "recovered"  # by hand
+NEW = (DEFINED, RECOVERED)
 HELD = "held by an operator: `bmigctl guest start` lets it go on"
 BACK = (SourceState.ABORTED, SourceState.RECLAIMED)  # the guest is here, as ever
 
@@ -58,6 +59,8 @@ class Inventory:
         views = [await self._seen(name) for name in self._node.store.names()]
         held = set(self._node.claims.held()) - {view.name for view in views}
         incoming = [await self._incoming(name) for name in held]
+        arrived = held.intersection(self._node.store.names())  # meanwhile
+        views += [await self._seen(name) for name in arrived]
         return sorted([*views, *filter(None, incoming)], key=lambda view: view.name)
 
     async def _seen(self, name: str) -> GuestView:
@@ -71,11 +74,16 @@ class Inventory:
         """One guest that is defined or being received here; Unknown (GUEST_UNKNOWN)."""
         if incoming := await self._incoming(name):
             return incoming
+        change = self._node.claims.change(name)
+        if change in NEW and name not in self._node.store.names():  # so that others hear of it
+            return GuestView(name, None, GuestState.STOPPED, 0, detail=f"being {change}")
         definition = self._node.store.get(name)
         power = await self._node.driver(definition).power(name)
         held = self._node.claims.holder(name)
         record = await self._ledger.get(held) if held else None
         state, detail = _state(record, power, is_back=self._node.claims.is_back(name))
+        if change == STARTED and state is GuestState.STOPPED:
+            state = GuestState.STARTING
         epoch = await self._ledger.epoch(definition)
         return GuestView(name, definition, state, epoch, held, power.pid, detail)
 
@@ -87,7 +95,7 @@ class Inventory:
         name, here = definition.name, self._node.name
         async with self._lock(name):
             self._require_supported(definition)
-            with self._node.claims.by_hand(name, "defined"):
+            with self._node.claims.by_hand(name, DEFINED):
                 sighting = await self._departures.require_not_away(name)
                 is_new = name not in self._node.store.names()
                 if is_new and (objection := why_not_defined(name, here, sighting, not_on)):
@@ -98,7 +106,7 @@ class Inventory:
     async def recover(self, name: str, not_on: Collection[str], operator: str) -> GuestView:
         """Keep a guest that went away as it was when it left, by an operator's word."""
         async with self._lock(name):
-            with self._node.claims.by_hand(name, "recovered"):
+            with self._node.claims.by_hand(name, RECOVERED):
                 definition = await self._departures.recover(name, not_on, operator)
                 self._require_supported(definition)
                 await asyncio.to_thread(self._node.store.add, definition)
@@ -138,7 +146,7 @@ class Inventory:
         async with self._lock(name):
             definition = self._definition(name)
             self._require_supported(definition)
-            with self._node.claims.by_hand(name, "started"):
+            with self._node.claims.by_hand(name, STARTED):
                 if not (await self._node.driver(definition).power(name)).is_running:
                     sighting = await self._departures.require_not_away(name)
                     if objection := why_not_started(name, self._node.name, sighting):
@@ -187,7 +195,8 @@ class Inventory:
         """One that is not defined here yet."""
         held = self._node.claims.holder(name)
         record = await self._ledger.get(held) if held else None
-        if record is None or record.side != DESTINATION or name in self._node.store.names():
+        is_coming = record is not None and record.side == DESTINATION and record.definition
+        if not record or not is_coming or name in self._node.store.names():
             return None
         detail = f"being received from {record.peer}"
         view = (name, parse_toml(record.definition), GuestState.MIGRATING_IN)

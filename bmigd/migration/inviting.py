@@ -50,7 +50,10 @@ class Inviting:
     ) -> None:
         name = self.peer.name
         waits = f"{name} still starts what the guest will run in; meanwhile it runs here"
-        self.silences.recorder.event("decision", waits)
+        recorder = self.silences.recorder
+        recorder.event("decision", waits)
+        recorder.picture.progress.forget()
+        recorder.picture.waiting_for = ready_words = f"{name} to be ready to start the guest"
         try:
             async with asyncio.timeout_at(deadline_s):
                 await asyncio.shield(ready)
@@ -60,6 +63,9 @@ class Inviting:
                 f"{name} was not ready to start the guest after {at_most_s:g} s",
                 f"allow more time (--timeout), or see why a hypervisor takes so long on {name}",
             ) from None
+        finally:
+            if recorder.picture.waiting_for == ready_words:
+                recorder.picture.waiting_for = ""
 
     async def _answer(self, invitation: Invitation, limit_s: float) -> Welcome:
         return await again_while_lost(

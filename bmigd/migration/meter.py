@@ -21,6 +21,7 @@ class _Before:
     waited_s: float = 0.0  # since the round before ended
     scanned_bytes: int = 0
     skipped_bytes: int = 0
+    found_bytes: int = 0
     sent_bytes: int = 0
     wire_bytes: int = 0
     paced_s: float = 0.0
@@ -43,6 +44,7 @@ class Meter:
             now - self._ended_at_s if self._ended_at_s else 0.0,
             totals.scanned_bytes,
             totals.skipped_bytes,
+            totals.found_bytes,
             totals.sent_bytes,
             totals.wire_bytes,
             totals.spent.sum(PACING),
@@ -59,13 +61,14 @@ class Meter:
     def underway(self) -> Underway:
         """It goes on: what is known without looking is neither work done nor work to do."""
         totals, before = self._sender.totals, self._before
+        scanned_bytes = totals.scanned_bytes - before.scanned_bytes
         skipped_bytes = totals.skipped_bytes - before.skipped_bytes
-        looked_at_bytes = totals.scanned_bytes - before.scanned_bytes - skipped_bytes
         wanted_bytes = self._picture.progress.memory_bytes - skipped_bytes
-        return Underway(looked_at_bytes / wanted_bytes if wanted_bytes else 1.0, self._figures())
+        seen = (scanned_bytes - skipped_bytes) / wanted_bytes if wanted_bytes else 1.0
+        return Underway(seen, totals.found_bytes - before.found_bytes, self._figures())
 
-    def show(self) -> None:
-        """In the picture."""
+    def show(self) -> Underway:
+        """In the picture; the round so far."""
         progress, totals, now = self._picture.progress, self._sender.totals, self.underway()
         progress.round_scanned_bytes = totals.scanned_bytes - self._before.scanned_bytes
         progress.sent_bytes, progress.wire_bytes = totals.sent_bytes, totals.wire_bytes
@@ -76,6 +79,7 @@ class Meter:
         later = progress.round - 2 + now.seen
         done = 0.85 * now.seen if progress.round == 1 else 1 - 0.15 * 0.6**later
         progress.percent = percent(self._picture.phase, done, progress.percent)
+        return now
 
     def _figures(self) -> RoundFigures:
         before, totals = self._before, self._sender.totals

@@ -52,6 +52,12 @@ class Progress:
     estimated_remaining_ms: int | None = None
     percent: int = 0
     throttle_percent: int = 0  # of the time, that the guest is stopped; 0: full speed
+    is_without_end: bool = False  # going on like this
+
+    def forget(self) -> None:
+        """What is to come is not known any more."""
+        self.dirty_rate_bytes_per_s = self.estimated_downtime_ms = None
+        self.estimated_remaining_ms, self.is_without_end = None, False
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from typing import Protocol
 
 from bmigd.drivers.base import Region, StateFile
 from bmigd.guests.definition import Definition
-from bmigd.guests.state import GuestState
+from bmigd.guests.state import Seen
 from bmigd.migration.handoff import Outcome
 from bmigd.migration.picture import Failure, Part
 from bmigd.prechecks.facts import Facts
@@ -124,7 +124,7 @@ class Peer(Protocol):
     async def query(self, migration_id: str, epoch: int, incarnation: str) -> Answer:
         """What became of it?"""
 
-    async def guest_state(self, name: str) -> GuestState | None:
+    async def see_guest(self, name: str) -> Seen | None:
         """What a guest of that name does there, if there is one."""
 
     async def explain(self, error: Exception) -> Explanation:

@@ -17,6 +17,8 @@ from bmigd.words import short
 
 log = structlog.get_logger()
 
+FORESEEN = (Phase.PRECOPY, Phase.SWITCHOVER)  # the phases in which somebody says what is left
+
 
 def now_ms() -> int:
     """Milliseconds since 1970."""
@@ -57,6 +59,8 @@ class Recorder:
         if phase is not self.picture.phase:
             self.picture.phase = advance(self.picture.phase, phase)
         self.picture.progress.phase = phase
+        if phase not in FORESEEN:
+            self._expect_nothing()
         self._log(f"phase {phase.name.lower()}", detail=message)
         self.event("phase", message)
 
@@ -83,7 +87,8 @@ class Recorder:
         picture.failure = failure
         picture.in_doubt_since_ms, picture.waiting_for = 0, ""
         picture.phase = advance(picture.phase, phase)
-        picture.progress.phase, picture.progress.estimated_remaining_ms = phase, None
+        picture.progress.phase = phase
+        self._expect_nothing()
         if phase is Phase.COMPLETED:
             picture.progress.percent = 100
         self._log(
@@ -101,11 +106,17 @@ class Recorder:
         """What became of the guest is not known here; for what this waits."""
         picture = self.picture
         picture.in_doubt_since_ms = picture.in_doubt_since_ms or now_ms()
+        self._expect_nothing()
         picture.failure = failure
         if waiting_for != picture.waiting_for:
             picture.waiting_for = waiting_for
             self.event(IN_DOUBT, f"waiting for {waiting_for}")
             self.keep()
+
+    def _expect_nothing(self) -> None:
+        """Nobody says any more when it ends."""
+        progress = self.picture.progress
+        progress.estimated_remaining_ms, progress.is_without_end = None, False
 
     def keep(self) -> None:
         """Write the picture to history."""

@@ -3,17 +3,19 @@
 import asyncio
 import contextlib
 import time
+from dataclasses import replace
 
 from bmigd.chunk import PAGE_BYTES
 from bmigd.drivers.base import Memory
 from bmigd.errors import LocalFault, NotPossible
 from bmigd.migration.convergence import Decision, Limits, RoundFigures, Step
 from bmigd.migration.costs import Cost
-from bmigd.migration.forecast import Course, dirtied_bytes_per_s, downtime_s, remaining_s
+from bmigd.migration.forecast import Underway, dirtied_bytes_per_s, downtime_s, remaining_s
 from bmigd.migration.meter import Meter
 from bmigd.migration.picture import SOURCE, Options, Round, spent_parts
 from bmigd.migration.recorder import Recorder
 from bmigd.migration.throttle import Throttle
+from bmigd.migration.throttling import Course
 from bmigd.transfer.sender import Sender
 from bmigd.transfer.tracker import Tracker
 from bmigd.transfer.verification import differing_pages
@@ -47,7 +49,8 @@ class Rounds:
         self._first = 0  # of those that are judged
         self._limits: Limits | None = None  # once they are known
         self._told_s = cost.told_s()
-        self._over_at: float | None = None  # once nothing is left but the downtime
+        self._over_at: float | None = None  # all of it, by the latest forecast
+        self._is_down = False
         self._sampled_at = 0.0
         self._began = time.monotonic()
         progress = recorder.picture.progress
@@ -61,6 +64,7 @@ class Rounds:
         Called again, it judges by what it did since: the guest went on while nobody copied.
         """
         self._first, self._over_at = len(self._figures), None
+        self._recorder.picture.progress.forget()
         while True:
             await self._within_timeout(memory)
             self._limits = await self._limits_now()
@@ -68,8 +72,6 @@ class Rounds:
             decision = self._course().decide(self._judged(), elapsed_s)
             self._tell(decision, elapsed_s)
             if self._course().ends_with(decision):
-                down_s = decision.expected_downtime_s + self._cost.beyond_s
-                self._over_at = time.monotonic() + down_s
                 if decision.step is Step.TAKE_ACTION:
                     self._recorder.event("decision", "switching over as asked for")
                 return
@@ -79,14 +81,15 @@ class Rounds:
                     raise self._not_converged(decision)
 
     def _course(self) -> Course:
+        """Of the rounds that are judged."""
         assert self._limits
         is_forced = self._options.on_timeout == "switch-over"
         strength, beyond_s = self._throttle.strength, self._cost.beyond_s
-        return Course(self._limits, strength, beyond_s, is_forced=is_forced)
+        since = replace(strength, since=max(0, strength.since - self._first))
+        return Course(self._limits, since, beyond_s, is_forced=is_forced)
 
     def _judged(self) -> list[RoundFigures]:
-        is_slowed = self._throttle.strength.stopped_percent
-        return self._figures if is_slowed else self._figures[self._first :]
+        return self._figures[self._first :]
 
     def _tell(self, decision: Decision, elapsed_s: float) -> None:
         self._foresee(self._judged(), elapsed_s, 0.0)
@@ -100,10 +103,16 @@ class Rounds:
             progress.dirty_rate_bytes_per_s = round(dirtied)
         progress.estimated_downtime_ms = _ms(downtime_s(rounds, course, elapsed_s))
         left_s = remaining_s(rounds, course, elapsed_s)
-        progress.estimated_remaining_ms = _ms(until_s + left_s if left_s is not None else None)
+        progress.is_without_end = left_s is None and len(rounds) > 1
+        self._expect_end_in(until_s + left_s if left_s is not None else None)
+
+    def _expect_end_in(self, left_s: float | None) -> None:
+        self._over_at = time.monotonic() + left_s if left_s is not None else None
+        self._recorder.picture.progress.estimated_remaining_ms = _ms(left_s)
 
     async def last_pass(self, memory: Memory) -> None:
         """Everything that is still different, the guest being down; bandwidth is not limited."""
+        self._is_down = True
         self._sender.limit(0)  # whatever it spares others, a guest that is down costs more
         await self._one(memory, guest_down=True)
 
@@ -134,24 +143,21 @@ class Rounds:
         if now - self._sampled_at < SAMPLE_S:
             return
         self._sampled_at = now
-        self._meter.show()
-        self._look_ahead(now)
+        self._look_ahead(now, self._meter.show())
         self._recorder.sample()
 
-    def _look_ahead(self, now: float) -> None:
-        """From the middle of a round."""
-        progress, underway = self._recorder.picture.progress, self._meter.underway()
-        if self._over_at:
-            progress.estimated_remaining_ms = _ms(max(0.0, self._over_at - now))
-            return
+    def _look_ahead(self, now: float, underway: Underway) -> None:
+        """From the middle of a round; where that tells nothing, the end is when it was to be."""
         whole = underway.whole()
-        if not whole:
+        if self._is_down or not whole:
+            left_s = self._over_at - now if self._over_at else 0.0
+            self._expect_end_in(left_s if left_s > 0 else None)
             return
         until_s = whole.duration_s - underway.figures.duration_s
         if self._limits:
             self._foresee([*self._judged(), whole], now - self._began + until_s, until_s)
         else:
-            progress.estimated_remaining_ms = _ms(until_s + self._told_s)
+            self._expect_end_in(until_s + self._told_s)
 
     async def _require_all_sent(self, memory: Memory) -> None:
         loop, executor = asyncio.get_running_loop(), self._sender.executor

@@ -37,6 +37,9 @@ class Strength:
         return self.stopped_percent >= MOST_PERCENT
 
 
+FULL_SPEED = Strength()
+
+
 @dataclass(frozen=True)
 class Rates:
     """Bytes per second of guest memory, over the same rounds."""
@@ -63,6 +66,26 @@ def decide_throttled(
         slowed = f"the guest was slowed to {100 - MOST_PERCENT} % of its speed, and still"
         return replace(decision, why=f"{slowed} {decision.why}")
     return decision
+
+
+@dataclass(frozen=True)
+class Course:
+    """By what it is decided, and what people are told of downtime beside that."""
+
+    limits: Limits
+    strength: Strength = FULL_SPEED
+    beyond_s: float = 0.0
+    is_forced: bool = False  # it is switched over when it does not converge
+
+    def decide(self, rounds: list[RoundFigures], elapsed_s: float) -> Decision:
+        """As will be decided after them."""
+        return decide_throttled(rounds, self.limits, elapsed_s, self.strength)
+
+    def ends_with(self, decision: Decision) -> bool:
+        """Whether no round follows."""
+        return decision.step is Step.SWITCH_OVER or (
+            self.is_forced and decision.step is Step.TAKE_ACTION
+        )
 
 
 def stronger(rounds: list[RoundFigures], strength: Strength) -> Strength | None:

@@ -17,6 +17,14 @@ def check(case: Case) -> Finding:
             " uuid",
             case.source.name,
         )
+    if not case.may_be_sent:
+        return failed(
+            "ownership",
+            "DENIED",
+            f"no rule for peers of {case.source.name} lets guest {case.guest.name} go to {there}",
+            f'allow "send" for it in [[peers]] in the configuration of {case.source.name}',
+            case.source.name,
+        )
     if case.destination.denied:
         return failed(
             "ownership",

@@ -13,8 +13,8 @@ from bmig.v1 import node_pb2, node_pb2_grpc, peer_pb2, peer_pb2_grpc
 from grpc import aio
 
 from bmigd.chunk import MIB, Chunk
-from bmigd.errors import PeerFault, PeerLost, PeerSaidNo
-from bmigd.guests.state import GuestState
+from bmigd.errors import PeerLost, PeerSaidNo
+from bmigd.guests.state import GuestState, Seen
 from bmigd.migration.handoff import Outcome
 from bmigd.migration.ports import Answer, Delivery, Inquiry, Invitation, Receipt, Stretch, Welcome
 from bmigd.prechecks.facts import Facts
@@ -175,16 +175,18 @@ class GrpcPeer:
         )
         return _answer(await self._call(self._stub.QueryOutcome, request, self._timeout_s))
 
-    async def guest_state(self, name: str) -> GuestState | None:
+    async def see_guest(self, name: str) -> Seen | None:
         """What a guest of that name does there, if there is one; PeerFault if that is not told."""
         nodes = node_pb2_grpc.NodeServiceStub(self._channel)
         request = node_pb2.GetGuestRequest(name=name)
         try:
             answer = await self._call(nodes.GetGuest, request, self._timeout_s)
-            return GuestState(answer.guest.state)
+            return Seen(GuestState(answer.guest.state), answer.guest.migration_id)
         except ValueError as error:
-            raise PeerFault("PEER_FAILED", f"{self.name} tells a state that is unknown") from error
+            raise PeerSaidNo("PEER_FAILED", f"{self.name} tells a state that is unknown") from error
         except PeerSaidNo as error:
+            if error.reason == "DEFINITION_UNREADABLE":  # whatever it is, it is there
+                return Seen(GuestState.FAILED)
             if error.reason == "GUEST_UNKNOWN":
                 return None
             raise

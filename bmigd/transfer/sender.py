@@ -40,6 +40,7 @@ class Totals:
     scanned_bytes: int = 0
     skipped_bytes: int = 0  # of them, known without looking
     sent_bytes: int = 0  # of guest memory, zero pages included
+    found_bytes: int = 0  # the same, on its way or not yet
     read_bytes: int = 0  # of guest memory, whose bytes were encoded
     wire_bytes: int = 0  # of payload, each chunk once
     spent: Spent = field(default_factory=Spent)
@@ -195,8 +196,8 @@ class Sender:
 
     def _chunks(self, batch: Batch) -> list[Chunk]:
         totals, chunks = self.totals, []
+        totals.skipped_bytes += batch.skipped_bytes  # first: who reads in between sees less done
         totals.scanned_bytes += batch.scanned_bytes
-        totals.skipped_bytes += batch.skipped_bytes
         totals.read_bytes += len(batch.payload)
         totals.spent.add(READING, batch.read_s)
         totals.spent.add(HASHING, batch.hash_s)
@@ -211,6 +212,7 @@ class Sender:
             digest = chunk_digest(self.table.zero_hash_bytes * len(batch.zero_pages))
             zeroes = Section(CodecId.ZERO)
             chunks.append(self._chunk(batch.region, batch.zero_pages, digest, zeroes))
+        totals.found_bytes += sum(chunk.memory_bytes for chunk in chunks)
         return chunks
 
     def _chunk(self, region: int, pages: Pages, digest: bytes, *sections: Section) -> Chunk:

@@ -24,7 +24,7 @@ from bmigctl.dial import CONSOLE_S
 
 DETACH = b"\x1d"  # Ctrl-]
 _ENDINGS = (signal.SIGTERM, signal.SIGHUP)
-_INPUT_LIMIT = 4096  # of the contract
+_INPUT_LIMIT = 4096  # in one message
 _QUIET_S = 0.3  # the recent output is over when nothing came for so long
 _HISTORY_S = 0.6  # for guests that never pause
 _FIRST_S = 10.0  # until the node has answered at all

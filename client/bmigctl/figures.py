@@ -11,16 +11,17 @@ from bmigctl import units
 def all_of(migration: migration_pb2.Migration) -> list[str]:
     """One that goes on, by its latest progress."""
     progress, limit_ms = migration.progress, migration.options.downtime_limit_ms or 300
+    is_sources = migration.side == migration_pb2.SIDE_SOURCE  # the other side knows no percentage
     return [
-        *extent(progress, progress.percent),
+        *extent(progress, progress.percent if is_sources else None),
         *pace(progress),
-        *prospect(progress, migration.phase, limit_ms),
+        *prospect(progress, limit_ms),
     ]
 
 
-def extent(progress: migration_pb2.Progress, percent: int) -> list[str]:
+def extent(progress: migration_pb2.Progress, percent: int | None) -> list[str]:
     """How far it is."""
-    parts = [f"{percent} %"]
+    parts = [f"{percent} %"] if percent is not None else []
     if progress.round:
         parts.append(f"round {progress.round}")
     return [*parts, f"{units.size(progress.sent_bytes)} sent"]
@@ -36,9 +37,7 @@ def pace(progress: migration_pb2.Progress) -> list[str]:
     return parts
 
 
-def prospect(
-    progress: migration_pb2.Progress, phase: migration_pb2.Phase, limit_ms: int
-) -> list[str]:
+def prospect(progress: migration_pb2.Progress, limit_ms: int) -> list[str]:
     """What is to come, as far as it is known."""
     parts = []
     if progress.HasField("estimated_downtime_ms"):
@@ -47,6 +46,6 @@ def prospect(
     if progress.HasField("estimated_remaining_ms"):
         left = units.duration_ms(progress.estimated_remaining_ms)
         parts.append(f"{left} left" if is_known else f"at least {left} left")
-    elif is_known and phase == migration_pb2.PHASE_PRECOPY:
+    elif progress.is_without_end:
         parts.append("no end in sight like this")
     return parts

@@ -1,8 +1,8 @@
 """Messages of the contract as JSON objects, one a line; pure.
 
 Rule: keys are the contract's own, in snake_case; a number, text or list is always there, a
-message only when it is set. 64-bit numbers are numbers (protobuf's JSON makes them texts),
-enums are their names.
+message, and what the contract calls absent, only when it is set. 64-bit numbers are numbers
+(protobuf's JSON makes them texts), enums are their names.
 """
 
 import json

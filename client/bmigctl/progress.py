@@ -58,7 +58,7 @@ class Shown:
 
     def prospect(self) -> list[str]:
         """What is to come."""
-        return figures.prospect(self.progress, self.phase, self.limit_ms)
+        return figures.prospect(self.progress, self.limit_ms)
 
 
 def is_told_at_the_end(event: migration_pb2.Event) -> bool:

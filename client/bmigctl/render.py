@@ -190,7 +190,7 @@ def _devices(devices: Iterable[guest_pb2.Device]) -> list[str]:
 
 
 def migration_rows(migrations: Sequence[migration_pb2.Migration]) -> list[str]:
-    """A line a migration, newest first; then what each that is in doubt waits for."""
+    """A line a migration, newest first; then what each that goes on does."""
     rows = [
         (
             each.id[:ID_WIDTH],

@@ -51,10 +51,10 @@ class Session:
         for node, failure in sorted(failures.items()):
             said = failure.message
             message = said if said.startswith(node) else f"{node}: {said}"
+            verb = "asked" if isinstance(failure, Unreachable) else "told"
             if self.json:
-                click.echo(jsonlines.line("not_asked", message=message))
+                click.echo(jsonlines.line(f"not_{verb}", message=message))
             else:
-                verb = "asked" if isinstance(failure, Unreachable) else "told"
                 click.echo(f"not {verb}: {message}", err=True)
 
     def warn_left_out(self, nodes: list[str]) -> None:

@@ -97,7 +97,8 @@ def told_by_bmigctl() -> set[str]:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
         if isinstance(node, ast.Call) and node.args
     ]
-    errors = {one.__name__ for one in BmigctlError.__subclasses__()} | {"Cause", "_nowhere"}
+    errors = {one.__name__ for one in BmigctlError.__subclasses__()}
+    errors |= {"BmigctlError", "Cause", "_nowhere"}
     told = [ast.unparse(one.args[0]) for one in calls if ast.unparse(one.func) in errors]
     return {one.strip("'") for one in told if re.fullmatch("'[A-Z_]+'", one)}
 

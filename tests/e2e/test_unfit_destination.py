@@ -152,6 +152,24 @@ def test_a_destination_that_cannot_take_the_guest_is_refused_until_it_is_mended(
     way.next_one_works()
 
 
+def not_to_be_sent(config: dict[str, Any]) -> None:
+    """Others may be, and this one may come."""
+    config["peers"] = [
+        {"names": ["*"], "allow": ["read", "receive"]},
+        {"names": ["*"], "guests": ["other*"], "allow": ["send"]},
+    ]
+
+
+def test_a_guest_that_its_own_node_may_not_send_stays(world: Cluster, way: Way) -> None:
+    with reconfigured(world, way.source, not_to_be_sent):
+        error = way.refused()
+        assert (error["reason"], error["side"]) == ("DENIED", "source")
+        assert f"no rule for peers of {way.source} lets guest vm1 go" in error["message"]
+        assert f"in [[peers]] in the configuration of {way.source}" in error["advice"]
+        way.unharmed()
+    way.next_one_works()
+
+
 @pytest.mark.parametrize("side", ["source", "destination"])
 def test_a_node_whose_spool_is_gone_says_so(world: Cluster, way: Way, side: str) -> None:
     name = way.source if side == "source" else way.destination
@@ -162,7 +180,8 @@ def test_a_node_whose_spool_is_gone_says_so(world: Cluster, way: Way, side: str)
         assert (error["reason"], error["side"]) == ("SPOOL_UNUSABLE", side)
         assert f"{spool} cannot be used" in error["message"], error
         listed = world.ctl("node", "list", check=False)
-        assert f"not asked: {name}: node.spool_dir" in listed.stderr
+        assert f"not told: {name}: node.spool_dir" in listed.stderr
+        assert f"{name}  SPOOL_UNUSABLE" in listed.stdout
     finally:
         aside.rename(spool)
     way.unharmed()

@@ -10,7 +10,7 @@ from typing import NoReturn
 import tomli_w
 
 from bmigd import config as configuration
-from bmigd import journal
+from bmigd import journal, newjournal
 from bmigd.announce import Announcer
 from bmigd.drivers import DRIVERS
 from bmigd.guests.definition import MIB, Definition, make
@@ -72,7 +72,7 @@ def make_node(directory: Path) -> Node:
 def ledger_of(node: Node) -> Iterator[Ledger]:
     """A new journal of the node."""
     path = node.config.node.state_dir / "journal.sqlite"
-    journal.create(path)
+    newjournal.create(path)
     opened = journal.Journal(path)
     with ThreadPoolExecutor(1) as thread:
         yield Ledger(opened, thread)

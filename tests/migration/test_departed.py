@@ -8,7 +8,7 @@ import pytest
 
 from bmigd.errors import BmigError, NotPossible, PeerLost, PeerSaidNo, Unknown
 from bmigd.guests.definition import render_toml
-from bmigd.guests.state import GuestState
+from bmigd.guests.state import GuestState, Seen
 from bmigd.journal import Record
 from bmigd.migration.departed import Departures, why_not_here
 from bmigd.migration.elsewhere import Elsewhere, Sighting
@@ -19,8 +19,9 @@ from bmigd.migration.picture import DESTINATION, SOURCE
 from bmigd.migration.ports import Peer
 from tests.migration.node import guest, ledger_of, make_node
 
-STOPPED = GuestState.STOPPED
+STOPPED = Seen(GuestState.STOPPED)
 AWAY = Record("id", SOURCE, "web1", "host2", 1, "RELEASED", changed_at=1_700_000_000.0)
+SILENT = PeerLost("PEER_LOST", "silent")
 LOST = PeerLost("PEER_LOST", "host2 does not answer")
 DENIED = PeerSaidNo("DENIED", "host1 may not read")
 
@@ -28,12 +29,12 @@ DENIED = PeerSaidNo("DENIED", "host1 may not read")
 class Other:
     """As much of another node as is asked here."""
 
-    def __init__(self, name: str, answer: GuestState | BmigError | None) -> None:
+    def __init__(self, name: str, answer: Seen | BmigError | None) -> None:
         self.name = name
         self.answer = answer
         self.closed = 0
 
-    async def guest_state(self, name: str) -> GuestState | None:
+    async def see_guest(self, name: str) -> Seen | None:
         if isinstance(self.answer, BmigError):
             raise self.answer
         return self.answer
@@ -74,10 +75,14 @@ async def keep(ledger: Ledger, number: int, side: str, state: str, peer: str = "
             ("host2",),
             "is on host2",
         ),  # nobody's word counts against its own
-        (Sighting((), (("host2", "silent"),)), (), "host2 could not be asked (silent)"),
-        (Sighting((), (("host2", "silent"),)), ("host3",), "host2 could not be asked"),
-        (Sighting((), (("host2", "silent"),)), ("host2",), ""),
-        (Sighting((), (("host2", "x"), ("host3", "y"))), ("host2",), "host3 could not be asked"),
+        (Sighting((), (("host2", SILENT),)), (), "host2 could not be asked (silent)"),
+        (Sighting((), (("host2", SILENT),)), ("host3",), "host2 could not be asked"),
+        (Sighting((), (("host2", SILENT),)), ("host2",), ""),
+        (
+            Sighting((), (("host2", SILENT), ("host3", SILENT))),
+            ("host2",),
+            "host3 could not be asked",
+        ),
     ],
 )
 def test_a_silent_node_needs_a_word_and_one_that_has_it_cannot_be_overruled(
@@ -92,7 +97,7 @@ def test_a_silent_node_needs_a_word_and_one_that_has_it_cannot_be_overruled(
 
 
 def test_the_advice_names_every_silent_node() -> None:
-    silent = (("host2", "x"), ("host3", "y"))
+    silent = (("host2", SILENT), ("host3", SILENT))
     objection = why_not_here(AWAY, "host1", Sighting((), silent), ("host2",))
     assert objection
     command = "bmigctl guest recover web1 --node host1 --not-on host2 --not-on host3"
@@ -180,3 +185,24 @@ async def test_what_did_not_go_away_is_not_recovered(ledger: Ledger) -> None:
     with pytest.raises(Unknown) as unknown:
         await departures(ledger, Other("host2", LOST)).recover("web1", ("host2",), "operator alice")
     assert unknown.value.reason == "GUEST_UNKNOWN"
+
+
+@pytest.mark.parametrize(
+    ("side", "state", "is_settled"),
+    [
+        (SOURCE, SourceState.ABORTED, True),  # and the other node could not be told
+        (SOURCE, SourceState.RECLAIMED, True),
+        (DESTINATION, DestinationState.RUNNING, True),  # and the source cannot write it down
+        (SOURCE, SourceState.LET_GO, False),
+        (DESTINATION, DestinationState.REFUSED, False),
+    ],
+)
+async def test_what_is_left_elsewhere_of_a_migration_that_ended_here_is_no_guest(
+    ledger: Ledger, side: str, state: str, is_settled: bool
+) -> None:
+    await keep(ledger, 1, side, state)
+    left, another = (Seen(GuestState.MIGRATING_IN, one) for one in ("id1", "id2"))
+    sighting = await departures(ledger, Other("host2", left)).require_not_away("web1")
+    assert (sighting.seen_on == ()) == is_settled
+    sighting = await departures(ledger, Other("host2", another)).require_not_away("web1")
+    assert sighting.seen_on == ("host2",)

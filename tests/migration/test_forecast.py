@@ -11,13 +11,12 @@ from hypothesis import strategies as st
 from bmigd.chunk import MIB
 from bmigd.migration.convergence import Limits, RoundFigures
 from bmigd.migration.forecast import (
-    Course,
     Underway,
     dirtied_bytes_per_s,
     downtime_s,
     remaining_s,
 )
-from bmigd.migration.throttling import Strength
+from bmigd.migration.throttling import Course, Strength
 
 LIMITS = Limits(downtime_s=0.3, timeout_s=100, fixed_downtime_s=0.1)
 COURSE = Course(LIMITS)
@@ -91,6 +90,16 @@ def test_what_people_are_told_of_downtime_moves_what_is_left_too() -> None:
     assert remaining_s(rounds, slow, 0.0) == pytest.approx(2.1, abs=0.01)
 
 
+def test_what_was_waited_for_once_is_not_waited_for_again() -> None:
+    rounds = [FIRST, replace(sending(200), waited_s=30.0)]
+    after_a_wait, without = (
+        remaining_s(one, COURSE, 0.0) for one in (rounds, [FIRST, sending(200)])
+    )
+    assert after_a_wait
+    assert without
+    assert after_a_wait < without
+
+
 def test_a_pass_that_reads_all_looks_at_a_page_in_the_middle_of_two_rounds_on_average() -> None:
     rounds = [FIRST, replace(sending(200), waited_s=1.0)]
     assert dirtied_bytes_per_s(rounds, reads_all=True) == pytest.approx(200 * MIB / 7)
@@ -98,8 +107,11 @@ def test_a_pass_that_reads_all_looks_at_a_page_in_the_middle_of_two_rounds_on_av
 
 
 def test_a_round_is_known_once_enough_of_it_was_seen_and_sent() -> None:
-    half = Underway(0.5, RoundFigures(100 * MIB, 50 * MIB, 2.0, 0.5, 0.1))
+    half = Underway(0.5, 100 * MIB, RoundFigures(100 * MIB, 50 * MIB, 2.0, 0.5, 0.1))
     assert half.whole() == RoundFigures(200 * MIB, 100 * MIB, 4.0, 1.0, 0.1)
+    # All was looked at, and most of it waits to be sent.
+    queued = Underway(1.0, 8 * MIB, RoundFigures(MIB, MIB, 1.0))
+    assert queued.whole() == RoundFigures(8 * MIB, 8 * MIB, 8.0)
     assert replace(half, seen=0.05).whole() is None
     assert replace(half, figures=RoundFigures(0, 0, 2.0)).whole() is None
 

@@ -74,6 +74,22 @@ async def test_a_guest_that_is_being_received_is_no_stranger(
     assert node.store.names() == []
 
 
+async def test_others_hear_what_is_about_to_be_here_before_it_is(
+    inventory: Inventory, node: Node
+) -> None:
+    """Of two nodes that ask each other at the same time at least one hears of the other."""
+    new = guest(node)
+    for change in ("defined", "recovered"):
+        with node.claims.by_hand(new.name, change):
+            assert (await inventory.get(new.name)).detail == f"being {change}"
+        with pytest.raises(Unknown):
+            await inventory.get(new.name)
+    node.store.add(new)
+    with node.claims.by_hand(new.name, "started"):
+        assert (await inventory.get(new.name)).state is GuestState.STARTING
+    assert (await inventory.get(new.name)).state is GuestState.STOPPED
+
+
 PASSTHROUGH = {"slot": "7", "emulation": "passthru", "options": ["2/0/0"]}
 SHARE = {"slot": "7", "emulation": "virtio-9p", "options": ["root=/"]}
 

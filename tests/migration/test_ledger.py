@@ -10,7 +10,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from bmigd import journal
+from bmigd import newjournal
 from bmigd.errors import LocalFault
 from bmigd.guests.definition import MIB, Definition, make
 from bmigd.journal import Journal, Record
@@ -25,7 +25,7 @@ DESTINATION = Record("m2", "destination", "web2", "host2", 1, "READY")
 async def ledger(tmp_path: Path) -> AsyncIterator[Ledger]:
     """A ledger on a new journal."""
     path = tmp_path / "journal"
-    journal.create(path)
+    newjournal.create(path)
     opened = Journal(path)
     with ThreadPoolExecutor(1) as thread:
         yield Ledger(opened, thread)

@@ -17,6 +17,7 @@ class GuestState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     GUEST_STATE_SUSPENDED: _ClassVar[GuestState]
     GUEST_STATE_IN_DOUBT: _ClassVar[GuestState]
     GUEST_STATE_FAILED: _ClassVar[GuestState]
+    GUEST_STATE_STARTING: _ClassVar[GuestState]
 GUEST_STATE_UNSPECIFIED: GuestState
 GUEST_STATE_STOPPED: GuestState
 GUEST_STATE_RUNNING: GuestState
@@ -25,6 +26,7 @@ GUEST_STATE_MIGRATING_IN: GuestState
 GUEST_STATE_SUSPENDED: GuestState
 GUEST_STATE_IN_DOUBT: GuestState
 GUEST_STATE_FAILED: GuestState
+GUEST_STATE_STARTING: GuestState
 
 class GuestDefinition(_message.Message):
     __slots__ = ("name", "uuid", "driver", "memory_bytes", "wired_memory", "cpu", "firmware", "devices", "options", "machine")
