@@ -46,9 +46,21 @@ def back(picture: Picture) -> NotPossible:
     )
 
 
+def settled(picture: Picture) -> NotPossible:
+    """NOT_IN_DOUBT: to be resolved."""
+    phase = picture.phase.name.lower()
+    return NotPossible(
+        "NOT_IN_DOUBT",
+        f"migration {picture.id} is {phase} ({picture.ownership}): there is nothing to resolve",
+        f"see `bmigctl show {picture.id}`",
+        guest=picture.guest,
+        side=SOURCE,
+        location=_place(picture) if picture.has_ended else "",
+    )
+
+
 def over(picture: Picture) -> NotPossible:
     """MIGRATION_OVER: for another limit of bandwidth."""
-    has_moved = picture.phase is Phase.COMPLETED
     return NotPossible(
         "MIGRATION_OVER",
         f"migration {picture.id} of guest {picture.guest} is {picture.phase.name.lower()}:"
@@ -56,7 +68,7 @@ def over(picture: Picture) -> NotPossible:
         f"see `bmigctl show {picture.id}`",
         guest=picture.guest,
         side=SOURCE,
-        location=f"on {picture.destination if has_moved else picture.source}",
+        location=_place(picture),
     )
 
 
@@ -75,3 +87,9 @@ def past_copying(picture: Picture) -> NotPossible:
         side=SOURCE,
         location=places.get(picture.phase, f"on {picture.source}"),
     )
+
+
+def _place(picture: Picture) -> str:
+    """Of the guest, once it is over."""
+    has_moved = picture.phase is Phase.COMPLETED
+    return f"on {picture.destination if has_moved else picture.source}"

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from bmigd.errors import BmigError, Invalid, NotPossible, PeerLost
 from bmigd.journal import Record
+from bmigd.migration import decided
 from bmigd.migration.handoff import Outcome, SourceState, why_not_resolve
 from bmigd.migration.ledger import Ledger
 from bmigd.migration.picture import Picture
@@ -49,11 +50,7 @@ class Resolution:
         picture = self.picture
         record = await self.ledger.get(picture.id)
         if record is None or why_not_resolve(SourceState(record.state), None):
-            raise NotPossible(
-                "NOT_IN_DOUBT",
-                f"migration {picture.id} is {picture.ownership} here: there is nothing to resolve",
-                guest=picture.guest,
-            )
+            raise decided.settled(picture)
         return record
 
     async def _require_silent(self, record: Record) -> None:

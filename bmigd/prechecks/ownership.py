@@ -20,7 +20,7 @@ def check(case: Case) -> Finding:
     if not case.may_be_sent:
         return failed(
             "ownership",
-            "DENIED",
+            "SEND_DENIED",
             f"no rule for peers of {case.source.name} lets guest {case.guest.name} go to {there}",
             f'allow "send" for it in [[peers]] in the configuration of {case.source.name}',
             case.source.name,

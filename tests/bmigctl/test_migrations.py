@@ -332,16 +332,19 @@ async def test_resolve_without_the_right_word_asks_nobody(
 
 
 @pytest.mark.parametrize("confirm", [(), ("--confirm", "vm1")])
-async def test_what_is_not_in_doubt_is_not_resolved_and_nobody_is_asked_to_confirm(
+async def test_of_what_is_not_in_doubt_the_node_says_so_and_nobody_is_asked_to_confirm(
     alice: Operator, host1: FakeNode, confirm: tuple[str, ...]
 ) -> None:
+    """One that was resolved before is resolved: said twice it is the same."""
     host1.migrations[ID] = completed()
+    refusal = Refusal("FAILED_PRECONDITION", "nothing to resolve", "NOT_IN_DOUBT")
+    host1.answers["ResolveMigration"] = refusal
     ended = await alice.run("resolve", "7f3a", "--run-here", *confirm)
     assert ended.code == 3
-    assert f"NOT_IN_DOUBT: migration {ID} is completed: there is nothing" in ended.err
-    assert "vm1, on host2" in ended.err
+    assert "NOT_IN_DOUBT: nothing to resolve" in ended.err
     assert "Type the guest" not in ended.err
-    assert not host1.seen(migration_pb2.ResolveMigrationRequest)
+    [request] = host1.seen(migration_pb2.ResolveMigrationRequest)
+    assert request.confirm_guest == (confirm[-1] if confirm else "")
 
 
 async def test_resolve_needs_the_source(alice: Operator, host1: FakeNode, host2: FakeNode) -> None:

@@ -163,7 +163,7 @@ def not_to_be_sent(config: dict[str, Any]) -> None:
 def test_a_guest_that_its_own_node_may_not_send_stays(world: Cluster, way: Way) -> None:
     with reconfigured(world, way.source, not_to_be_sent):
         error = way.refused()
-        assert (error["reason"], error["side"]) == ("DENIED", "source")
+        assert (error["reason"], error["side"]) == ("SEND_DENIED", "source")
         assert f"no rule for peers of {way.source} lets guest vm1 go" in error["message"]
         assert f"in [[peers]] in the configuration of {way.source}" in error["advice"]
         way.unharmed()

@@ -224,15 +224,12 @@ def resolve(session: Session, migration_id: str, run_here: bool, confirm: str | 
                 advice=f"bring {found.migration.source} back first",
             )
         migration = found.migration
-        if migration.phase in words.OVER and not migration.in_doubt_since_ms:
-            raise _not_in_doubt(migration)
-        name = confirm if confirm is not None else _ask(session, migration.destination)
-        if name != guest:
-            raise UsageFault(
-                "CONFIRMATION_WRONG",
-                f'"{name}" is not the guest of migration {migration.id}',
-                advice="nothing was changed; bmigctl show ID names the guest",
-            )
+        is_over = migration.phase in words.OVER and not migration.in_doubt_since_ms
+        name = confirm or ""
+        if confirm is None and not is_over:  # else the node says so, and nobody need confirm it
+            name = _ask(session, migration.destination)
+        if name or not is_over:
+            _require_confirmed(name, migration)
         migration = await client.resolve(found, name)
         if session.json:
             click.echo(jsonlines.line("result", migration=jsonlines.plain(migration)))
@@ -244,15 +241,13 @@ def resolve(session: Session, migration_id: str, run_here: bool, confirm: str | 
     return session.run(action)
 
 
-def _not_in_doubt(migration: migration_pb2.Migration) -> Refused:
-    has_moved = migration.phase == migration_pb2.PHASE_COMPLETED
-    return Refused(
-        "NOT_IN_DOUBT",
-        f"migration {migration.id} is {words.phase(migration.phase)}: there is nothing to resolve",
-        guest=migration.guest,
-        location=f"on {migration.destination if has_moved else migration.source}",
-        advice=f"bmigctl show {migration.id} tells how it ended",
-    )
+def _require_confirmed(name: str, migration: migration_pb2.Migration) -> None:
+    if name != migration.guest:
+        raise UsageFault(
+            "CONFIRMATION_WRONG",
+            f'"{name}" is not the guest of migration {migration.id}',
+            advice="nothing was changed; bmigctl show ID names the guest",
+        )
 
 
 def _ask(session: Session, destination: str) -> str:
