@@ -68,7 +68,7 @@ class MigrationServiceStub:
     another guest or target), ABORTED (GUEST_BUSY: the guest has a migration already, or somebody
     is changing it), FAILED_PRECONDITION (PRECHECK_FAILED: several of the following, one violation
     of a google.rpc.PreconditionFailure for each; if only one failed its own reason:
-    GUEST_NOT_RUNNING, DENIED_BY_PEER, NAME_TAKEN, PROTOCOL_VERSION, DRIVER_MISSING,
+    GUEST_NOT_RUNNING, SEND_DENIED, DENIED_BY_PEER, NAME_TAKEN, PROTOCOL_VERSION, DRIVER_MISSING,
     DRIVER_CANNOT_SNAPSHOT, DRIVER_MISMATCH, GUEST_NOT_MIGRATABLE, THROTTLE_NOT_SUPPORTED,
     CPU_VENDOR, CPU_FEATURES, CPU_MODEL, NO_MEMORY, NO_SPOOL_ROOM, STORAGE_MISSING,
     STORAGE_DIFFERS, STORAGE_NOT_SHARED, NETWORK_MISSING, FIRMWARE_MISSING, FIRMWARE_DIFFERS,
@@ -162,7 +162,7 @@ class MigrationServiceAsyncStub(MigrationServiceStub):
     another guest or target), ABORTED (GUEST_BUSY: the guest has a migration already, or somebody
     is changing it), FAILED_PRECONDITION (PRECHECK_FAILED: several of the following, one violation
     of a google.rpc.PreconditionFailure for each; if only one failed its own reason:
-    GUEST_NOT_RUNNING, DENIED_BY_PEER, NAME_TAKEN, PROTOCOL_VERSION, DRIVER_MISSING,
+    GUEST_NOT_RUNNING, SEND_DENIED, DENIED_BY_PEER, NAME_TAKEN, PROTOCOL_VERSION, DRIVER_MISSING,
     DRIVER_CANNOT_SNAPSHOT, DRIVER_MISMATCH, GUEST_NOT_MIGRATABLE, THROTTLE_NOT_SUPPORTED,
     CPU_VENDOR, CPU_FEATURES, CPU_MODEL, NO_MEMORY, NO_SPOOL_ROOM, STORAGE_MISSING,
     STORAGE_DIFFERS, STORAGE_NOT_SHARED, NETWORK_MISSING, FIRMWARE_MISSING, FIRMWARE_DIFFERS,
@@ -265,7 +265,7 @@ class MigrationServiceServicer(metaclass=_abc_1.ABCMeta):
         another guest or target), ABORTED (GUEST_BUSY: the guest has a migration already, or somebody
         is changing it), FAILED_PRECONDITION (PRECHECK_FAILED: several of the following, one violation
         of a google.rpc.PreconditionFailure for each; if only one failed its own reason:
-        GUEST_NOT_RUNNING, DENIED_BY_PEER, NAME_TAKEN, PROTOCOL_VERSION, DRIVER_MISSING,
+        GUEST_NOT_RUNNING, SEND_DENIED, DENIED_BY_PEER, NAME_TAKEN, PROTOCOL_VERSION, DRIVER_MISSING,
         DRIVER_CANNOT_SNAPSHOT, DRIVER_MISMATCH, GUEST_NOT_MIGRATABLE, THROTTLE_NOT_SUPPORTED,
         CPU_VENDOR, CPU_FEATURES, CPU_MODEL, NO_MEMORY, NO_SPOOL_ROOM, STORAGE_MISSING,
         STORAGE_DIFFERS, STORAGE_NOT_SHARED, NETWORK_MISSING, FIRMWARE_MISSING, FIRMWARE_DIFFERS,
