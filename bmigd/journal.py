@@ -66,12 +66,21 @@ class Record:
     pending: str = ""  # the change of state whose steps are not all done
 
 
-def make_durable(connection: sqlite3.Connection) -> None:
-    """What is committed is on disk."""
+def _make_durable(connection: sqlite3.Connection) -> None:
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute("PRAGMA wal_autocheckpoint = 64")  # 256 KiB: the log stays small
     connection.execute("PRAGMA foreign_keys = ON")
+
+
+def lay_out(connection: sqlite3.Connection, incarnation: str) -> None:
+    """The tables of a new journal, in an empty file; see newjournal.py, which alone makes one."""
+    _make_durable(connection)
+    connection.executescript(TABLES)
+    with connection:
+        connection.execute(
+            "INSERT INTO journal VALUES (?, ?, ?, 0)", (incarnation, SCHEMA, time.time())
+        )
 
 
 class Journal:
@@ -88,7 +97,7 @@ class Journal:
             )
         self._connection = sqlite3.connect(path, check_same_thread=False)
         try:
-            make_durable(self._connection)
+            _make_durable(self._connection)
             (verdict,) = self._connection.execute("PRAGMA quick_check").fetchone()
             self.incarnation, schema = self._connection.execute(
                 "SELECT incarnation, schema FROM journal"

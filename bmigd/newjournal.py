@@ -5,13 +5,12 @@ The rule that must not break: never over a journal, nor where one was lost that 
 
 import contextlib
 import sqlite3
-import time
 import uuid
 from pathlib import Path
 
 from bmigd import durable
 from bmigd.errors import LocalFault
-from bmigd.journal import BESIDE, SCHEMA, TABLES, make_durable
+from bmigd.journal import BESIDE, lay_out
 from bmigd.mark import Mark, mark_path
 
 
@@ -67,12 +66,7 @@ def _build(path: Path, incarnation: str) -> None:
     path.touch(mode=0o600)
     connection = sqlite3.connect(path)
     try:
-        make_durable(connection)
-        connection.executescript(TABLES)
-        with connection:
-            connection.execute(
-                "INSERT INTO journal VALUES (?, ?, ?, 0)", (incarnation, SCHEMA, time.time())
-            )
+        lay_out(connection, incarnation)
     finally:
         connection.close()  # which brings everything into the one file, on disk
     mark = Mark(mark_path(path))

@@ -10,8 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from bmigd.config import Config
-from bmigd.security.identity import Identity, Kind
-from bmigd.security.policy import Action, Policy, decide
+from bmigd.security.policy import Action, Policy, peer_may
 
 MADE = ("state_dir", "spool_dir", "run_dir")
 BHYVE_PROGRAMS = ("bhyve", "bhyvectl", "ifconfig")
@@ -73,9 +72,7 @@ def _names(config: Config, policy: Policy) -> Iterator[str]:
     if not policy.operators:
         yield "operators: no rule: nobody may do anything on this node"
     for name in config.nodes:
-        peer = Identity("", Kind.NODE, name)
-        moves = (decide(policy, peer, one, None) for one in (Action.SEND, Action.RECEIVE))
-        if not any(one.allowed for one in moves):
+        if not any(peer_may(policy, name, one, None) for one in (Action.SEND, Action.RECEIVE)):
             yield f"nodes.{name}: no rule of peers lets guests go there or come from there"
 
 

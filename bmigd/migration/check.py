@@ -14,8 +14,7 @@ from bmigd.migration.ports import PROTOCOL_VERSIONS, Inquiry, Peer
 from bmigd.migration.recorder import Recorder
 from bmigd.prechecks.facts import Case, Facts, Finding
 from bmigd.prechecks.protocol import newest_common
-from bmigd.security.identity import Identity, Kind
-from bmigd.security.policy import Action, Policy, decide
+from bmigd.security.policy import Action, peer_may
 
 
 @dataclass(frozen=True)
@@ -56,7 +55,7 @@ async def check(
         probe=probe_seen,
         clock_error_ms=1000,
         is_running=power.is_running,
-        may_be_sent=may_be_sent(node.policy, definition.name, peer.name),
+        may_be_sent=peer_may(node.policy, peer.name, Action.SEND, definition.name),
         objections=tuple(node.objections(definition)),
         room_bytes=driver.room(definition),
         kept_bytes=driver.kept_bytes(definition),
@@ -69,11 +68,6 @@ async def check(
         tracker_obstacle=await _obstacle(driver.outgoing(definition), options.tracker),
     )
     return Checked(prechecks.run(case), here, there)
-
-
-def may_be_sent(policy: Policy, guest: str, to: str) -> bool:
-    """Whether a rule of this node lets the guest go to that one. Pure."""
-    return decide(policy, Identity("", Kind.NODE, to), Action.SEND, guest).allowed
 
 
 def require_allowed(checked: Checked, definition: Definition) -> None:

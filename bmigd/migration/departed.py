@@ -13,18 +13,15 @@ from bmigd.errors import NotPossible, Unknown
 from bmigd.guests.definition import Definition, parse_toml
 from bmigd.journal import Record
 from bmigd.migration.elsewhere import Elsewhere, Sighting
-from bmigd.migration.handoff import DestinationState, SourceState
+from bmigd.migration.handoff import BACK, TAKEN_OVER, SourceState
 from bmigd.migration.ledger import Ledger
 
 # Where it was decided who owns the guest; a try that failed says nothing of that.
 DECIDED = (
     *(SourceState.LET_GO, SourceState.RELEASED, SourceState.RECLAIMED),
-    *(DestinationState.TAKEN, DestinationState.STARTED, DestinationState.RUNNING),
+    *TAKEN_OVER,
 )
-HERE = (
-    *(SourceState.ABORTED, SourceState.RECLAIMED),
-    *(DestinationState.TAKEN, DestinationState.STARTED, DestinationState.RUNNING),
-)
+HERE = (*BACK, *TAKEN_OVER)
 EVERY_NODE = "every node: it is not there"
 
 

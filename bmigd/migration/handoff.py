@@ -48,6 +48,10 @@ class DestinationState(StrEnum):
     RETURNED = "RETURNED"
 
 
+BACK = (SourceState.ABORTED, SourceState.RECLAIMED)  # the guest is the source's, as ever
+TAKEN_OVER = (DestinationState.TAKEN, DestinationState.STARTED, DestinationState.RUNNING)
+
+
 class DestinationEvent(StrEnum):
     """What changes it."""
 

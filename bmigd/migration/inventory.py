@@ -18,7 +18,7 @@ from bmigd.guests.state import GuestState
 from bmigd.journal import Record
 from bmigd.migration.departed import Departures
 from bmigd.migration.elsewhere import why_not_defined, why_not_started
-from bmigd.migration.handoff import SourceState
+from bmigd.migration.handoff import BACK, SourceState
 from bmigd.migration.ledger import Ledger
 from bmigd.migration.node import Node
 from bmigd.migration.picture import DESTINATION
@@ -28,7 +28,6 @@ log = structlog.get_logger()
 STOPPED, STARTED, DEFINED, RECOVERED = "stopped", "started", "defined", "recovered"  # by hand
 NEW = (DEFINED, RECOVERED)
 HELD = "held by an operator: `bmigctl guest start` lets it go on"
-BACK = (SourceState.ABORTED, SourceState.RECLAIMED)  # the guest is here, as ever
 
 
 @dataclass(frozen=True)

@@ -58,7 +58,7 @@ class Meter:
         self._ended_at_s = self._before.at_s + figures.duration_s
         return figures
 
-    def underway(self) -> Underway:
+    def _underway(self) -> Underway:
         """It goes on: what is known without looking is neither work done nor work to do."""
         totals, before = self._sender.totals, self._before
         scanned_bytes = totals.scanned_bytes - before.scanned_bytes
@@ -69,7 +69,7 @@ class Meter:
 
     def show(self) -> Underway:
         """In the picture; the round so far."""
-        progress, totals, now = self._picture.progress, self._sender.totals, self.underway()
+        progress, totals, now = self._picture.progress, self._sender.totals, self._underway()
         progress.round_scanned_bytes = totals.scanned_bytes - self._before.scanned_bytes
         progress.sent_bytes, progress.wire_bytes = totals.sent_bytes, totals.wire_bytes
         if now.figures.sent_bytes:

@@ -17,7 +17,7 @@ from bmigd.guests.definition import Definition
 from bmigd.journal import Record
 from bmigd.migration.blackout import Blackout
 from bmigd.migration.farewell import tell_abort
-from bmigd.migration.handoff import SourceEvent, SourceState
+from bmigd.migration.handoff import BACK, SourceEvent, SourceState
 from bmigd.migration.inquiry import Inquiry
 from bmigd.migration.ledger import Ledger
 from bmigd.migration.node import Node
@@ -234,7 +234,7 @@ class Settlement:
 
     def _show(self, record: Record) -> None:
         """The phase of a state, only now that it is written."""
-        is_back = record.state in (SourceState.ABORTED, SourceState.RECLAIMED)
+        is_back = record.state in BACK
         phase = Phase.ABORTING if is_back else Phase.HANDOFF
         if phase is not self._recorder.picture.phase:
             self._recorder.enter(phase, record.why or f"the guest is {self._peer.name}'s to run")

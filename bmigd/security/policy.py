@@ -105,6 +105,11 @@ def decide(policy: Policy, identity: Identity, action: Action, guest: str | None
     return Decision(False, f"{identity} may not {asked}: {why}")
 
 
+def peer_may(policy: Policy, peer: str, action: Action, guest: str | None) -> bool:
+    """The same of a node that does not call, by its name."""
+    return decide(policy, Identity("", Kind.NODE, peer), action, guest).allowed
+
+
 def visible(policy: Policy, identity: Identity, names: Iterable[str]) -> tuple[str, ...]:
     """Those of the guests that this caller may read, in their order."""
     return tuple(name for name in names if decide(policy, identity, Action.READ, name).allowed)

@@ -10,13 +10,18 @@ from bmigctl import units
 
 def all_of(migration: migration_pb2.Migration) -> list[str]:
     """One that goes on, by its latest progress."""
-    progress, limit_ms = migration.progress, migration.options.downtime_limit_ms or 300
+    progress = migration.progress
     is_sources = migration.side == migration_pb2.SIDE_SOURCE  # the other side knows no percentage
     return [
         *extent(progress, progress.percent if is_sources else None),
         *pace(progress),
-        *prospect(progress, limit_ms),
+        *prospect(progress, limit_ms(migration.options)),
     ]
+
+
+def limit_ms(options: migration_pb2.MigrationOptions) -> int:
+    """Of the downtime; the contract's own where none was asked for."""
+    return options.downtime_limit_ms or 300
 
 
 def extent(progress: migration_pb2.Progress, percent: int | None) -> list[str]:
@@ -37,11 +42,11 @@ def pace(progress: migration_pb2.Progress) -> list[str]:
     return parts
 
 
-def prospect(progress: migration_pb2.Progress, limit_ms: int) -> list[str]:
+def prospect(progress: migration_pb2.Progress, most_ms: int) -> list[str]:
     """What is to come, as far as it is known."""
     parts = []
     if progress.HasField("estimated_downtime_ms"):
-        parts.append(f"downtime ~{progress.estimated_downtime_ms} of {limit_ms} ms")
+        parts.append(f"downtime ~{progress.estimated_downtime_ms} of {most_ms} ms")
     is_known = progress.HasField("dirty_rate_bytes_per_s")
     if progress.HasField("estimated_remaining_ms"):
         left = units.duration_ms(progress.estimated_remaining_ms)

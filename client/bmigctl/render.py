@@ -206,7 +206,7 @@ def migration_rows(migrations: Sequence[migration_pb2.Migration]) -> list[str]:
     going_on = [
         f"{each.id[:ID_WIDTH]}: {', '.join(_of_now(each))}"
         for each in migrations
-        if each.in_doubt_since_ms or each.phase not in words.OVER
+        if not words.is_over(each)
     ]
     return [*table(("ID", "GUEST", "FROM", "TO", "PHASE", "STARTED", "DOWN"), rows), *going_on]
 

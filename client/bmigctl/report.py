@@ -76,7 +76,7 @@ def where_now(migration: migration_pb2.Migration) -> list[str]:
 
 
 def _progress(migration: migration_pb2.Migration) -> str:
-    is_told = migration.phase not in words.OVER and not migration.in_doubt_since_ms
+    is_told = not (migration.in_doubt_since_ms or words.is_over(migration))
     return ", ".join(figures.all_of(migration)) if is_told else ""
 
 
@@ -118,7 +118,7 @@ def _figures(migration: migration_pb2.Migration) -> list[str]:
     report = migration.report
     lines: list[str] = []
     if report.downtime_us:
-        limit = migration.options.downtime_limit_ms or 300
+        limit = figures.limit_ms(migration.options)
         is_above = report.downtime_us > limit * 1000
         limited = f", above the limit of {limit} ms" if is_above else f" (limit {limit} ms)"
         lines.append(f"  downtime  {units.duration_us(report.downtime_us)}{limited}")
@@ -215,7 +215,7 @@ def _spent(report: migration_pb2.Report) -> list[str]:
 
 def _options(options: migration_pb2.MigrationOptions) -> str:
     parts = [
-        f"downtime {options.downtime_limit_ms or 300} ms",
+        f"downtime {figures.limit_ms(options)} ms",
         f"timeout {options.timeout_s or 3600} s then {words.timeout_action(options.on_timeout)}",
         f"codec {words.codec(options.codec)}",
         f"tracker {words.tracker(options.tracker)}",

@@ -12,6 +12,11 @@ OVER = (migration_pb2.PHASE_COMPLETED, migration_pb2.PHASE_ABORTED)
 _IDENTITY = re.compile(r"spiffe://[^/\s]+/(node|operator)/([A-Za-z0-9._-]*[A-Za-z0-9_-])")
 
 
+def is_over(migration: migration_pb2.Migration) -> bool:
+    """Whether it has ended, and where the guest is, is known."""
+    return migration.phase in OVER and not migration.in_doubt_since_ms
+
+
 class _Enum(Protocol):
     def Name(self, number: int) -> str: ...  # noqa: N802 -- protobuf's name
 

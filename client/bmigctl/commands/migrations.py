@@ -224,7 +224,7 @@ def resolve(session: Session, migration_id: str, run_here: bool, confirm: str | 
                 advice=f"bring {found.migration.source} back first",
             )
         migration = found.migration
-        is_over = migration.phase in words.OVER and not migration.in_doubt_since_ms
+        is_over = words.is_over(migration)
         name = confirm or ""
         if confirm is None and not is_over:  # else the node says so, and nobody need confirm it
             name = _ask(session, migration.destination)
