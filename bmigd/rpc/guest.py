@@ -1,11 +1,12 @@
 """GuestService: define, start, stop, and the console."""
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 
 from bmig.v1 import guest_pb2, guest_pb2_grpc
 
-from bmigd.errors import NotPossible
+from bmigd.errors import LocalFault, NotPossible
 from bmigd.guests.state import OFF, GuestState
 from bmigd.guests.supervision import Supervision
 from bmigd.migration.inventory import Inventory
@@ -93,17 +94,28 @@ class GuestServicer(guest_pb2_grpc.GuestServiceServicer):
             raise no_console
         assert view.definition, "it runs"
         directory = self._node.driver(view.definition).console_directory(first.name)
-        history, reader, writer = await Supervision(directory).console()
+        supervision = Supervision(directory)
+        history, reader, writer = await supervision.console()
         typing = asyncio.create_task(type_at(writer, first.input, request_iterator))
         try:
             yield guest_pb2.AttachConsoleResponse(output=history)
             if view.state is GuestState.IN_DOUBT:  # it says no more; what it said may be read
                 raise no_console
-            while output := await reader.read(OUTPUT_BYTES):
+            async for output in _printed(reader):
                 yield guest_pb2.AttachConsoleResponse(output=output)
+            status = await supervision.status()
+            if status and status.is_alive and status.pid == view.pid:
+                raise _let_go(first.name, self._node.name)
         finally:
             typing.cancel()
             writer.close()
+
+
+async def _printed(reader: asyncio.StreamReader) -> AsyncIterator[bytes]:
+    """Until the supervisor closes the console, in whatever way."""
+    with contextlib.suppress(ConnectionError):
+        while output := await reader.read(OUTPUT_BYTES):
+            yield output
 
 
 def _no_console(guest: str, state: GuestState, node: str) -> NotPossible:
@@ -117,13 +129,25 @@ def _no_console(guest: str, state: GuestState, node: str) -> NotPossible:
     )
 
 
+def _let_go(guest: str, node: str) -> LocalFault:
+    return LocalFault(
+        "CONSOLE_LET_GO",
+        f"the console of {guest} on {node} was closed: the guest takes nothing of what is typed,"
+        " or what it prints was not taken",
+        f"join it again: bmigctl guest console {guest}; what was typed last may be lost",
+        guest=guest,
+        location=f"running on {node}",
+    )
+
+
 async def type_at(
     writer: asyncio.StreamWriter,
     first: bytes,
     requests: AsyncIterator[guest_pb2.AttachConsoleRequest],
 ) -> None:
     """All that a caller types, as fast as the guest takes it."""
-    writer.write(first)
-    async for request in requests:
-        writer.write(request.input)
-        await writer.drain()
+    with contextlib.suppress(ConnectionError):  # the reader of the same console tells why
+        writer.write(first)
+        async for request in requests:
+            writer.write(request.input)
+            await writer.drain()

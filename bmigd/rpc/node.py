@@ -27,11 +27,10 @@ class NodeServicer(node_pb2_grpc.NodeServiceServicer):
     async def GetNode(  # noqa: N802
         self, request: node_pb2.GetNodeRequest, context: Context
     ) -> node_pb2.GetNodeResponse:
-        """This node and those that it knows."""
+        """This node and the others that it knows."""
         self._access.reader(None)
         memory, spool = await asyncio.to_thread(self._node.room.available)
         _, total = await asyncio.to_thread(host.memory_bytes)
-        config = self._node.config
         described = node_pb2.Node(
             name=self._node.name,
             version=self._node.version,
@@ -43,12 +42,11 @@ class NodeServicer(node_pb2_grpc.NodeServiceServicer):
             certificate_expires_at_s=self._node.certificate_expires_at_s,
             started_at_s=self._started_at_s,
         )
-        known = {self._node.name: config.node.listen, **config.nodes}
         return node_pb2.GetNodeResponse(
             node=described,
             known_nodes=[
                 node_pb2.KnownNode(name=name, address=address)
-                for name, address in sorted(known.items())
+                for name, address in sorted(self._node.config.nodes.items())
             ],
         )
 

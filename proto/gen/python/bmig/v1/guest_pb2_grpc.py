@@ -158,8 +158,10 @@ class GuestServiceServicer:
 
         Ends when the guest leaves this node. Of a guest in doubt there is the recent output, then
         GUEST_NOT_RUNNING.
-        Errors: FAILED_PRECONDITION (GUEST_NOT_RUNNING), INTERNAL (CONSOLE_GONE). REQUEST_INVALID is
-        also for a first message that does not come in time or names no guest.
+        Errors: FAILED_PRECONDITION (GUEST_NOT_RUNNING), INTERNAL (CONSOLE_GONE;
+        CONSOLE_LET_GO: the guest takes nothing of what is typed, or the caller nothing of what it
+        prints). REQUEST_INVALID is also for a first message that does not come in time or names no
+        guest.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

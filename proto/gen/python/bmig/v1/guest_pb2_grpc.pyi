@@ -95,8 +95,10 @@ class GuestServiceStub:
 
     Ends when the guest leaves this node. Of a guest in doubt there is the recent output, then
     GUEST_NOT_RUNNING.
-    Errors: FAILED_PRECONDITION (GUEST_NOT_RUNNING), INTERNAL (CONSOLE_GONE). REQUEST_INVALID is
-    also for a first message that does not come in time or names no guest.
+    Errors: FAILED_PRECONDITION (GUEST_NOT_RUNNING), INTERNAL (CONSOLE_GONE;
+    CONSOLE_LET_GO: the guest takes nothing of what is typed, or the caller nothing of what it
+    prints). REQUEST_INVALID is also for a first message that does not come in time or names no
+    guest.
     """
 
 @_typing.type_check_only
@@ -166,8 +168,10 @@ class GuestServiceAsyncStub(GuestServiceStub):
 
     Ends when the guest leaves this node. Of a guest in doubt there is the recent output, then
     GUEST_NOT_RUNNING.
-    Errors: FAILED_PRECONDITION (GUEST_NOT_RUNNING), INTERNAL (CONSOLE_GONE). REQUEST_INVALID is
-    also for a first message that does not come in time or names no guest.
+    Errors: FAILED_PRECONDITION (GUEST_NOT_RUNNING), INTERNAL (CONSOLE_GONE;
+    CONSOLE_LET_GO: the guest takes nothing of what is typed, or the caller nothing of what it
+    prints). REQUEST_INVALID is also for a first message that does not come in time or names no
+    guest.
     """
 
 class GuestServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -270,8 +274,10 @@ class GuestServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Ends when the guest leaves this node. Of a guest in doubt there is the recent output, then
         GUEST_NOT_RUNNING.
-        Errors: FAILED_PRECONDITION (GUEST_NOT_RUNNING), INTERNAL (CONSOLE_GONE). REQUEST_INVALID is
-        also for a first message that does not come in time or names no guest.
+        Errors: FAILED_PRECONDITION (GUEST_NOT_RUNNING), INTERNAL (CONSOLE_GONE;
+        CONSOLE_LET_GO: the guest takes nothing of what is typed, or the caller nothing of what it
+        prints). REQUEST_INVALID is also for a first message that does not come in time or names no
+        guest.
         """
 
 def add_GuestServiceServicer_to_server(servicer: GuestServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
