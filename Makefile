@@ -57,7 +57,7 @@ test: $(READY) ## unit, contract and process tests
 	$(BIN)/coverage erase
 	$(BIN)/coverage run -m pytest tests --ignore=tests/e2e --ignore=tests/interop || $(AGAIN) tests
 	$(BIN)/coverage combine --quiet 2>/dev/null # a process that was killed leaves half a file
-	$(BIN)/coverage report --skip-covered | tail -n 40
+	$(BIN)/coverage report --skip-covered --sort=-miss
 
 e2e: $(READY) $(node_modules) ## real daemons, real certificates, real guests, another language
 	$(BIN)/python -m pytest tests/e2e tests/interop $(AT_ONCE) || $(AGAIN) tests/e2e tests/interop

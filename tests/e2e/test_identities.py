@@ -3,6 +3,7 @@ wrong in which way. Real daemons with real certificates of every wrong kind.
 """
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -62,15 +63,18 @@ def test_nobody_listens_there(world: Cluster, way: Way) -> None:
 
 
 def test_a_destination_whose_certificate_has_expired(world: Cluster, way: Way) -> None:
-    over = datetime.now(UTC) + timedelta(seconds=4)
-    short = authority.Validity(over - timedelta(days=1), over)
-    authority.renew(world.certs, way.destination, validity=short)
-    with reconfigured(world, way.destination, lambda _: None):
-        try:
-            eventually(lambda: datetime.now(UTC) > over + timedelta(seconds=1), what="expiry")
-            unreachable(way, "PEER_CERTIFICATE_EXPIRED", "expired")
-        finally:
-            authority.renew(world.certs, way.destination)
+    with expired(world, way.destination):
+        unreachable(way, "PEER_CERTIFICATE_EXPIRED", "expired")
+    way.next_one_works()
+
+
+def test_a_source_whose_certificate_has_expired(world: Cluster, way: Way) -> None:
+    arguments = ("--node", way.source, "migrate", "vm1", way.destination)
+    with expired(world, way.source):
+        error = refused(world, *arguments, code=UNREACHABLE)
+        assert error["reason"] == "CERTIFICATE_EXPIRED"
+        assert way.source in error["message"], error
+    way.unharmed()
     way.next_one_works()
 
 
@@ -100,6 +104,20 @@ def test_a_destination_that_does_not_believe_the_source(world: Cluster, way: Way
     ):
         unreachable(way, "PEER_REJECTS_CERTIFICATE", "does not accept this node's certificate")
     way.next_one_works()
+
+
+@contextmanager
+def expired(world: Cluster, node: str) -> Iterator[None]:
+    """A node whose certificate was good when it started, and is not any more."""
+    over = datetime.now(UTC) + timedelta(seconds=4)
+    short = authority.Validity(over - timedelta(days=1), over)
+    authority.renew(world.certs, node, validity=short)
+    with reconfigured(world, node, lambda _: None):
+        try:
+            eventually(lambda: datetime.now(UTC) > over + timedelta(seconds=1), what="expiry")
+            yield
+        finally:
+            authority.renew(world.certs, node)
 
 
 def of_other_ca(world: Cluster, node: str) -> Callable[[dict[str, Any]], None]:
