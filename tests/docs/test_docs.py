@@ -3,6 +3,7 @@
 import ast
 import re
 from pathlib import Path
+from textwrap import dedent
 
 import pytest
 from bmigctl.definition import parse
@@ -35,7 +36,7 @@ def read(name: str) -> str:
 def readme_toml() -> list[str]:
     """The TOML examples of the README, without their indentation."""
     found = re.findall(r"```toml\n(.*?)```", read("README.md"), re.DOTALL)
-    return [re.sub(r"^   ", "", text, flags=re.MULTILINE) for text in found]
+    return [dedent(text) for text in found]
 
 
 def reasons() -> set[str]:
@@ -128,9 +129,18 @@ def test_the_readmes_configurations_are_correct() -> None:
     assert all(one.bhyve for one in parsed)
 
 
+def test_the_readmes_other_driver_can_take_the_place_of_bhyve() -> None:
+    first = next(text for text in readme_toml() if "[node]" in text)
+    (qemu,) = (text for text in readme_toml() if text.startswith("[storage]"))
+    text = first[: first.index("[storage]")] + qemu
+    parsed = config.parse(text, Path("/usr/local/etc/bmigd.toml"))
+    assert (parsed.bhyve, parsed.qemu is not None) == (None, True)
+    assert (set(parsed.storage), set(parsed.networks)) == ({"tank"}, {"lan"})
+
+
 def test_the_readmes_guests_are_correct() -> None:
     guests = [parse(text, "README.md") for text in readme_toml() if "driver =" in text]
-    assert [(one.name, one.driver) for one in guests] == [("vm1", "qemu"), ("vm1", "bhyve")]
+    assert [(one.name, one.driver) for one in guests] == [("vm1", "bhyve"), ("vm1", "qemu")]
 
 
 def test_the_protocols_example_of_a_digest_is_correct() -> None:
