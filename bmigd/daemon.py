@@ -94,8 +94,7 @@ class Daemon:
             self._node, self._ledger, self._archive, self._dial, self._workers
         )
         self._destination = Destination(self._node, self._ledger, self._archive, self._workers)
-        elsewhere = Elsewhere(self._node.name, config.nodes, self._dial)
-        departures = Departures(self._ledger, elsewhere)
+        departures = Departures(self._ledger, self._node.elsewhere)
         self._inventory = Inventory(self._node, self._ledger, departures)
 
     async def run(self) -> None:
@@ -103,7 +102,10 @@ class Daemon:
         stop = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
-        await recover(self._ledger, self._archive, self._migrations, self._destination)
+        await recover(
+            *(self._ledger, self._archive, self._migrations, self._destination),
+            defined=self._node.store.names(),
+        )
         server = self._make_server()
         port = await server.start(self._config.node.listen, self._credentials)
         log.info("serving", node=self._node.name, port=port, version=self._node.version)
@@ -143,6 +145,7 @@ class Daemon:
             claims=Claims(),
             room=Room(config.node.spool_dir, config.migration.memory_reserve_mib << 20, images),
             announcer=Announcer(config.networks),
+            elsewhere=Elsewhere(config.node.name, config.nodes, self._dial),
         )
 
     def _make_server(self) -> Server:

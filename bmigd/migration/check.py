@@ -1,11 +1,20 @@
 """The dry run: facts of both nodes, every precheck, nothing changed."""
 
 import secrets
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from bmigd import prechecks
 from bmigd.drivers.base import OutgoingGuest
-from bmigd.errors import BmigError, Denied, NotPossible, PeerFault, Violation
+from bmigd.errors import (
+    BmigError,
+    Denied,
+    Invalid,
+    NotPossible,
+    PeerFault,
+    Unknown,
+    Violation,
+)
 from bmigd.guests.definition import Definition
 from bmigd.migration import tracking
 from bmigd.migration.node import Node
@@ -129,3 +138,18 @@ def _leave_probes(node: Node, definition: Definition, probe: str) -> str:
     except OSError:
         return ""  # a storage that cannot be written: the storage check says so
     return probe
+
+
+def require_other(destination: str, here: str, nodes: Collection[str]) -> None:
+    """Invalid (SAME_NODE), Unknown (NODE_UNKNOWN) unless it is another node that is known. Pure."""
+    if destination == here:
+        words = f"the guest is on {destination} already"
+        raise Invalid("SAME_NODE", words, "choose another node", side=SOURCE)
+    if destination not in nodes:
+        known = ", ".join(sorted(nodes)) or "none"
+        raise Unknown(
+            "NODE_UNKNOWN",
+            f"{here} does not know node {destination!r}; it knows: {known}",
+            f"choose one of them, or add it to [nodes] in the configuration of {here}",
+            side=SOURCE,
+        )

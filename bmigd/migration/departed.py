@@ -56,6 +56,15 @@ def why_not_here(
     )
 
 
+async def look_for(guest: str, ledger: Ledger, elsewhere: Elsewhere, *also: str) -> Sighting:
+    """What the others say. What a node cannot forget of a migration that ended with the guest here
+    is no guest.
+    """
+    sighting = await elsewhere.look(guest, *also)
+    records = [await ledger.get(seen.migration_id) for _, seen in sighting.seen]
+    return sighting.without([one.id for one in records if one and one.state in HERE])
+
+
 class Departures:
     """Guests that this node released, and whether they may be here again."""
 
@@ -104,10 +113,7 @@ class Departures:
         return parse_toml(record.definition)
 
     async def _look(self, guest: str, *also: str) -> Sighting:
-        """What a node cannot forget of a migration that ended with the guest here is no guest."""
-        sighting = await self._elsewhere.look(guest, *also)
-        records = [await self._ledger.get(seen.migration_id) for _, seen in sighting.seen]
-        return sighting.without([one.id for one in records if one and one.state in HERE])
+        return await look_for(guest, self._ledger, self._elsewhere, *also)
 
     async def _released(self, guest: str) -> Record | None:
         """What the journal says of its leaving, None if it did not leave or is back."""

@@ -12,7 +12,7 @@ from weakref import WeakValueDictionary
 import structlog
 
 from bmigd.crashpoints import reach
-from bmigd.errors import NotPossible, PeerLost, Unknown
+from bmigd.errors import LocalFault, NotPossible, PeerLost, Unknown
 from bmigd.guests.definition import Definition, parse_toml, render_toml
 from bmigd.journal import Record
 from bmigd.migration import decided
@@ -86,7 +86,8 @@ class Destination:
             self._node.room.promise(invitation.migration_id, needed, self._node.name, definition)
             return await self._open(invitation, source)
         except BaseException:
-            self._forget(invitation.migration_id, guest)
+            if invitation.migration_id not in self._receptions:
+                self._forget(invitation.migration_id, guest)
             raise
         finally:
             self._accepting.remove(source)
@@ -196,19 +197,23 @@ class Destination:
         return self._add(record, definition, await self._archive.recall(record, phase))
 
     async def _open(self, invitation: Invitation, source: str) -> Reception:
-        reach("destination.open")
-        record = await self._ledger.open(
-            Record(
-                id=invitation.migration_id,
-                side=DESTINATION,
-                guest=invitation.definition.name,
-                peer=source,
-                epoch=invitation.epoch,
-                state=DestinationState.RECEIVING.value,
-                peer_incarnation=invitation.journal_incarnation,
-                definition=render_toml(invitation.definition),
-            )
+        record = Record(
+            id=invitation.migration_id,
+            side=DESTINATION,
+            guest=invitation.definition.name,
+            peer=source,
+            epoch=invitation.epoch,
+            state=DestinationState.RECEIVING.value,
+            peer_incarnation=invitation.journal_incarnation,
+            definition=render_toml(invitation.definition),
         )
+        reach("destination.open")
+        try:
+            record = await self._ledger.open(record)
+        except LocalFault as error:
+            recorder = await self._archive.recall(record, Phase.ABORTING)
+            self._add(record, invitation.definition, recorder).end_begun(error)
+            raise
         reach("destination.opened")
         picture = self._archive.picture_of(record)
         picture.requested_by = invitation.requested_by

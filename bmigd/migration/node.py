@@ -20,6 +20,7 @@ from bmigd.guests.store import GuestStore
 from bmigd.migration.bandwidth import Bandwidth
 from bmigd.migration.claims import Claims
 from bmigd.migration.costs import Cost, Costs
+from bmigd.migration.elsewhere import Elsewhere
 from bmigd.migration.ports import PROTOCOL_VERSIONS
 from bmigd.migration.room import Room
 from bmigd.prechecks.facts import DiskFacts, Facts, FileState, FirmwareFacts
@@ -46,6 +47,7 @@ class Node:
     claims: Claims
     room: Room
     announcer: Announcer
+    elsewhere: Elsewhere
     # Of their own: what hangs in a storage takes no thread from anything else.
     looking: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(2, "looking"))
     bandwidth: Bandwidth = field(init=False)  # of all memory that leaves

@@ -14,7 +14,10 @@ from bmigd.drivers.base import IncomingGuest, OutgoingGuest
 from bmigd.errors import BmigError, NotPossible, Taken
 from bmigd.guests.definition import Definition
 from bmigd.journal import Record
+from bmigd.migration.departed import look_for
+from bmigd.migration.elsewhere import why_not_started
 from bmigd.migration.handoff import DestinationState, Evidence, after_execution
+from bmigd.migration.ledger import Ledger
 from bmigd.migration.node import Node
 from bmigd.migration.recorder import us_since
 
@@ -66,16 +69,36 @@ async def unless_it_stops(
         await asyncio.gather(working, watching, return_exceptions=True)
 
 
-async def start_afresh(node: Node, definition: Definition) -> str:
-    """Start a guest from its firmware unless it runs; where it is then, in words."""
+async def start_afresh(
+    node: Node, ledger: Ledger, definition: Definition, migration_id: str
+) -> str:
+    """Start a guest from its firmware unless it runs, here or elsewhere; where it is then.
+
+    Before whatever ended it here was noticed somebody may have started it on another node.
+    """
     driver = node.driver(definition)
     try:
         if not (await driver.power(definition.name)).is_running:
+            await require_nowhere_else(node, ledger, definition, migration_id)
             await driver.start(definition)
     except BmigError as error:
         log.error("guest is down", guest=definition.name, error=str(error))
         return f"down on {node.name}: {error}"
     return f"on {node.name}, started afresh"
+
+
+async def require_nowhere_else(
+    node: Node, ledger: Ledger, definition: Definition, migration_id: str
+) -> None:
+    """NotPossible (GUEST_RUNS_ELSEWHERE) if another node has it, and not as part of this migration.
+
+    A node that does not answer says nothing against it: after a power failure the first one that
+    comes back must not wait for the last.
+    """
+    name = definition.name
+    sighting = (await look_for(name, ledger, node.elsewhere)).without([migration_id])
+    if objection := why_not_started(name, node.name, sighting):
+        raise objection
 
 
 async def ran_at_s(node: Node, definition: Definition) -> float:

@@ -63,7 +63,7 @@ class Received:
                 case Step.START:
                     await self.ledger.raise_epoch(self.definition, self.record.epoch)
                     if not runs:
-                        await start_afresh(self.node, self.definition)
+                        await start_afresh(self.node, self.ledger, self.definition, self.record.id)
                     await self.incoming.accept()
                 case Step.DROP:
                     await self._discard()

@@ -4,6 +4,8 @@ A source that had not let go takes its guest back; one that had goes on asking. 
 at what its guests' supervisors saw, and lets handoff.py judge.
 """
 
+from collections.abc import Collection
+
 import structlog
 
 from bmigd.journal import Record
@@ -29,7 +31,7 @@ UNSETTLED = (
     *(DestinationState.TAKEN, DestinationState.STARTED),
 )
 RESTARTED = "the destination's daemon was restarted"
-OUTLIVED = "MIGRATION_OUTLIVED: the guest has been part of a later migration"
+OUTLIVED = "MIGRATION_OUTLIVED: the guest has moved, or was defined or forgotten, since"
 
 UNDECIDED = (
     SourceState.MIGRATING,
@@ -38,9 +40,13 @@ UNDECIDED = (
 
 
 async def recover(
-    ledger: Ledger, archive: Archive, migrations: Migrations, destination: Destination
+    ledger: Ledger,
+    archive: Archive,
+    migrations: Migrations,
+    destination: Destination,
+    defined: Collection[str],
 ) -> None:
-    """Take up everything that the journal says is not settled."""
+    """Take up everything that the journal says is not settled; `defined` are the guests here."""
     records = await ledger.all()
     newest = {record.guest: record.id for record in records}  # oldest first
     for record in records:
@@ -49,7 +55,7 @@ async def recover(
             continue
         log.info("recovering", migration=record.id, guest=record.guest, state=record.state)
         try:
-            if record.state in UNDECIDED and not is_newest:
+            if is_outlived(record, is_newest=is_newest, is_defined=record.guest in defined):
                 await _end_outlived(record, ledger, archive)
             elif record.side == SOURCE:
                 await migrations.recover(record)
@@ -60,9 +66,18 @@ async def recover(
     await archive.close_settled(await ledger.all())
 
 
+def is_outlived(record: Record, *, is_newest: bool, is_defined: bool) -> bool:
+    """Whether its guest cannot be the one that is here: there was another migration, or what it
+    left was forgotten, or came, by hand. Pure.
+    """
+    if record.state not in UNDECIDED:
+        return False
+    return not is_newest or is_defined != (record.side == SOURCE)
+
+
 async def _end_outlived(record: Record, ledger: Ledger, archive: Archive) -> None:
-    """A migration that was begun and never owned, of a guest that has had others since: it ends in
-    the journal alone. The guest, wherever it is, is not its guest any more.
+    """A migration that was begun and never owned ends in the journal alone. The guest, wherever it
+    is, is not its guest any more.
     """
     recorder = await archive.recall(record, Phase.ABORTING)
     picture = recorder.picture

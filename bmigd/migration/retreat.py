@@ -102,7 +102,8 @@ class Retreat:
             log.error("resume failed", guest=definition.name, error=str(worse))
             if worse.reason == "GUEST_RESTARTED":
                 return f"on {name}, started afresh", worse
-            return await start_afresh(self.node, definition), worse
+            place = await start_afresh(self.node, self.ledger, definition, self.record.id)
+            return place, worse
         report = self.recorder.picture.report
         report.downtime_us = report.downtime_us or us_since(self.down_since)
         return await self._power(), error

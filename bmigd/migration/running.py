@@ -7,16 +7,16 @@ import asyncio
 import functools
 from collections.abc import Callable
 from concurrent.futures import Executor
-
-import structlog
+from weakref import WeakValueDictionary
 
 from bmigd.crashpoints import reach
-from bmigd.errors import BmigError, Invalid, LocalFault, NotPossible, Taken, Unknown
+from bmigd.errors import BmigError, LocalFault, NotPossible, Taken, Unknown
 from bmigd.guests.definition import Definition, parse_toml, render_toml
 from bmigd.journal import Record
 from bmigd.migration import decided
 from bmigd.migration.archive import Archive
-from bmigd.migration.check import Checked, check, explained, require_allowed
+from bmigd.migration.begun import surely_begun
+from bmigd.migration.check import Checked, check, explained, require_allowed, require_other
 from bmigd.migration.handoff import SourceState
 from bmigd.migration.launched import launched
 from bmigd.migration.ledger import Ledger
@@ -29,9 +29,6 @@ from bmigd.migration.resolution import Resolution
 from bmigd.migration.settlement import Settlement
 from bmigd.migration.source import Plan, SourceMigration
 from bmigd.migration.unwritten import Unwritten
-
-log = structlog.get_logger()
-
 
 Dial = Callable[[str], Peer]
 
@@ -49,7 +46,7 @@ class Migrations:
         self._executor = executor
         self._running: dict[str, SourceMigration] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
-        self._starting = asyncio.Lock()
+        self._starting = WeakValueDictionary[str, asyncio.Lock]()
 
     async def check(
         self, guest: str, destination: str, options: Options, requested_by: str
@@ -67,8 +64,11 @@ class Migrations:
     async def start(
         self, migration_id: str, guest: str, destination: str, options: Options, requested_by: str
     ) -> Picture:
-        """Check, claim the guest, and let it run; returns at once then. Idempotent by id."""
-        async with self._starting:
+        """Check, claim the guest, and let it run; returns at once then. Idempotent by id.
+
+        A check may take long: no other guest waits for it.
+        """
+        async with self._one_start(f"id {migration_id}"), self._one_start(f"guest {guest}"):
             if known := await self._known(migration_id, guest, destination):
                 return known
             definition = self._node.store.get(guest)
@@ -76,13 +76,12 @@ class Migrations:
             checked = await self.check(guest, destination, options, requested_by)
             require_allowed(checked, definition)
             self._node.claims.take(guest, migration_id)
-            try:
-                record = await self._open(migration_id, definition, destination)
-            except BaseException:
-                self._node.claims.release(guest, migration_id)
-                raise
+            record = await self._open(migration_id, definition, destination, requested_by)
             plan = Plan(definition, options, requested_by, checked, record)
             return self._launch(plan, destination)
+
+    def _one_start(self, of: str) -> asyncio.Lock:
+        return self._starting.setdefault(of, asyncio.Lock())
 
     async def cancel(self, migration_id: str, operator: str) -> Picture:
         """End it with the guest where it was; returns when it has ended."""
@@ -140,7 +139,9 @@ class Migrations:
         phase = Phase.HANDOFF if is_let_go else Phase.ABORTING
         recorder = await self._archive.recall(record, phase)
         settlement, definition, unwritten = self._settlement(record, recorder)
-        work = settlement.go_on(record, definition, "the source's daemon was restarted")
+        restarted = f"the daemon of {self._node.name} was restarted during the migration"
+        why = LocalFault("DAEMON_RESTARTED", restarted, "migrate the guest again")
+        work = settlement.go_on(record, definition, why)
         if record.state == SourceState.LET_GO:
             self._keep_task(record.id, launched(unwritten.through(work), record.id))
             return
@@ -203,22 +204,40 @@ class Migrations:
         self._keep_task(record.id, launched(run(), record.id))
         return picture
 
-    async def _open(self, migration_id: str, definition: Definition, destination: str) -> Record:
-        epoch = await self._ledger.epoch(definition) + 1
-        reach("source.open")
-        record = await self._ledger.open(
-            Record(
-                id=migration_id,
-                side=SOURCE,
-                guest=definition.name,
-                peer=destination,
-                epoch=epoch,
-                state=SourceState.MIGRATING.value,
-                definition=render_toml(definition),
-            )
+    async def _open(
+        self, migration_id: str, definition: Definition, destination: str, requested_by: str
+    ) -> Record:
+        record = Record(
+            id=migration_id,
+            side=SOURCE,
+            guest=definition.name,
+            peer=destination,
+            epoch=await self._ledger.epoch(definition) + 1,
+            state=SourceState.MIGRATING.value,
+            definition=render_toml(definition),
         )
+        reach("source.open")
+        try:
+            record = await self._ledger.open(record)
+        except LocalFault as error:
+            await self._end_begun(record, requested_by, error)
+            raise
         reach("source.opened")
         return record
+
+    async def _end_begun(self, record: Record, requested_by: str, error: LocalFault) -> None:
+        """It ends when it can be written; the guest goes on, and is claimed until then."""
+        recorder = await self._archive.recall(record, Phase.ABORTING)
+        recorder.picture.requested_by = requested_by
+        settlement, definition, _ = self._settlement(record, recorder)
+
+        async def again() -> None:
+            there = await surely_begun(record, self._ledger)
+            await settlement.abort(there, definition, error)
+
+        self._node.claims.note_back(record.guest, record.id)
+        unwritten = Unwritten(recorder, self._node.name, again, f"on {self._node.name}")
+        self._keep_task(record.id, unwritten.launch(error))
 
     def _require_not_back(self, picture: Picture) -> None:
         """NotPossible (TOO_LATE) where the guest goes on here already."""
@@ -253,20 +272,7 @@ class Migrations:
             return self._archive.picture_of(record)
 
     def _peer(self, destination: str) -> Peer:
-        if destination == self._node.name:
-            raise Invalid(
-                "SAME_NODE",
-                f"the guest is on {destination} already",
-                "choose another node",
-                side=SOURCE,
-            )
-        if destination not in self._node.config.nodes:
-            raise Unknown(
-                "NODE_UNKNOWN",
-                f"{self._node.name} does not know node {destination!r}",
-                f"add it to [nodes] in the configuration of {self._node.name}",
-                side=SOURCE,
-            )
+        require_other(destination, self._node.name, self._node.config.nodes)
         return self._dial(destination)
 
     def _settlement(
@@ -276,7 +282,7 @@ class Migrations:
         definition = parse_toml(record.definition)
         outgoing = self._node.driver(definition).outgoing(definition)
         peer = self._dial(record.peer)
-        settlement = Settlement(self._node, peer, self._ledger, recorder, outgoing)
+        settlement = Settlement(self._node, peer, self._ledger, recorder, outgoing, was_away=True)
         again = functools.partial(settlement.take_up, record, definition)
         places = {SourceState.LET_GO: "", SourceState.RELEASED: f"on {record.peer}"}
         location = places.get(SourceState(record.state), f"on {self._node.name}")

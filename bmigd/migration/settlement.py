@@ -12,7 +12,7 @@ import structlog
 
 from bmigd.crashpoints import reach
 from bmigd.drivers.base import OutgoingGuest
-from bmigd.errors import BmigError
+from bmigd.errors import BmigError, LocalFault, NotPossible
 from bmigd.guests.definition import Definition
 from bmigd.journal import Record
 from bmigd.migration.blackout import Blackout
@@ -21,9 +21,9 @@ from bmigd.migration.handoff import BACK, SourceEvent, SourceState
 from bmigd.migration.inquiry import Inquiry
 from bmigd.migration.ledger import Ledger
 from bmigd.migration.node import Node
-from bmigd.migration.onsite import start_afresh
+from bmigd.migration.onsite import require_nowhere_else, start_afresh
 from bmigd.migration.phases import Phase
-from bmigd.migration.picture import DESTINATION, SOURCE, Failure
+from bmigd.migration.picture import DESTINATION, SOURCE, Failure, failure_of
 from bmigd.migration.ports import Answer, Peer
 from bmigd.migration.recorder import Recorder, us_since
 from bmigd.migration.steps import END, SOURCE_STEPS, Step, left, source_after_restart
@@ -41,12 +41,18 @@ class Settlement:
         ledger: Ledger,
         recorder: Recorder,
         outgoing: OutgoingGuest,
+        *,
+        was_away: bool = False,
     ) -> None:
+        """`was_away`: this daemon may have been down, and somebody may have started the guest on
+        another node meanwhile.
+        """
         self._node = node
         self._peer = peer
         self._ledger = ledger
         self._recorder = recorder
         self._outgoing = outgoing
+        self._was_away = was_away
         self._inquiry = Inquiry(peer, ledger, recorder)
 
     async def settle(
@@ -114,14 +120,34 @@ class Settlement:
     async def bring_back(self, definition: Definition) -> str:
         """Restore the guest from its kept state, or start it if that is gone; where it is then."""
         name = self._node.name
+        if objection := await self._why_not_here(definition):
+            log.error("not brought back", guest=definition.name, error=str(objection))
+            return f"stopped on {name}: {objection}"
         try:
             await self._outgoing.resume()
         except BmigError as error:
             log.error("resume failed", guest=definition.name, error=str(error))
             if error.reason == "GUEST_RESTARTED":
                 return f"on {name}, started afresh"
-            return await start_afresh(self._node, definition)
+            return await self._start_afresh(definition)
         return f"running on {name}"
+
+    async def _why_not_here(self, definition: Definition) -> BmigError | None:
+        """That another node runs it, who may have it since this daemon was down."""
+        power = await self._node.driver(definition).power(definition.name)
+        if not self._was_away or power.is_running:
+            return None
+        migration_id = self._recorder.picture.id
+        try:
+            await require_nowhere_else(self._node, self._ledger, definition, migration_id)
+        except NotPossible as error:
+            await self._outgoing.release()  # memory that must never meet a newer disk
+            return error
+        return None
+
+    async def _start_afresh(self, definition: Definition) -> str:
+        migration_id = self._recorder.picture.id
+        return await start_afresh(self._node, self._ledger, definition, migration_id)
 
     async def _do(
         self,
@@ -142,7 +168,7 @@ class Settlement:
                 case Step.BRING_BACK:
                     location = await self.bring_back(definition)
                 case Step.START:
-                    location = await start_afresh(self._node, definition)
+                    location = await self._start_afresh(definition)
                 case Step.TELL:
                     await tell_abort(self._peer, record, why)
                 case Step.DROP:
@@ -171,18 +197,11 @@ class Settlement:
         except (BmigError, OSError) as error:  # what is left costs room, not safety
             log.warning("release", guest=definition.name, error=str(error))
 
-    async def abort_after_restart(self, record: Record, definition: Definition) -> None:
-        """The daemon was restarted before the guest was let go: it goes on here."""
-        name, event = self._node.name, SourceEvent.RESTARTED
-        why = "DAEMON_RESTARTED: the source's daemon was restarted"
-        record, location = await self._do(record, definition, event, SOURCE_STEPS[event], why)
-        failure = Failure(
-            "DAEMON_RESTARTED",
-            f"the daemon of {name} was restarted during the migration",
-            SOURCE,
-            location,
-            "migrate the guest again",
-        )
+    async def abort(self, record: Record, definition: Definition, why: BmigError) -> None:
+        """It ended before the guest was let go, which goes on here."""
+        event = SourceEvent.RESTARTED
+        record, location = await self._do(record, definition, event, SOURCE_STEPS[event], str(why))
+        failure = failure_of(why, SOURCE, location)
         self._finish(record, Phase.ABORTED, failure.message, failure)
 
     async def finish(self, record: Record, definition: Definition, why: str) -> None:
@@ -205,17 +224,18 @@ class Settlement:
         """Go on from what the journal says; LocalFault while it still cannot be written."""
         await self._ledger.probe()
         record = await self._ledger.get(record.id) or record
-        await self.go_on(record, definition, "its journal could not be written")
+        words = f"the journal of {self._node.name} could not be written"
+        await self.go_on(record, definition, LocalFault("JOURNAL_UNWRITABLE", words))
 
-    async def go_on(self, record: Record, definition: Definition, why: str) -> None:
+    async def go_on(self, record: Record, definition: Definition, why: BmigError) -> None:
         """What is to be done in the state of the journal, when nothing else is known."""
         if record.state == SourceState.LET_GO:
             self._show(record)
             await self.settle(record, definition, None)
         elif source_after_restart(SourceState(record.state)):
-            await self.abort_after_restart(record, definition)
+            await self.abort(record, definition, why)
         else:
-            await self.finish(record, definition, why)
+            await self.finish(record, definition, why.message)
 
     async def resolve(self, record: Record, definition: Definition, operator: str) -> None:
         """An operator has decided."""

@@ -11,9 +11,10 @@ from dataclasses import dataclass, field, replace
 
 import structlog
 
-from bmigd.errors import BmigError, LocalFault
+from bmigd.errors import BmigError, LocalFault, NotPossible
 from bmigd.migration.answers import answer_of
 from bmigd.migration.archive import failure_in
+from bmigd.migration.begun import surely_begun
 from bmigd.migration.blackout import AFRESH, TAKE_OVER
 from bmigd.migration.handoff import (
     DestinationEvent,
@@ -24,7 +25,7 @@ from bmigd.migration.handoff import (
     on_request,
 )
 from bmigd.migration.launched import launched
-from bmigd.migration.onsite import RESTARTED, look, ran_at_s, running_us
+from bmigd.migration.onsite import RESTARTED, look, ran_at_s, require_nowhere_else, running_us
 from bmigd.migration.phases import Phase
 from bmigd.migration.picture import DESTINATION, Failure, Part, failure_of
 from bmigd.migration.ports import Answer
@@ -75,6 +76,11 @@ class Taken(Received):
         """Take it up after a restart, now or when the journal can be written."""
         self.starting = await self._unwritten.beside(self.take_up(why)) or self.starting
 
+    def end_begun(self, error: LocalFault) -> None:
+        """Its first write failed: it is refused when it can be written (begun.py)."""
+        self._refusal = error
+        self.starting = self._unwritten.launch(error)
+
     async def take_up(self, why: str) -> None:
         """Go on from what the journal says; LocalFault while it cannot be written."""
         if self.state in ENDED_BY:
@@ -89,11 +95,19 @@ class Taken(Received):
         elif event is not None:
             await self._settle(event, found.runs, LocalFault("START_FAILED", why))
         elif self.state is DestinationState.TAKEN:
+            await self._start_unless_elsewhere()
+
+    async def _start_unless_elsewhere(self) -> None:
+        """It was ours to start, but an operator may have given it back while nobody was here."""
+        try:
+            await require_nowhere_else(self.node, self.ledger, self.definition, self.record.id)
+        except NotPossible as error:
+            await self._give_back(error)
+        else:
             await self.start()
 
     async def _mended(self) -> None:
-        await self.ledger.probe()
-        self.record = await self.ledger.get(self.record.id) or self.record
+        self.record = await surely_begun(self.record, self.ledger)
         if not self.recorder.picture.has_ended:
             await self.take_up(f"the journal of {self.node.name} could not be written")
 

@@ -1,20 +1,25 @@
-"""A program that calls a node without bmigctl cannot make a second copy of a guest either: the node
-asks the others.
+"""Neither a program that calls a node without bmigctl nor a node that comes back makes a second
+copy of a guest: the node asks the others.
 """
 
 import shutil
 from collections.abc import Iterator
+from functools import partial
 
 import grpc
 import pytest
 from bmig.v1 import guest_pb2, guest_pb2_grpc, node_pb2, node_pb2_grpc
 
+from bmigd.crashpoints import VARIABLE
 from tests.cluster import Cluster, cluster
+from tests.daemons import eventually
 from tests.e2e.dial import dial
+from tests.e2e.faults.bench import LIMITS, await_death, crash_host, order, order_path
 from tests.e2e.way import RUNNING
 
 pytestmark = pytest.mark.e2e
 KEPT = "state/guests/vm1.toml"
+STOPPED = "GUEST_STATE_STOPPED"
 
 
 @pytest.fixture(name="world")
@@ -69,3 +74,63 @@ def test_a_definition_that_was_copied_by_hand_is_not_started_while_the_guest_run
     with pytest.raises(grpc.RpcError, match="GUEST_RUNS_ELSEWHERE: guest vm1 is running on host1"):
         bare.StartGuest(guest_pb2.StartGuestRequest(name="vm1"), timeout=9)
     assert not list((world.nodes["host2"].home / "vmm").iterdir())
+
+
+@pytest.fixture(name="three")
+def make_three() -> Iterator[Cluster]:
+    """A guest that runs on host1, of three nodes."""
+    with cluster(["host1", "host2", "host3"], migration=LIMITS) as made:
+        for node in made.nodes.values():
+            node.environment[VARIABLE] = str(order_path(node))
+            node.stop()
+            node.start()
+        made.make_guest("vm1", "host1")
+        yield made
+        made.beats_on("vm1")
+
+
+def test_a_host_that_comes_back_does_not_start_what_was_started_elsewhere(three: Cluster) -> None:
+    host1 = three.nodes["host1"]
+    order(host1, "source.suspended")
+    migration_id = three.start_migration("vm1", "host2")
+    await_death(host1)
+    crash_host(host1)
+    description = str(three.directory / "vm1.toml")
+    eventually(partial(has_none, three, "host2"), what="the end of the reception on host2")
+    three.ctl("guest", "define", description, "--node", "host3", "--not-on", "host1")
+    three.ctl("guest", "start", "vm1", "--node", "host3")
+    host1.start()
+    assert three.where("vm1") == {"host1": STOPPED, "host3": RUNNING}
+    told = three.ctl("show", migration_id, "--node", "host1", check=False).stdout
+    assert "GUEST_RUNS_ELSEWHERE" in told
+    assert not list((host1.home / "vmm").iterdir())
+
+
+@pytest.mark.parametrize(
+    ("point", "host_dies"), [("COMMITTED.end", False), ("EXECUTING.EXECUTE", True)]
+)
+def test_a_destination_that_comes_back_does_not_start_what_was_resolved(
+    three: Cluster, point: str, host_dies: bool
+) -> None:
+    host2 = three.nodes["host2"]
+    order(host2, f"destination.{point}")
+    migration_id = three.start_migration("vm1", "host2")
+    await_death(host2)
+    if host_dies:
+        crash_host(host2)
+    eventually(partial(is_in_doubt, three), what="doubt")
+    three.ctl("resolve", migration_id, "--run-here", "--confirm", "vm1")
+    host2.start()
+    assert three.where("vm1")["host1"] == RUNNING
+    assert three.where("vm1").get("host2", STOPPED) == STOPPED
+    assert not list((host2.home / "vmm").iterdir())
+
+
+def has_none(world: Cluster, node: str) -> bool:
+    """Whether a node has nothing of the guest."""
+    return node not in world.where("vm1")
+
+
+def is_in_doubt(world: Cluster) -> bool:
+    """Whether its newest migration is."""
+    return any(one["in_doubt_since_ms"] for one in world.migrations("vm1"))

@@ -29,6 +29,11 @@ from microvm.install import install
 DEVICES = [{"slot": "0", "emulation": "hostbridge"}, {"slot": "31", "emulation": "lpc"}]
 
 
+def nobody(name: str) -> NoReturn:
+    """There is no other node."""
+    raise AssertionError(f"nobody knows {name}")
+
+
 def make_node(directory: Path) -> Node:
     """A node with the bhyve driver over the micro-VM."""
     home = directory / "vm"
@@ -65,6 +70,7 @@ def make_node(directory: Path) -> Node:
         claims=Claims(),
         room=Room(config.node.spool_dir, 0, Images(config.node.spool_dir, 0)),
         announcer=Announcer(config.networks),
+        elsewhere=Elsewhere("host1", (), nobody),
     )
 
 
@@ -81,11 +87,7 @@ def ledger_of(node: Node) -> Iterator[Ledger]:
 
 def inventory_of(node: Node, ledger: Ledger) -> Inventory:
     """Its guests, where there is no other node."""
-
-    def nobody(name: str) -> NoReturn:
-        raise AssertionError(f"nobody knows {name}")
-
-    return Inventory(node, ledger, Departures(ledger, Elsewhere(node.name, (), nobody)))
+    return Inventory(node, ledger, Departures(ledger, node.elsewhere))
 
 
 def guest(node: Node, name: str = "web1", **changes: object) -> Definition:
