@@ -51,7 +51,9 @@ class History:
     def save(
         self, migration_id: str, guest: str, began_at_ms: int, content: Mapping[str, Any]
     ) -> None:
-        """Keep the latest picture of a migration; the oldest beyond a bound are forgotten."""
+        """Keep the latest picture of a migration; beyond a bound the oldest of those guests that
+        have most are forgotten.
+        """
         with self._connection as connection:
             written = connection.execute(
                 "UPDATE migrations SET content = ? WHERE id = ?",
@@ -109,7 +111,9 @@ class History:
 
     def _forget_oldest(self, connection: sqlite3.Connection) -> None:
         rows = connection.execute(
-            "SELECT id FROM migrations ORDER BY began_at_ms DESC LIMIT -1 OFFSET ?",
+            "SELECT id FROM (SELECT id, began_at_ms, row_number() OVER"
+            " (PARTITION BY guest ORDER BY began_at_ms DESC) AS age FROM migrations)"
+            " ORDER BY age, began_at_ms DESC LIMIT -1 OFFSET ?",
             (self._keep_migrations,),
         ).fetchall()
         connection.executemany("DELETE FROM migrations WHERE id = ?", rows)

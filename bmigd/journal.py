@@ -167,10 +167,13 @@ class Journal:
         return written
 
     def forget_refused(self, age_s: float) -> None:
-        """Drop receptions that were refused so long ago: an unknown one is answered the same."""
+        """Drop receptions that were refused so long ago, where an unknown one is answered the same,
+        and migrations that were aborted before the guest was let go.
+        """
         self._write(
             lambda: self._connection.execute(
-                "DELETE FROM migrations WHERE side = 'destination' AND state = 'REFUSED'"
+                "DELETE FROM migrations WHERE (side, state) IN"
+                " (VALUES ('destination', 'REFUSED'), ('source', 'ABORTED'))"
                 " AND pending = '' AND changed_at < ?",
                 (time.time() - age_s,),
             )

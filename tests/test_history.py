@@ -75,6 +75,16 @@ def test_the_oldest_are_forgotten_with_their_events(path: Path) -> None:
     kept.close()
 
 
+def test_a_guest_that_moves_all_the_time_does_not_push_others_out(path: Path) -> None:
+    kept = History(path, keep_migrations=4)
+    kept.save("old", "vm1", 1, {"id": "old"})
+    kept.save("older", "vm1", 0, {"id": "older"})
+    for number in range(2, 9):
+        kept.save(f"m{number}", "x1", number, {"id": f"m{number}"})
+    assert [one["id"] for one in everything(kept)] == ["m8", "m7", "old", "older"]
+    kept.close()
+
+
 @pytest.mark.parametrize("damage", ["nonsense", "pages", "tables of another"])
 def test_a_damaged_one_is_put_aside_and_begun_anew(path: Path, damage: str) -> None:
     kept = History(path)

@@ -295,14 +295,17 @@ def test_a_side_that_does_not_exist_is_never_written(path: Path) -> None:
     opened.close()
 
 
-def test_only_what_was_refused_long_ago_is_forgotten(path: Path) -> None:
+def test_only_what_was_refused_or_aborted_long_ago_is_forgotten(path: Path) -> None:
     opened = Journal(path)
+    opened.put(replace(RECORD, id="aborted", state="ABORTED"))
+    opened.put(replace(RECORD, id="resolved", state="RECLAIMED"))
     for state in ("REFUSED", "RUNNING", "RETURNED"):
         opened.put(replace(RECORD, id=state, side="destination", state=state))
     opened.put(replace(RECORD, id="pending", side="destination", state="REFUSED", pending="x"))
     opened.put(replace(RECORD, id="source", state="REFUSED"))
     opened.forget_refused(1e12)
-    assert len(opened.all()) == 5
+    assert len(opened.all()) == 7
     opened.forget_refused(-1)
-    assert {record.id for record in opened.all()} == {"RUNNING", "RETURNED", "pending", "source"}
+    left = {"RUNNING", "RETURNED", "pending", "source", "resolved"}
+    assert {record.id for record in opened.all()} == left
     opened.close()

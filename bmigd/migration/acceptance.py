@@ -6,6 +6,7 @@ from bmigd.migration.node import Node
 from bmigd.migration.picture import DESTINATION
 from bmigd.migration.ports import PROTOCOL_VERSIONS, Invitation
 
+MOST_EPOCHS_MISSED = 1 << 32  # of moves that this node was no part of; epochs must never run out
 # Where trying again does not help.
 ADVICE = {
     "STALE_EPOCH": "see which node has the guest now: `bmigctl guest list`; the one that asks has"
@@ -33,8 +34,7 @@ async def require_acceptable(node: Node, ledger: Ledger, invitation: Invitation)
         wrong.append(("GUEST_NOT_MIGRATABLE", "; ".join(objections)))
     if invitation.regions != driver.regions(definition):
         wrong.append(("DEFINITION_INVALID", "its regions are not those of its memory"))
-    if invitation.epoch <= await ledger.epoch(definition):
-        wrong.append(("STALE_EPOCH", f"epoch {invitation.epoch} has been here already"))
+    wrong += wrong_epoch(invitation.epoch, await ledger.epoch(definition))
     if wrong:
         reason, message = wrong[0]
         raise NotPossible(
@@ -43,3 +43,12 @@ async def require_acceptable(node: Node, ledger: Ledger, invitation: Invitation)
             guest=definition.name,
             side=DESTINATION,
         )
+
+
+def wrong_epoch(epoch: int, known: int) -> list[tuple[str, str]]:
+    """Reason and words of what is wrong with an epoch, where that is the newest known. Pure."""
+    if epoch <= known:
+        return [("STALE_EPOCH", f"epoch {epoch} has been here already")]
+    if epoch > known + MOST_EPOCHS_MISSED:
+        return [("REQUEST_INVALID", f"epoch {epoch} is too far from {known}")]
+    return []

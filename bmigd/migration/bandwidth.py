@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from bmigd.migration import decided
 from bmigd.migration.phases import Phase
 from bmigd.migration.picture import Picture
+from bmigd.migration.quota import Quota
 from bmigd.migration.recorder import Recorder
 from bmigd.transfer.pacing import shares
 from bmigd.words import limit, rate
@@ -53,6 +54,7 @@ class Bandwidth:
     def __init__(self, limit_bytes_per_s: int) -> None:
         self._total = limit_bytes_per_s or math.inf  # 0: no limit
         self._sharing: list[_Share] = []
+        self._changes = Quota("TOO_MANY_CHANGES", 60, 0.1)  # of an operator; each is an event
 
     @contextmanager
     def shared(self, recorder: Recorder, apply: Apply) -> Iterator[None]:
@@ -73,7 +75,8 @@ class Bandwidth:
         """An operator's new limit for a migration, which may not have begun to send.
 
         Idempotent as long as that goes on. NotPossible (MIGRATION_OVER; TOO_LATE once the guest is
-        down, or when this daemon only settles the migration and has no recorder that sends).
+        down, or when this daemon only settles the migration and has no recorder that sends);
+        Busy (TOO_MANY_CHANGES).
         """
         if picture.has_ended:
             raise decided.over(picture)
@@ -82,6 +85,7 @@ class Bandwidth:
             return
         if recorder is None or picture.phase not in WHILE_IT_RUNS:
             raise decided.past_copying(picture)
+        self._changes.take(operator)
         picture.options = replace(picture.options, bandwidth_limit_bytes_per_s=bytes_per_s)
         words = f"limit changed from {limit(before)} to {limit(bytes_per_s)} by {operator}"
         recorder.event(KIND, words)

@@ -71,7 +71,10 @@ class Claims:
     def require_free(self, guest: str) -> None:
         """Busy (GUEST_BUSY) if any migration has the guest, or a change by hand."""
         if change := self.change(guest):
-            raise Busy("GUEST_BUSY", f"guest {guest} is being {change}", "wait for it", guest=guest)
+            advice = "wait for it"
+            if change == "stopped":
+                advice += f", or end the guest: bmigctl guest stop --force {guest}"
+            raise Busy("GUEST_BUSY", f"guest {guest} is being {change}", advice, guest=guest)
         if self.is_back(guest):
             raise Busy(
                 "GUEST_BUSY",

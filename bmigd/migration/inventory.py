@@ -5,7 +5,7 @@ another node.
 """
 
 import asyncio
-from collections.abc import Collection
+from collections.abc import AsyncIterator, Callable, Collection
 from dataclasses import dataclass
 from weakref import WeakValueDictionary
 
@@ -27,6 +27,7 @@ log = structlog.get_logger()
 
 STOPPED, STARTED, DEFINED, RECOVERED = "stopped", "started", "defined", "recovered"  # by hand
 NEW = (DEFINED, RECOVERED)
+MOST_GUESTS = 4096
 HELD = "held by an operator: `bmigctl guest start` lets it go on"
 
 
@@ -39,6 +40,7 @@ class GuestView:
     state: GuestState
     epoch: int
     migration_id: str = ""
+    peer: str = ""  # the other node of that migration
     pid: int = 0
     detail: str = ""
 
@@ -53,14 +55,21 @@ class Inventory:
         # Weak: a lock is gone with the last who waits for it, whatever names are asked for.
         self._changing = WeakValueDictionary[str, asyncio.Lock]()
 
-    async def all(self) -> list[GuestView]:
-        """Every guest that is defined or being received here, by name."""
-        views = [await self._seen(name) for name in self._node.store.names()]
-        held = set(self._node.claims.held()) - {view.name for view in views}
-        incoming = [await self._incoming(name) for name in held]
-        arrived = held.intersection(self._node.store.names())  # meanwhile
-        views += [await self._seen(name) for name in arrived]
-        return sorted([*views, *filter(None, incoming)], key=lambda view: view.name)
+    async def all(
+        self, wanted: Callable[[str], bool] = lambda name: True
+    ) -> AsyncIterator[GuestView]:
+        """Every guest of a wanted name that is defined or being received here, by name.
+
+        Each is looked at when it is asked for: a caller may have enough before.
+        """
+        names = {*self._node.store.names(), *self._node.claims.held()}
+        for name in sorted(filter(wanted, names)):
+            if name in self._node.store.names():
+                yield await self._seen(name)
+            elif incoming := await self._incoming(name):
+                yield incoming
+            elif name in self._node.store.names():  # it has arrived meanwhile
+                yield await self._seen(name)
 
     async def _seen(self, name: str) -> GuestView:
         """A guest whose file cannot be read is one too, and hides no other."""
@@ -84,7 +93,8 @@ class Inventory:
         if change == STARTED and state is GuestState.STOPPED:
             state = GuestState.STARTING
         epoch = await self._ledger.epoch(definition)
-        return GuestView(name, definition, state, epoch, held, power.pid, detail)
+        peer = record.peer if record else ""
+        return GuestView(name, definition, state, epoch, held, peer, power.pid, detail)
 
     async def define(self, definition: Definition, not_on: Collection[str] = ()) -> GuestView:
         """Keep a new guest; idempotent for an equal one. Silent nodes of `not_on` have none.
@@ -97,6 +107,7 @@ class Inventory:
             with self._node.claims.by_hand(name, DEFINED):
                 sighting = await self._departures.require_not_away(name)
                 is_new = name not in self._node.store.names()
+                self._require_few(is_new)
                 if is_new and (objection := why_not_defined(name, here, sighting, not_on)):
                     raise objection
                 await asyncio.to_thread(self._node.store.add, definition)
@@ -142,6 +153,7 @@ class Inventory:
 
         NotPossible (GUEST_WENT_AWAY, GUEST_RUNS_ELSEWHERE).
         """
+        self._require_not_stopping(name)
         async with self._lock(name):
             definition = self._definition(name)
             self._require_supported(definition)
@@ -160,6 +172,7 @@ class Inventory:
         """Stop a guest; idempotent. By force also while somebody waits for it to stop by itself."""
         definition = self._definition(name)
         driver = self._node.driver(definition)
+        self._require_not_stopping(name, force)
         if force and self._node.claims.change(name) == STOPPED:
             await driver.stop(definition, True, timeout_s)
             return await self.get(name)
@@ -167,6 +180,17 @@ class Inventory:
             with self._node.claims.by_hand(name, STOPPED):
                 await driver.stop(definition, force, timeout_s)
         return await self.get(name)
+
+    def _require_not_stopping(self, name: str, by_force: bool = False) -> None:
+        """Busy (GUEST_BUSY) where somebody waits for the guest to stop, for an hour perhaps."""
+        if self._node.claims.change(name) == STOPPED and not by_force:
+            self._node.claims.require_free(name)
+
+    def _require_few(self, is_new: bool) -> None:
+        if is_new and len(self._node.store.names()) >= MOST_GUESTS:
+            here = self._node.name
+            words = f"{here} has {MOST_GUESTS} guests, and takes no more"
+            raise NotPossible("TOO_MANY_GUESTS", words, f"undefine some on {here}")
 
     def _require_supported(self, definition: Definition) -> None:
         """What this node or its driver cannot do, or lets no guest do, is refused by name."""
@@ -199,7 +223,7 @@ class Inventory:
             return None
         detail = f"being received from {record.peer}"
         view = (name, parse_toml(record.definition), GuestState.MIGRATING_IN)
-        return GuestView(*view, record.epoch, record.id, detail=detail)
+        return GuestView(*view, record.epoch, record.id, record.peer, detail=detail)
 
     def _definition(self, name: str) -> Definition:
         """Of a guest that is to be changed: Unknown (GUEST_UNKNOWN), or Busy (GUEST_BUSY) if it is

@@ -24,6 +24,7 @@ from bmigd.migration.node import Node
 from bmigd.migration.phases import Phase
 from bmigd.migration.picture import DESTINATION, SOURCE, Options, Picture
 from bmigd.migration.ports import Peer
+from bmigd.migration.quota import Quota
 from bmigd.migration.recorder import Recorder
 from bmigd.migration.resolution import Resolution
 from bmigd.migration.settlement import Settlement
@@ -46,6 +47,7 @@ class Migrations:
         self._executor = executor
         self._running: dict[str, SourceMigration] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._starts = Quota("TOO_MANY_STARTS", 512, 1.0, SOURCE)  # of an operator; each is kept
         self._starting = WeakValueDictionary[str, asyncio.Lock]()
 
     async def check(
@@ -75,6 +77,7 @@ class Migrations:
             self._node.claims.require_free(guest)
             checked = await self.check(guest, destination, options, requested_by)
             require_allowed(checked, definition)
+            self._starts.take(requested_by)
             self._node.claims.take(guest, migration_id)
             record = await self._open(migration_id, definition, destination, requested_by)
             plan = Plan(definition, options, requested_by, checked, record)

@@ -1,13 +1,13 @@
 """Who is calling and what they may do: the policy applied to the caller of this very request."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 import structlog
 
 from bmigd.errors import Denied, Invalid
 from bmigd.rpc.server import CALLER
 from bmigd.security.identity import Identity, Kind
-from bmigd.security.policy import Action, Policy, decide, visible
+from bmigd.security.policy import Action, Policy, decide
 
 log = structlog.get_logger()
 
@@ -32,10 +32,6 @@ class Access:
     def reader(self, guest: str | None) -> Identity:
         """Whoever calls, for reading."""
         return self._require(CALLER.get().kind, Action.READ, guest)
-
-    def visible(self, names: Iterable[str]) -> set[str]:
-        """Those of the guests that the caller may see."""
-        return set(visible(self._policy, CALLER.get(), names))
 
     def may_see(self, action: Action = Action.READ) -> Callable[[str], bool]:
         """Whether the caller may see a guest, or do that with it; to be asked in any thread."""

@@ -2,9 +2,11 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
+
+from google.protobuf.message import DecodeError
 
 from bmigd.errors import Busy, Invalid
 from bmigd.security.identity import Identity
@@ -37,9 +39,22 @@ class Load:
 
 async def first_of(messages: AsyncIterator[T]) -> T | None:
     """The first message of a stream, None if there is none; Invalid if it does not come."""
-    async for message in in_time(messages, FIRST_MESSAGE_S):
-        return message
-    return None
+    try:
+        async with asyncio.timeout(FIRST_MESSAGE_S):
+            return await anext(aiter(messages), None)
+    except TimeoutError as error:
+        raise _late(FIRST_MESSAGE_S) from error
+
+
+async def only_of(messages: AsyncIterator[bytes], read: Callable[[bytes], T]) -> T:
+    """The message of a call that has one; Invalid if it does not come, or is none."""
+    message = await first_of(messages)
+    if message is None:
+        raise Invalid("REQUEST_INVALID", "the call ended without a message")
+    try:
+        return read(message)
+    except DecodeError as error:
+        raise Invalid("REQUEST_INVALID", f"not the message of this call: {error}") from error
 
 
 async def begun_in_time(messages: AsyncIterator[T]) -> AsyncIterator[T]:
@@ -65,5 +80,9 @@ async def in_time(
         except StopAsyncIteration:
             return
         except TimeoutError as error:
-            raise Invalid("REQUEST_INVALID", f"no message came within {left_s:.0f} s") from error
+            raise _late(left_s) from error
         yield message
+
+
+def _late(limit_s: float) -> Invalid:
+    return Invalid("REQUEST_INVALID", f"no message came within {limit_s:.0f} s")

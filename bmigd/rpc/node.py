@@ -2,17 +2,19 @@
 
 import asyncio
 import time
+from dataclasses import replace
 
-from bmig.v1 import node_pb2, node_pb2_grpc
+from bmig.v1 import guest_pb2, node_pb2, node_pb2_grpc
 
 from bmigd import host
-from bmigd.migration.inventory import Inventory
+from bmigd.migration.inventory import GuestView, Inventory
 from bmigd.migration.node import Node
 from bmigd.migration.ports import PROTOCOL_VERSIONS
 from bmigd.rpc.access import Access
-from bmigd.rpc.convert.form import fitting
+from bmigd.rpc.convert.form import Page
 from bmigd.rpc.convert.guests import guest_to
 from bmigd.rpc.server import Context
+from bmigd.security.identity import Identity, Kind
 
 
 class NodeServicer(node_pb2_grpc.NodeServiceServicer):
@@ -54,17 +56,25 @@ class NodeServicer(node_pb2_grpc.NodeServiceServicer):
         self, request: node_pb2.ListGuestsRequest, context: Context
     ) -> node_pb2.ListGuestsResponse:
         """The guests that the caller may see."""
-        self._access.reader(None)
-        views = await self._inventory.all()
-        seen = self._access.visible(view.name for view in views)
-        guests, has_more = fitting(
-            guest_to(view) for view in views if view.name in seen and view.name > request.after
-        )
-        return node_pb2.ListGuestsResponse(guests=guests, has_more=has_more)
+        caller, may_see = self._access.reader(None), self._access.may_see()
+        page = Page[guest_pb2.Guest]()
+        async for view in self._inventory.all(lambda one: one > request.after and may_see(one)):
+            if not page.takes(guest_to(_told(view, caller))):
+                break
+        return node_pb2.ListGuestsResponse(guests=page.messages, has_more=page.has_more)
 
     async def GetGuest(  # noqa: N802
         self, request: node_pb2.GetGuestRequest, context: Context
     ) -> node_pb2.GetGuestResponse:
         """One guest."""
-        self._access.reader(request.name)
-        return node_pb2.GetGuestResponse(guest=guest_to(await self._inventory.get(request.name)))
+        caller = self._access.reader(request.name)
+        view = _told(await self._inventory.get(request.name), caller)
+        return node_pb2.GetGuestResponse(guest=guest_to(view))
+
+
+def _told(view: GuestView, caller: Identity) -> GuestView:
+    """A migration's id is for operators and for its two nodes: another one could end it with that
+    before the other has heard of it.
+    """
+    is_party = caller.kind is Kind.OPERATOR or caller.name == view.peer
+    return view if is_party else replace(view, migration_id="")

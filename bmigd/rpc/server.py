@@ -27,7 +27,7 @@ from grpc_status import rpc_status
 
 from bmigd.errors import BmigError, Denied, LocalFault, Unknown
 from bmigd.rpc import health
-from bmigd.rpc.load import MOST_CALLS, Load
+from bmigd.rpc.load import MOST_CALLS, Load, only_of
 from bmigd.rpc.status import to_status
 from bmigd.security.certificates import Credentials
 from bmigd.security.identity import Identity, IdentityError, identity_of
@@ -96,41 +96,38 @@ class Border(aio.ServerInterceptor):  # type: ignore[type-arg]
             return handler  # type: ignore[unreachable]
         if handler.response_streaming:
             wrapped: Any = self._stream(handler, details.method)
-            make: Any = (
-                grpc.stream_stream_rpc_method_handler
-                if handler.request_streaming
-                else grpc.unary_stream_rpc_method_handler
-            )
+            make: Any = grpc.stream_stream_rpc_method_handler
         else:
             wrapped = self._unary(handler, details.method)
-            make = (
-                grpc.stream_unary_rpc_method_handler
-                if handler.request_streaming
-                else grpc.unary_unary_rpc_method_handler
-            )
+            make = grpc.stream_unary_rpc_method_handler
         made: Handler = make(
             wrapped,
-            request_deserializer=handler.request_deserializer,
+            # gRPC itself would wait for a single message for ever, before anybody counts the call.
+            request_deserializer=handler.request_deserializer
+            if handler.request_streaming
+            else None,
             response_serializer=handler.response_serializer,
         )
         return made
 
     def _unary(self, handler: Any, method: str) -> Callable[[Any, Context], Awaitable[Any]]:
-        behaviour = handler.stream_unary if handler.request_streaming else handler.unary_unary
-
-        async def call(request: Any, context: Context) -> Any:
+        async def call(requests: AsyncIterator[Any], context: Context) -> Any:
             try:
                 self._note_caller(context, method)
-                if handler.request_streaming:  # its messages end with the call
-                    with self._load.one_more(CALLER.get(None)):
-                        return await behaviour(request, context)
-                return await self._whole(self._counted(lambda: behaviour(request, context)))
+                return await self._answered(handler, requests, context)
             except BmigError as error:
                 await _refuse(context, method, error)
             except Exception as error:  # noqa: BLE001 - a bug: said to the log and the caller
                 await _refuse(context, method, _bug(error))
 
         return call
+
+    async def _answered(self, handler: Any, requests: AsyncIterator[Any], context: Context) -> Any:
+        with self._load.one_more(CALLER.get(None)):
+            if handler.request_streaming:  # its messages end with the call
+                return await handler.stream_unary(requests, context)
+            request = await only_of(requests, handler.request_deserializer)
+        return await self._whole(self._counted(lambda: handler.unary_unary(request, context)))
 
     async def _counted(self, begin: Callable[[], Awaitable[Any]]) -> Any:
         with self._load.one_more(CALLER.get(None)):
@@ -154,13 +151,16 @@ class Border(aio.ServerInterceptor):  # type: ignore[type-arg]
             await asyncio.wait(self._under_way, timeout=limit_s)
 
     def _stream(self, handler: Any, method: str) -> Callable[[Any, Context], AsyncIterator[Any]]:
-        behaviour = handler.stream_stream if handler.request_streaming else handler.unary_stream
-
-        async def call(request: Any, context: Context) -> AsyncIterator[Any]:
+        async def call(requests: AsyncIterator[Any], context: Context) -> AsyncIterator[Any]:
             try:
                 self._note_caller(context, method)
                 with self._load.one_more(CALLER.get(None)):
-                    async for response in behaviour(request, context):
+                    if handler.request_streaming:
+                        responses = handler.stream_stream(requests, context)
+                    else:
+                        request = await only_of(requests, handler.request_deserializer)
+                        responses = handler.unary_stream(request, context)
+                    async for response in responses:
                         yield response
             except BmigError as error:
                 await _refuse(context, method, error)
@@ -191,6 +191,7 @@ async def _refuse(context: Context, method: str, error: BmigError) -> None:
     # That something is not here is an answer: nodes ask each other before a guest is started.
     tell = log.debug if isinstance(error, Unknown) else log.warning
     tell("refused", method=method, caller=caller, error=str(error), guest=error.guest)
+    error.__traceback__ = None  # whose frames hold the request, of up to 2 MiB
     await context.abort_with_status(  # type: ignore[attr-defined]
         rpc_status.to_status(to_status(error))
     )

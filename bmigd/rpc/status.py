@@ -48,6 +48,8 @@ _REASON_CODES = {
     "TOO_MANY_CALLS": StatusCode.RESOURCE_EXHAUSTED,
     "TOO_MANY_RECEPTIONS": StatusCode.RESOURCE_EXHAUSTED,
     "TOO_MANY_QUESTIONS": StatusCode.RESOURCE_EXHAUSTED,
+    "TOO_MANY_STARTS": StatusCode.RESOURCE_EXHAUSTED,
+    "TOO_MANY_CHANGES": StatusCode.RESOURCE_EXHAUSTED,
 }
 _NO_CONNECTION = frozenset({StatusCode.UNAVAILABLE, StatusCode.DEADLINE_EXCEEDED})
 # grpcio's own word for a write to a call that has just ended, in place of what the peer said.

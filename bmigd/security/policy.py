@@ -6,7 +6,6 @@ their names are.
 Rule 3: this file does no I/O; the rules come from the configuration.
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from fnmatch import fnmatchcase
@@ -108,11 +107,6 @@ def decide(policy: Policy, identity: Identity, action: Action, guest: str | None
 def peer_may(policy: Policy, peer: str, action: Action, guest: str | None) -> bool:
     """The same of a node that does not call, by its name."""
     return decide(policy, Identity("", Kind.NODE, peer), action, guest).allowed
-
-
-def visible(policy: Policy, identity: Identity, names: Iterable[str]) -> tuple[str, ...]:
-    """Those of the guests that this caller may read, in their order."""
-    return tuple(name for name in names if decide(policy, identity, Action.READ, name).allowed)
 
 
 def _rules(policy: Policy, kind: Kind) -> tuple[str, tuple[Rule, ...]]:

@@ -2,7 +2,12 @@
 disk or secrets: mallory gets little, and nobody else waits.
 """
 
+import asyncio
+import os
+import signal
 import threading
+import time
+import uuid
 from collections.abc import Iterator
 
 import grpc
@@ -19,9 +24,11 @@ from bmig.v1 import (
 from bmigd.rpc.load import MOST_CALLS
 from tests.cluster import Cluster
 from tests.e2e.attacked import attacked, definition, rss_mib
-from tests.e2e.dial import dial
+from tests.e2e.dial import dial, dial_apart
+from tests.microguest import make_files
 
 pytestmark = pytest.mark.e2e
+GET_NODE = "/bmig.v1.NodeService/GetNode"
 
 
 @pytest.fixture(name="world", scope="module")
@@ -131,3 +138,55 @@ def test_who_may_not_use_a_console_does_not_keep_it_waiting(world: Cluster) -> N
     with pytest.raises(grpc.RpcError, match="DENIED"):
         list(stub.AttachConsole(nothing(), timeout=5))
     release.set()
+
+
+async def test_who_calls_and_sends_no_message_takes_few_places(world: Cluster) -> None:
+    silent = [dial_apart(world, "host2", "operators/nobody") for _ in range(4)]
+    made = [channel.stream_unary(GET_NODE, None, None) for channel in silent]
+    pending = {asyncio.ensure_future(one(None).details()) for one in made for _ in range(300)}
+    words = set[str]()
+    alice = node_pb2_grpc.NodeServiceStub(dial(world, "host2", "operators/alice"))
+    try:
+        async with asyncio.timeout(30):
+            while pending:
+                done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
+                words |= {str(one.result()) for one in done}
+                if len(pending) in range(1, MOST_CALLS + 1):
+                    answer = await asyncio.to_thread(
+                        alice.GetNode, node_pb2.GetNodeRequest(), timeout=5
+                    )
+                    assert answer.node.name == "host2"
+    finally:
+        for channel in silent:
+            await channel.close(None)
+    assert any("TOO_MANY_CALLS" in one for one in words)
+    assert any("no message came within 10 s" in one for one in words)
+
+
+def test_who_waits_for_a_node_that_hangs_keeps_no_other_guest_waiting(world: Cluster) -> None:
+    bootrom = make_files(world.storage, "x1")
+    own = guest_pb2_grpc.GuestServiceStub(dial(world, "host1", "operators/mallory"))
+    own.DefineGuest(guest_pb2.DefineGuestRequest(definition=definition("x1", bootrom)), timeout=9)
+    own.StartGuest(guest_pb2.StartGuestRequest(name="x1"), timeout=30)
+    stub = migration_pb2_grpc.MigrationServiceStub(dial(world, "host1", "operators/mallory"))
+    there = world.nodes["host2"].process
+    assert there
+    os.kill(there.pid, signal.SIGSTOP)
+    try:
+        calls = [stub.StartMigration.future(_start("x1"), timeout=30) for _ in range(20)]
+        alice = migration_pb2_grpc.MigrationServiceStub(dial(world, "host1", "operators/alice"))
+        began = time.monotonic()
+        with pytest.raises(grpc.RpcError, match="PEER_"):
+            alice.StartMigration(_start("vm1"), timeout=60)
+        assert time.monotonic() - began < 30  # a limit for one node that hangs, not for 20 of them
+    finally:
+        os.kill(there.pid, signal.SIGCONT)
+    for call in calls:
+        call.cancel()  # type: ignore[no-untyped-call]
+    own.StopGuest(guest_pb2.StopGuestRequest(name="x1", force=True), timeout=30)
+
+
+def _start(guest: str) -> migration_pb2.StartMigrationRequest:
+    return migration_pb2.StartMigrationRequest(
+        id=str(uuid.uuid4()), guest=guest, destination="host2"
+    )

@@ -5,7 +5,7 @@ from contextlib import ExitStack
 import pytest
 
 from bmigd.chunk import MIB
-from bmigd.errors import NotPossible
+from bmigd.errors import Busy, NotPossible
 from bmigd.migration.bandwidth import Bandwidth
 from bmigd.migration.phases import Phase
 from bmigd.migration.picture import Options, Picture
@@ -150,3 +150,13 @@ def test_what_is_only_settled_here_is_past_its_limit() -> None:
     with pytest.raises(NotPossible) as refused:
         settled.node.change(settled.picture, None, MIB, ALICE)
     assert refused.value.reason == "TOO_LATE"
+
+
+def test_an_operator_changes_it_so_often_and_no_oftener() -> None:
+    one = Sending(Bandwidth(0))
+    for number in range(1, 61):
+        one.ask(number * MIB)
+    with pytest.raises(Busy) as refused:
+        one.ask(MIB)
+    assert refused.value.reason == "TOO_MANY_CHANGES"
+    one.ask(60 * MIB)  # which it has

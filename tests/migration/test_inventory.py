@@ -59,7 +59,7 @@ async def test_a_guest_that_is_being_received_is_no_stranger(
     )
     await inventory._ledger.open(record)
     node.claims.take(coming.name, "m1")
-    [listed] = await inventory.all()
+    [listed] = [one async for one in inventory.all()]
     assert listed == await inventory.get(coming.name)
     assert (listed.state, listed.migration_id) == (GuestState.MIGRATING_IN, "m1")
     assert listed.detail == "being received from host9"
@@ -114,7 +114,7 @@ async def test_a_description_that_cannot_be_read_hides_no_other_guest(
     node.store.add(guest(node))
     (tmp_path / "state/guests/broken.toml").write_text("name = ")
     (tmp_path / "state/guests/strange.toml").write_bytes(b"\xff\xfe")
-    seen = {view.name: view for view in await inventory.all()}
+    seen = {view.name: view for view in [one async for one in inventory.all()]}
     assert set(seen) == {guest(node).name, "broken", "strange"}
     assert seen[guest(node).name].state is GuestState.STOPPED
     for name in ("broken", "strange"):
@@ -140,7 +140,7 @@ async def test_a_guest_on_its_way_is_listed_and_those_that_came_to_nothing_are_n
             )
         node.claims.take("web1", "id1")
         node.claims.take("web2", "not journalled yet")
-        (view,) = await inventory_of(node, ledger).all()
+        (view,) = [one async for one in inventory_of(node, ledger).all()]
     assert (view.name, view.state, view.migration_id) == ("web1", GuestState.MIGRATING_IN, "id1")
 
 

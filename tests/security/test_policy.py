@@ -15,7 +15,6 @@ from bmigd.security.policy import (
     PolicyError,
     Rule,
     decide,
-    visible,
 )
 
 ALICE = Identity("lab", Kind.OPERATOR, "alice")
@@ -145,14 +144,3 @@ def test_every_answer_says_why_in_one_line(
     policy = Policy(operators=(Rule(("alice",), frozenset({Action.READ}), ("web*",)),))
     caller = Identity("lab", Kind.OPERATOR, name)
     assert decide(policy, caller, Action(action), guest).why == f"{caller} {why}"
-
-
-def test_only_guests_that_may_be_read_are_visible() -> None:
-    policy = Policy(
-        operators=(
-            Rule(("alice",), frozenset({Action.READ}), ("web*",)),
-            Rule(("alice",), frozenset({Action.POWER}), ("db",)),
-        )
-    )
-    assert visible(policy, ALICE, ["web2", "db", "web1"]) == ("web2", "web1")
-    assert visible(policy, HOST2, ["web2", "db", "web1"]) == ()

@@ -4,7 +4,7 @@ border. Invalid (REQUEST_INVALID) names the field.
 
 import re
 from collections.abc import Iterable
-from typing import TypeVar
+from typing import Generic, TypeVar
 from uuid import UUID
 
 from bmig.v1 import guest_pb2, migration_pb2
@@ -43,13 +43,29 @@ def probe_name(text: str) -> str:
     return text
 
 
+class Page(Generic[AnyMessage]):
+    """The first messages of a list, as many as one answer has room for, and whether there are
+    more.
+    """
+
+    def __init__(self) -> None:
+        self.messages: list[AnyMessage] = []
+        self.has_more = False
+        self._left = MAX_LIST_BYTES
+
+    def takes(self, message: AnyMessage) -> bool:
+        """One more, if there is room."""
+        self._left -= message.ByteSize() + MAX_TAG_BYTES
+        self.has_more = self._left < 0 and bool(self.messages)
+        if not self.has_more:
+            self.messages.append(message)
+        return not self.has_more
+
+
 def fitting(messages: Iterable[AnyMessage]) -> tuple[list[AnyMessage], bool]:
     """The first ones, as many as one answer has room for, and whether there are more."""
-    chosen: list[AnyMessage] = []
-    left = MAX_LIST_BYTES
+    page = Page[AnyMessage]()
     for message in messages:
-        left -= message.ByteSize() + MAX_TAG_BYTES
-        if left < 0 and chosen:
-            return chosen, True
-        chosen.append(message)
-    return chosen, False
+        if not page.takes(message):
+            break
+    return page.messages, page.has_more

@@ -92,7 +92,7 @@ class GuestServiceServicer:
         is changing it), FAILED_PRECONDITION (NOT_CONFIGURED: this node lacks a storage or network of
         it, GUEST_NOT_MIGRATABLE: what of it is not taken, GUEST_WENT_AWAY: it was handed over to
         another node, which has it still or cannot be asked, NAME_NOT_SURE: a node that this one knows
-        cannot be asked and may have one of that name), INTERNAL (DEFINITION_UNWRITABLE,
+        cannot be asked and may have one of that name, TOO_MANY_GUESTS), INTERNAL (DEFINITION_UNWRITABLE,
         JOURNAL_UNWRITABLE).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

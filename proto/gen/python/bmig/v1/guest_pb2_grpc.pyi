@@ -49,7 +49,7 @@ class GuestServiceStub:
     is changing it), FAILED_PRECONDITION (NOT_CONFIGURED: this node lacks a storage or network of
     it, GUEST_NOT_MIGRATABLE: what of it is not taken, GUEST_WENT_AWAY: it was handed over to
     another node, which has it still or cannot be asked, NAME_NOT_SURE: a node that this one knows
-    cannot be asked and may have one of that name), INTERNAL (DEFINITION_UNWRITABLE,
+    cannot be asked and may have one of that name, TOO_MANY_GUESTS), INTERNAL (DEFINITION_UNWRITABLE,
     JOURNAL_UNWRITABLE).
     """
     RecoverGuest: _grpc.UnaryUnaryMultiCallable[_guest_pb2.RecoverGuestRequest, _guest_pb2.RecoverGuestResponse]
@@ -122,7 +122,7 @@ class GuestServiceAsyncStub(GuestServiceStub):
     is changing it), FAILED_PRECONDITION (NOT_CONFIGURED: this node lacks a storage or network of
     it, GUEST_NOT_MIGRATABLE: what of it is not taken, GUEST_WENT_AWAY: it was handed over to
     another node, which has it still or cannot be asked, NAME_NOT_SURE: a node that this one knows
-    cannot be asked and may have one of that name), INTERNAL (DEFINITION_UNWRITABLE,
+    cannot be asked and may have one of that name, TOO_MANY_GUESTS), INTERNAL (DEFINITION_UNWRITABLE,
     JOURNAL_UNWRITABLE).
     """
     RecoverGuest: _aio.UnaryUnaryMultiCallable[_guest_pb2.RecoverGuestRequest, _guest_pb2.RecoverGuestResponse]  # type: ignore[assignment]
@@ -198,7 +198,7 @@ class GuestServiceServicer(metaclass=_abc_1.ABCMeta):
         is changing it), FAILED_PRECONDITION (NOT_CONFIGURED: this node lacks a storage or network of
         it, GUEST_NOT_MIGRATABLE: what of it is not taken, GUEST_WENT_AWAY: it was handed over to
         another node, which has it still or cannot be asked, NAME_NOT_SURE: a node that this one knows
-        cannot be asked and may have one of that name), INTERNAL (DEFINITION_UNWRITABLE,
+        cannot be asked and may have one of that name, TOO_MANY_GUESTS), INTERNAL (DEFINITION_UNWRITABLE,
         JOURNAL_UNWRITABLE).
         """
 

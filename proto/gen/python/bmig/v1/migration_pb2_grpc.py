@@ -133,7 +133,9 @@ class MigrationServiceServicer:
         DRIVER_CANNOT_SNAPSHOT, DRIVER_MISMATCH, GUEST_NOT_MIGRATABLE, THROTTLE_NOT_SUPPORTED,
         CPU_VENDOR, CPU_FEATURES, CPU_MODEL, NO_MEMORY, NO_SPOOL_ROOM, STORAGE_MISSING,
         STORAGE_DIFFERS, STORAGE_NOT_SHARED, NETWORK_MISSING, FIRMWARE_MISSING, FIRMWARE_DIFFERS,
-        FIRMWARE_OUTSIDE, TRACKER_NOT_AVAILABLE), INTERNAL (JOURNAL_UNWRITABLE, JOURNAL_DAMAGED).
+        FIRMWARE_OUTSIDE, TRACKER_NOT_AVAILABLE), RESOURCE_EXHAUSTED (TOO_MANY_STARTS: by this
+        operator, of late), INTERNAL (JOURNAL_UNWRITABLE: it may have begun, and is ended when that can
+        be written, JOURNAL_DAMAGED).
         REQUEST_INVALID is also for an id that is no UUID.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -189,7 +191,7 @@ class MigrationServiceServicer:
         Idempotent as long as it goes on.
         Errors: INVALID_ARGUMENT (ID_AMBIGUOUS), NOT_FOUND (MIGRATION_UNKNOWN), FAILED_PRECONDITION
         (NOT_THE_SOURCE, TOO_LATE: the guest is down, and what is left to send has no limit,
-        MIGRATION_OVER: it has ended).
+        MIGRATION_OVER: it has ended), RESOURCE_EXHAUSTED (TOO_MANY_CHANGES: by this operator, of late).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -72,7 +72,9 @@ class MigrationServiceStub:
     DRIVER_CANNOT_SNAPSHOT, DRIVER_MISMATCH, GUEST_NOT_MIGRATABLE, THROTTLE_NOT_SUPPORTED,
     CPU_VENDOR, CPU_FEATURES, CPU_MODEL, NO_MEMORY, NO_SPOOL_ROOM, STORAGE_MISSING,
     STORAGE_DIFFERS, STORAGE_NOT_SHARED, NETWORK_MISSING, FIRMWARE_MISSING, FIRMWARE_DIFFERS,
-    FIRMWARE_OUTSIDE, TRACKER_NOT_AVAILABLE), INTERNAL (JOURNAL_UNWRITABLE, JOURNAL_DAMAGED).
+    FIRMWARE_OUTSIDE, TRACKER_NOT_AVAILABLE), RESOURCE_EXHAUSTED (TOO_MANY_STARTS: by this
+    operator, of late), INTERNAL (JOURNAL_UNWRITABLE: it may have begun, and is ended when that can
+    be written, JOURNAL_DAMAGED).
     REQUEST_INVALID is also for an id that is no UUID.
     """
     GetMigration: _grpc.UnaryUnaryMultiCallable[_migration_pb2.GetMigrationRequest, _migration_pb2.GetMigrationResponse]
@@ -108,7 +110,7 @@ class MigrationServiceStub:
     Idempotent as long as it goes on.
     Errors: INVALID_ARGUMENT (ID_AMBIGUOUS), NOT_FOUND (MIGRATION_UNKNOWN), FAILED_PRECONDITION
     (NOT_THE_SOURCE, TOO_LATE: the guest is down, and what is left to send has no limit,
-    MIGRATION_OVER: it has ended).
+    MIGRATION_OVER: it has ended), RESOURCE_EXHAUSTED (TOO_MANY_CHANGES: by this operator, of late).
     """
     ResolveMigration: _grpc.UnaryUnaryMultiCallable[_migration_pb2.ResolveMigrationRequest, _migration_pb2.ResolveMigrationResponse]
     """Settles a migration in doubt whose other host is gone for good, by an operator's word.
@@ -166,7 +168,9 @@ class MigrationServiceAsyncStub(MigrationServiceStub):
     DRIVER_CANNOT_SNAPSHOT, DRIVER_MISMATCH, GUEST_NOT_MIGRATABLE, THROTTLE_NOT_SUPPORTED,
     CPU_VENDOR, CPU_FEATURES, CPU_MODEL, NO_MEMORY, NO_SPOOL_ROOM, STORAGE_MISSING,
     STORAGE_DIFFERS, STORAGE_NOT_SHARED, NETWORK_MISSING, FIRMWARE_MISSING, FIRMWARE_DIFFERS,
-    FIRMWARE_OUTSIDE, TRACKER_NOT_AVAILABLE), INTERNAL (JOURNAL_UNWRITABLE, JOURNAL_DAMAGED).
+    FIRMWARE_OUTSIDE, TRACKER_NOT_AVAILABLE), RESOURCE_EXHAUSTED (TOO_MANY_STARTS: by this
+    operator, of late), INTERNAL (JOURNAL_UNWRITABLE: it may have begun, and is ended when that can
+    be written, JOURNAL_DAMAGED).
     REQUEST_INVALID is also for an id that is no UUID.
     """
     GetMigration: _aio.UnaryUnaryMultiCallable[_migration_pb2.GetMigrationRequest, _migration_pb2.GetMigrationResponse]  # type: ignore[assignment]
@@ -202,7 +206,7 @@ class MigrationServiceAsyncStub(MigrationServiceStub):
     Idempotent as long as it goes on.
     Errors: INVALID_ARGUMENT (ID_AMBIGUOUS), NOT_FOUND (MIGRATION_UNKNOWN), FAILED_PRECONDITION
     (NOT_THE_SOURCE, TOO_LATE: the guest is down, and what is left to send has no limit,
-    MIGRATION_OVER: it has ended).
+    MIGRATION_OVER: it has ended), RESOURCE_EXHAUSTED (TOO_MANY_CHANGES: by this operator, of late).
     """
     ResolveMigration: _aio.UnaryUnaryMultiCallable[_migration_pb2.ResolveMigrationRequest, _migration_pb2.ResolveMigrationResponse]  # type: ignore[assignment]
     """Settles a migration in doubt whose other host is gone for good, by an operator's word.
@@ -269,7 +273,9 @@ class MigrationServiceServicer(metaclass=_abc_1.ABCMeta):
         DRIVER_CANNOT_SNAPSHOT, DRIVER_MISMATCH, GUEST_NOT_MIGRATABLE, THROTTLE_NOT_SUPPORTED,
         CPU_VENDOR, CPU_FEATURES, CPU_MODEL, NO_MEMORY, NO_SPOOL_ROOM, STORAGE_MISSING,
         STORAGE_DIFFERS, STORAGE_NOT_SHARED, NETWORK_MISSING, FIRMWARE_MISSING, FIRMWARE_DIFFERS,
-        FIRMWARE_OUTSIDE, TRACKER_NOT_AVAILABLE), INTERNAL (JOURNAL_UNWRITABLE, JOURNAL_DAMAGED).
+        FIRMWARE_OUTSIDE, TRACKER_NOT_AVAILABLE), RESOURCE_EXHAUSTED (TOO_MANY_STARTS: by this
+        operator, of late), INTERNAL (JOURNAL_UNWRITABLE: it may have begun, and is ended when that can
+        be written, JOURNAL_DAMAGED).
         REQUEST_INVALID is also for an id that is no UUID.
         """
 
@@ -335,7 +341,7 @@ class MigrationServiceServicer(metaclass=_abc_1.ABCMeta):
         Idempotent as long as it goes on.
         Errors: INVALID_ARGUMENT (ID_AMBIGUOUS), NOT_FOUND (MIGRATION_UNKNOWN), FAILED_PRECONDITION
         (NOT_THE_SOURCE, TOO_LATE: the guest is down, and what is left to send has no limit,
-        MIGRATION_OVER: it has ended).
+        MIGRATION_OVER: it has ended), RESOURCE_EXHAUSTED (TOO_MANY_CHANGES: by this operator, of late).
         """
 
     @_abc_1.abstractmethod
