@@ -83,6 +83,7 @@ class Archive:
         events = await self._do(lambda: self._history.events(record.id))
         picture = picture_from_json(found[0]) if found else self.picture_of(record)
         picture.phase, picture.ownership = phase, record.state
+        picture.progress.waiting_for = ""
         picture.progress.throttle_percent = 0  # a guest whose daemon ended is not slowed for long
         return self.record(picture, [event_from_json(one) for one in events])
 

@@ -24,6 +24,7 @@ from bmigd.migration.recorder import Recorder
 from bmigd.prechecks.facts import Case, Facts, Finding
 from bmigd.prechecks.protocol import newest_common
 from bmigd.security.policy import Action, peer_may
+from bmigd.security.probe import advice
 
 
 @dataclass(frozen=True)
@@ -116,7 +117,10 @@ async def explained(error: BmigError, peer: Peer, guest: str, here: str) -> Bmig
     """Why a peer could not be asked, or would not answer."""
     if error.reason == "PEER_LOST":
         found = await peer.explain(error)
-        error.reason, error.message = found.reason, f"{error.message}: {found.sentence}"
+        is_known = found.reason != error.reason
+        error.message = found.sentence if is_known else f"{error.message}: {found.sentence}"
+        error.reason = found.reason
+        error.advice = advice(found.reason, peer.name) or error.advice
     if isinstance(error, Denied):
         error = Denied(
             "DENIED_BY_PEER",

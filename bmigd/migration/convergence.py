@@ -100,9 +100,7 @@ Verdict = tuple[Step, str, str]  # why, in words; and the reason of TAKE_ACTION
 def decide(rounds: list[RoundFigures], limits: Limits, elapsed_s: float) -> Decision:
     """What to do after the newest round."""
     bounds = [at_most_s(one, limits) for one in rounds]
-    now = (
-        f"downtime is estimated at {_ms(bounds[-1])} at most, the limit is {_ms(limits.downtime_s)}"
-    )
+    now = f"downtime is estimated at {_ms(bounds[-1])}, the limit is {_ms(limits.downtime_s)}"
     step, why, reason = (
         _within_limit(rounds, limits, bounds[-1], elapsed_s)
         or _out_of_reach(rounds, limits, bounds)
@@ -118,7 +116,7 @@ def _within_limit(
     """The limit holds: switch over, unless another round is cheap and saves something."""
     if now_s > limits.downtime_s:
         return None
-    estimate = f"downtime is estimated at {_ms(now_s)} at most"
+    estimate = f"downtime is estimated at {_ms(now_s)}"
     within = f"{estimate}, within the limit of {_ms(limits.downtime_s)}"
     has_time = elapsed_s + 2 * rounds[-1].duration_s < limits.timeout_s
     if has_time and _is_shrinking(rounds):

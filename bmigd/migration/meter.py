@@ -35,6 +35,8 @@ class Meter:
         self._picture = picture
         self._before = _Before()
         self._ended_at_s: float | None = None  # the last round
+        self._rate_from = (0.0, 0)  # when, and what had been sent
+        self._interruptions = 0
 
     def begin(self) -> int:
         """A round begins: its number."""
@@ -49,6 +51,7 @@ class Meter:
             totals.wire_bytes,
             totals.spent.sum(PACING),
         )
+        self._rate_from = now, totals.sent_bytes
         self._picture.progress.round += 1
         return self._picture.progress.round
 
@@ -72,14 +75,23 @@ class Meter:
         progress, totals, now = self._picture.progress, self._sender.totals, self._underway()
         progress.round_scanned_bytes = totals.scanned_bytes - self._before.scanned_bytes
         progress.sent_bytes, progress.wire_bytes = totals.sent_bytes, totals.wire_bytes
-        if now.figures.sent_bytes:
-            elapsed_s = max(now.figures.duration_s, 0.001)
-            progress.rate_bytes_per_s = round(now.figures.sent_bytes / elapsed_s)
+        self._show_rate()
         # The first round is most of the work; later ones share what is left.
         later = progress.round - 2 + now.seen
         done = 0.85 * now.seen if progress.round == 1 else 1 - 0.15 * 0.6**later
         progress.percent = percent(self._picture.phase, done, progress.percent)
         return now
+
+    def _show_rate(self) -> None:
+        """That of the round so far, or since it was interrupted last."""
+        picture, sent_bytes = self._picture, self._sender.totals.sent_bytes
+        if self._interruptions != len(picture.report.interruptions):
+            self._interruptions = len(picture.report.interruptions)
+            self._rate_from = time.monotonic(), sent_bytes
+        since_s, before_bytes = self._rate_from
+        if sent_bytes > before_bytes and not picture.progress.waiting_for:
+            elapsed_s = max(time.monotonic() - since_s, 0.001)
+            picture.progress.rate_bytes_per_s = round((sent_bytes - before_bytes) / elapsed_s)
 
     def _figures(self) -> RoundFigures:
         before, totals = self._before, self._sender.totals

@@ -53,6 +53,8 @@ class Progress:
     percent: int = 0
     throttle_percent: int = 0  # of the time, that the guest is stopped; 0: full speed
     is_without_end: bool = False  # going on like this
+    waiting_for: str = ""  # while nothing moves
+    waited_ms: int = 0  # in events
 
     def forget(self) -> None:
         """What is to come is not known any more."""

@@ -17,6 +17,7 @@ from bmigd.words import short
 
 log = structlog.get_logger()
 
+AGAIN_S = 1.0  # between two samples while nothing moves
 FORESEEN = (Phase.PRECOPY, Phase.SWITCHOVER)  # the phases in which somebody says what is left
 
 
@@ -52,6 +53,7 @@ class Recorder:
         # The time of day may jump: only what was before a restart is told by it.
         self._began_us = 1000 * max(0, now_ms() - picture.started_at_ms)
         self._began_s = time.monotonic()
+        self._waiting_since_s = 0.0
         self.keep()
 
     def enter(self, phase: Phase, message: str) -> None:
@@ -89,6 +91,7 @@ class Recorder:
         picture.phase = advance(picture.phase, phase)
         picture.progress.phase = phase
         self._expect_nothing()
+        self.go_on()
         if phase is Phase.COMPLETED:
             picture.progress.percent = 100
         self._log(
@@ -106,12 +109,25 @@ class Recorder:
         """What became of the guest is not known here; for what this waits."""
         picture = self.picture
         picture.in_doubt_since_ms = picture.in_doubt_since_ms or now_ms()
-        self._expect_nothing()
+        self.wait_for(waiting_for, self._waiting_since_s or time.monotonic())
         picture.failure = failure
         if waiting_for != picture.waiting_for:
             picture.waiting_for = waiting_for
+            log.warning(
+                "in doubt", migration=picture.id, guest=picture.guest, waiting_for=waiting_for
+            )
             self.event(IN_DOUBT, f"waiting for {waiting_for}")
             self.keep()
+
+    def wait_for(self, what: str, since_s: float) -> None:
+        """Nothing moves since then, by the monotonic clock: no figure holds until go_on()."""
+        progress, self._waiting_since_s = self.picture.progress, since_s
+        progress.waiting_for, progress.rate_bytes_per_s = what, 0
+        progress.forget()
+
+    def go_on(self) -> None:
+        """It is not waited for any more."""
+        self.picture.progress.waiting_for, self._waiting_since_s = "", 0.0
 
     def _expect_nothing(self) -> None:
         """Nobody says any more when it ends."""
@@ -132,14 +148,24 @@ class Recorder:
             seen = len(self._events) if self.picture.has_ended else after_sequence
             if self.picture.has_ended:
                 return
-            while (event_or_end := await queue.get()) is not None:
+            while (event_or_end := await self._next_of(queue)) is not None:
                 if event_or_end.sequence == 0 or event_or_end.sequence > seen:
                     yield event_or_end
         finally:
             self._watchers.discard(queue)
 
+    async def _next_of(self, queue: asyncio.Queue[Event | None]) -> Event | None:
+        """What comes; a sample every second while nothing does because nothing moves."""
+        try:
+            async with asyncio.timeout(AGAIN_S if self.picture.progress.waiting_for else None):
+                return await queue.get()
+        except TimeoutError:
+            return self._make(0, "progress", "")
+
     def _make(self, sequence: int, kind: str, message: str) -> Event:
         progress = copy.copy(self.picture.progress)
+        if progress.waiting_for:
+            progress.waited_ms = round(1000 * (time.monotonic() - self._waiting_since_s))
         return Event(sequence, now_ms(), kind, short(message), self.picture.phase, progress)
 
     def _tell(self, event: Event) -> None:

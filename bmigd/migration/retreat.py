@@ -26,6 +26,7 @@ from bmigd.migration.ports import Peer
 from bmigd.migration.recorder import Recorder, us_since
 from bmigd.migration.steps import END, SOURCE_STEPS, Step
 from bmigd.migration.unwritten import Unwritten
+from bmigd.security.probe import advice
 
 log = structlog.get_logger()
 
@@ -116,4 +117,5 @@ class Retreat:
 
     async def _explained(self, error: PeerLost) -> PeerLost:
         found = await self.peer.explain(error)
-        return PeerLost(error.reason, f"{error.message}: {found.sentence}", error.advice)
+        words = f"{error.message}: {found.sentence}"
+        return PeerLost(error.reason, words, advice(found.reason, self.peer.name) or error.advice)

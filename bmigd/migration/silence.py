@@ -40,6 +40,7 @@ class Silences:
         self._waited_for, self._since_s = waited_for, since_s
         picture = self.recorder.picture
         other = picture.destination if picture.side == SOURCE else picture.source
+        self.recorder.wait_for(f"{waited_for} from {other}", since_s)
         words = f"{other} has given no {waited_for} for {time.monotonic() - since_s:.1f} s"
         words += "; it is asked again" if again else ""
         words += "" if self.guest_down else "; the guest runs on"
@@ -72,6 +73,7 @@ class Silences:
         if picture.waiting_for == self._told:
             picture.waiting_for = ""
         self._waited_for = self._told = ""
+        self.recorder.go_on()
 
 
 async def unless_silent(

@@ -49,6 +49,27 @@ class Explanation(NamedTuple):
     sentence: str
 
 
+_ADVICE = {
+    Reason.PEER_NOT_LISTENING: "start bmigd on {0}",
+    Reason.PEER_UNREACHABLE: "mend the way to {0}, or correct its address in [nodes]",
+    Reason.PEER_TIMEOUT: "see that {0} is up and that no firewall drops the port",
+    Reason.PEER_CERTIFICATE_WRONG_NAME: "correct the address of {0} in [nodes], or give it the"
+    " certificate of its name",
+    Reason.PEER_CERTIFICATE_OTHER_CA: "give {0} a certificate of this cluster's CA and restart its"
+    " bmigd",
+    Reason.PEER_CERTIFICATE_EXPIRED: "renew the certificate of {0} and restart its bmigd; if it is"
+    " valid, set the clocks right",
+    Reason.PEER_NOT_TLS: "correct the address of {0} in [nodes]: something else answers there",
+    Reason.PEER_REJECTS_CERTIFICATE: "renew this node's certificate and restart its bmigd, or give"
+    " {0} the CA that issued it",
+}
+
+
+def advice(reason: str, peer: str) -> str:
+    """What to do about a peer that could not be asked; "" where nothing better is known. Pure."""
+    return _ADVICE[Reason(reason)].format(peer) if reason in _ADVICE else ""
+
+
 _OF_OTHER_CA = Reason.PEER_CERTIFICATE_OTHER_CA, "is of a CA that this node does not know"
 # X509_V_ERR_* of OpenSSL's x509_vfy.h
 _VERIFICATION = {

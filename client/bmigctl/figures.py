@@ -33,7 +33,12 @@ def extent(progress: migration_pb2.Progress, percent: int | None) -> list[str]:
 
 
 def pace(progress: migration_pb2.Progress) -> list[str]:
-    """How fast it goes: what is sent, and what the guest dirties, once that is known."""
+    """How fast it goes: what is sent, and what the guest dirties, once that is known; or for what
+    it waits.
+    """
+    if progress.waiting_for:
+        waited = f" for {units.duration_ms(progress.waited_ms)}" if progress.waited_ms else ""
+        return [f"waiting{waited}: {progress.waiting_for}"]
     parts = [units.rate(progress.rate_bytes_per_s)] if progress.rate_bytes_per_s else []
     if progress.HasField("dirty_rate_bytes_per_s"):
         parts.append(f"guest dirties {units.rate(progress.dirty_rate_bytes_per_s)}")
@@ -44,7 +49,9 @@ def pace(progress: migration_pb2.Progress) -> list[str]:
 
 def prospect(progress: migration_pb2.Progress, most_ms: int) -> list[str]:
     """What is to come, as far as it is known."""
-    parts = []
+    parts: list[str] = []
+    if progress.waiting_for:
+        return parts
     if progress.HasField("estimated_downtime_ms"):
         parts.append(f"downtime ~{progress.estimated_downtime_ms} of {most_ms} ms")
     is_known = progress.HasField("dirty_rate_bytes_per_s")

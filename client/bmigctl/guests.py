@@ -19,7 +19,11 @@ _STOP_SLACK_S = 15.0  # a node answers STOP_TIMEOUT by itself before our deadlin
 
 def whereabouts(found: FoundGuest) -> str:
     """Where the guest is, after something that changed nothing."""
-    return f"{words.guest_state(found.guest.state)} on {found.node.name} (nothing was changed)"
+    return f"{_place(found)} (nothing was changed)"
+
+
+def _place(found: FoundGuest) -> str:
+    return f"{words.guest_state(found.guest.state)} on {found.node.name}"
 
 
 class Guests(Cluster):
@@ -78,7 +82,7 @@ class Guests(Cluster):
             call = found.node.guests.StartGuest(request, timeout=POWER_S)
             return replace(found, guest=(await found.node.answer(call)).guest)
         except BmigctlError as error:
-            raise error.about(guest=name, location=f"on {found.node.name}") from error
+            raise error.about(guest=name, location=_place(found)) from error
 
     async def stop_guest(self, name: str, *, force: bool, timeout_s: int) -> FoundGuest:
         """Presses the power button and waits, or ends the guest at once."""
@@ -88,7 +92,7 @@ class Guests(Cluster):
             call = found.node.guests.StopGuest(request, timeout=timeout_s + _STOP_SLACK_S)
             return FoundGuest(found.node, (await found.node.answer(call)).guest)
         except BmigctlError as error:
-            raise error.about(guest=name, location=f"on {found.node.name}") from error
+            raise error.about(guest=name, location=_place(found)) from error
 
     async def undefine(self, name: str) -> FoundGuest:
         """Forgets the guest; answers where it was."""

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from bmig.v1 import migration_pb2
-from bmigctl import progress
+from bmigctl import figures, progress
 from bmigctl.progress import JsonTeller, LineTeller, LiveTeller, Shown
 from bmigctl.watch import InDoubt, StreamLost, StreamResumed
 from hypothesis import given
@@ -147,3 +147,15 @@ def test_the_teller_fits_where_the_output_goes() -> None:
     migration = migration_pb2.Migration()
     assert isinstance(progress.teller(migration, as_json=True), JsonTeller)
     assert isinstance(progress.teller(migration, as_json=False), LineTeller)
+
+
+def test_while_nothing_moves_the_wait_is_told_and_no_figure() -> None:
+    silent = migration_pb2.Progress(
+        rate_bytes_per_s=1 << 20,
+        estimated_downtime_ms=80,
+        estimated_remaining_ms=900,
+        waiting_for="acknowledgement of memory from host2",
+        waited_ms=12_000,
+    )
+    assert figures.pace(silent) == ["waiting for 12.0 s: acknowledgement of memory from host2"]
+    assert figures.prospect(silent, 300) == []

@@ -218,3 +218,28 @@ def test_a_total_is_not_told_by_the_time_of_day(
     recorder.end(Phase.ABORTED, "over")
     assert recorder.picture.ended_at_ms == jumped // 10**6
     assert 0 <= recorder.picture.report.total_us < 60e6
+
+
+async def test_while_nothing_moves_a_watcher_is_told_for_how_long_and_no_old_figures(
+    recorder: Recorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bmigd.migration.recorder.AGAIN_S", 0.01)
+    progress = recorder.picture.progress
+    progress.rate_bytes_per_s, progress.estimated_downtime_ms = 100, 7
+    watcher = recorder.watch(0)
+    async with asyncio.timeout(5):
+        recorder.wait_for("a word", time.monotonic() - 3)
+        recorder.event("interrupted", "it is silent")
+        told_at_once = [await anext(watcher) for _ in range(3)]
+        assert [one.sequence for one in told_at_once] == [1, 0, 0]
+        for one in told_at_once:
+            assert one.progress and one.progress.waiting_for == "a word"
+            assert 3000 <= one.progress.waited_ms < 8000
+            assert (one.progress.rate_bytes_per_s, one.progress.estimated_downtime_ms) == (0, None)
+        recorder.go_on()
+        recorder.event("reconnect", "it speaks")
+        last = await anext(watcher)
+        while last.sequence == 0:  # one that was on its way
+            last = await anext(watcher)
+        assert last.progress and last.progress.waiting_for == ""
+    await watcher.aclose()  # type: ignore[attr-defined]

@@ -198,11 +198,12 @@ def bandwidth(session: Session, migration_id: str, limit: int) -> int:
 def resolve(session: Session, migration_id: str, run_here: bool, confirm: str | None) -> int:
     """Settle a migration in doubt whose other host is gone for good.
 
-    With --run-here the source runs the guest again. Say so ONLY when the
-    destination, or its journal, will never come back: if it took the guest
-    and returns, the guest runs twice and its disks are ruined. As long as the
-    destination can be asked, this is refused. The guest's name is asked for
-    as confirmation, and the decision is recorded.
+    With --run-here the source starts the guest again, from its firmware: what
+    it had in memory is lost, because the destination may have run it since.
+    Say so ONLY when the destination, or its journal, will never come back: if
+    it took the guest and returns, the guest runs twice and its disks are
+    ruined. As long as the destination can be asked, this is refused. The
+    guest's name is asked for as confirmation, and the decision is recorded.
 
     \b
     Example:
@@ -236,6 +237,7 @@ def resolve(session: Session, migration_id: str, run_here: bool, confirm: str | 
         else:
             source = found.migration.source
             click.echo(f"settled: guest {guest} belongs to {source}; recorded on {source}")
+            click.echo("\n".join(report.summary(migration)))
         return exits.DONE
 
     return session.run(action)
@@ -253,8 +255,12 @@ def _require_confirmed(name: str, migration: migration_pb2.Migration) -> None:
 def _ask(session: Session, destination: str) -> str:
     if session.json:
         raise UsageFault("CONFIRMATION_MISSING", "with --json, confirm with --confirm NAME")
-    click.echo(f"If {destination} took the guest and ever comes back, it will run twice.", err=True)
-    question = "Type the guest's name to run it on the source"
+    click.echo(
+        f"If {destination} took the guest and ever comes back, it may run twice. The guest is"
+        " started afresh on the source: what it had in memory is lost.",
+        err=True,
+    )
+    question = "Type the guest's name to start it on the source"
     if sys.stdin.isatty():
         answer: str = click.prompt(question, err=True)
         return answer

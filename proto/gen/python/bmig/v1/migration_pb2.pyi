@@ -144,7 +144,7 @@ class Migration(_message.Message):
     def __init__(self, id: _Optional[str] = ..., guest: _Optional[str] = ..., source: _Optional[str] = ..., destination: _Optional[str] = ..., side: _Optional[_Union[Side, str]] = ..., phase: _Optional[_Union[Phase, str]] = ..., ownership: _Optional[str] = ..., epoch: _Optional[int] = ..., options: _Optional[_Union[MigrationOptions, _Mapping]] = ..., progress: _Optional[_Union[Progress, _Mapping]] = ..., failure: _Optional[_Union[Failure, _Mapping]] = ..., report: _Optional[_Union[Report, _Mapping]] = ..., started_at_ms: _Optional[int] = ..., ended_at_ms: _Optional[int] = ..., requested_by: _Optional[str] = ..., in_doubt_since_ms: _Optional[int] = ..., waiting_for: _Optional[str] = ...) -> None: ...
 
 class Progress(_message.Message):
-    __slots__ = ("phase", "round", "memory_bytes", "round_scanned_bytes", "sent_bytes", "wire_bytes", "rate_bytes_per_s", "dirty_rate_bytes_per_s", "estimated_downtime_ms", "estimated_remaining_ms", "percent", "throttle_percent", "is_without_end")
+    __slots__ = ("phase", "round", "memory_bytes", "round_scanned_bytes", "sent_bytes", "wire_bytes", "rate_bytes_per_s", "dirty_rate_bytes_per_s", "estimated_downtime_ms", "estimated_remaining_ms", "percent", "throttle_percent", "is_without_end", "waiting_for", "waited_ms")
     PHASE_FIELD_NUMBER: _ClassVar[int]
     ROUND_FIELD_NUMBER: _ClassVar[int]
     MEMORY_BYTES_FIELD_NUMBER: _ClassVar[int]
@@ -158,6 +158,8 @@ class Progress(_message.Message):
     PERCENT_FIELD_NUMBER: _ClassVar[int]
     THROTTLE_PERCENT_FIELD_NUMBER: _ClassVar[int]
     IS_WITHOUT_END_FIELD_NUMBER: _ClassVar[int]
+    WAITING_FOR_FIELD_NUMBER: _ClassVar[int]
+    WAITED_MS_FIELD_NUMBER: _ClassVar[int]
     phase: Phase
     round: int
     memory_bytes: int
@@ -171,7 +173,9 @@ class Progress(_message.Message):
     percent: int
     throttle_percent: int
     is_without_end: bool
-    def __init__(self, phase: _Optional[_Union[Phase, str]] = ..., round: _Optional[int] = ..., memory_bytes: _Optional[int] = ..., round_scanned_bytes: _Optional[int] = ..., sent_bytes: _Optional[int] = ..., wire_bytes: _Optional[int] = ..., rate_bytes_per_s: _Optional[int] = ..., dirty_rate_bytes_per_s: _Optional[int] = ..., estimated_downtime_ms: _Optional[int] = ..., estimated_remaining_ms: _Optional[int] = ..., percent: _Optional[int] = ..., throttle_percent: _Optional[int] = ..., is_without_end: _Optional[bool] = ...) -> None: ...
+    waiting_for: str
+    waited_ms: int
+    def __init__(self, phase: _Optional[_Union[Phase, str]] = ..., round: _Optional[int] = ..., memory_bytes: _Optional[int] = ..., round_scanned_bytes: _Optional[int] = ..., sent_bytes: _Optional[int] = ..., wire_bytes: _Optional[int] = ..., rate_bytes_per_s: _Optional[int] = ..., dirty_rate_bytes_per_s: _Optional[int] = ..., estimated_downtime_ms: _Optional[int] = ..., estimated_remaining_ms: _Optional[int] = ..., percent: _Optional[int] = ..., throttle_percent: _Optional[int] = ..., is_without_end: _Optional[bool] = ..., waiting_for: _Optional[str] = ..., waited_ms: _Optional[int] = ...) -> None: ...
 
 class Failure(_message.Message):
     __slots__ = ("reason", "message", "side", "location", "advice")
