@@ -37,6 +37,7 @@ from bmigd.rpc.migration import MigrationServicer
 from bmigd.rpc.node import NodeServicer
 from bmigd.rpc.peer import PeerServicer, add_to_server
 from bmigd.rpc.server import Server
+from bmigd.security import expiry
 from bmigd.security.certificates import CertificateError, Credentials, load
 from bmigd.security.policy import Action, Policy, Rule
 
@@ -109,12 +110,15 @@ class Daemon:
         server = self._make_server()
         port = await server.start(self._config.node.listen, self._credentials)
         log.info("serving", node=self._node.name, port=port, version=self._node.version)
-        leases = asyncio.create_task(self._destination.keep_leases())
-        forgetting = asyncio.create_task(self._ledger.keep_short())
+        meanwhile = [
+            asyncio.create_task(self._destination.keep_leases()),
+            asyncio.create_task(self._ledger.keep_short()),
+            asyncio.create_task(expiry.tell(self._credentials.expires_at)),
+        ]
         await stop.wait()
         log.info("stopping", node=self._node.name)
-        leases.cancel()
-        forgetting.cancel()
+        for task in meanwhile:
+            task.cancel()
         server.announce_end()
         await self._migrations.close()
         await self._destination.close()

@@ -236,8 +236,9 @@ class Server:
         except RuntimeError as error:
             raise LocalFault(
                 "ADDRESS_UNUSABLE",
-                f"cannot listen on {listen}: another program does, or it is none of this host",
-                "see node.listen, and whether another bmigd runs; gRPC's own words are above",
+                f"cannot listen on {listen}: another program does, it is none of this host, or it"
+                " takes more rights",
+                "see node.listen, and whether another bmigd runs",
             ) from error
         await self._server.start()
         return port

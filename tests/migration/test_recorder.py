@@ -233,7 +233,8 @@ async def test_while_nothing_moves_a_watcher_is_told_for_how_long_and_no_old_fig
         told_at_once = [await anext(watcher) for _ in range(3)]
         assert [one.sequence for one in told_at_once] == [1, 0, 0]
         for one in told_at_once:
-            assert one.progress and one.progress.waiting_for == "a word"
+            assert one.progress
+            assert one.progress.waiting_for == "a word"
             assert 3000 <= one.progress.waited_ms < 8000
             assert (one.progress.rate_bytes_per_s, one.progress.estimated_downtime_ms) == (0, None)
         recorder.go_on()
@@ -241,5 +242,6 @@ async def test_while_nothing_moves_a_watcher_is_told_for_how_long_and_no_old_fig
         last = await anext(watcher)
         while last.sequence == 0:  # one that was on its way
             last = await anext(watcher)
-        assert last.progress and last.progress.waiting_for == ""
+        assert last.progress
+        assert last.progress.waiting_for == ""
     await watcher.aclose()  # type: ignore[attr-defined]
