@@ -46,6 +46,13 @@ class VmmStatus:
         return self.state in ("starting", "running")
 
 
+def ended_words(hypervisor: str, status: VmmStatus, guest: str) -> str:
+    """How it ended, and where the guest's own last words are. Pure."""
+    said = status.error or "it said nothing"
+    where = f"bmigctl guest console --history {guest} has what the guest said"
+    return f"{hypervisor} exited with {status.exit_status}: {said}; {where}"
+
+
 class Supervision:
     """One guest's supervisor, by its directory (0700, holding its sockets and logs)."""
 

@@ -6,11 +6,12 @@ another node.
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from weakref import WeakValueDictionary
 
 import structlog
 
+from bmigd import host
 from bmigd.drivers.base import Power
 from bmigd.errors import BmigError, NotPossible
 from bmigd.guests.definition import Definition, parse_toml
@@ -22,6 +23,7 @@ from bmigd.migration.handoff import BACK, SourceState
 from bmigd.migration.ledger import Ledger
 from bmigd.migration.node import Node
 from bmigd.migration.picture import DESTINATION
+from bmigd.prechecks.facts import mib
 
 log = structlog.get_logger()
 
@@ -111,7 +113,9 @@ class Inventory:
                 if is_new and (objection := why_not_defined(name, here, sighting, not_on)):
                     raise objection
                 await asyncio.to_thread(self._node.store.add, definition)
-        return await self.get(name)
+        missing = ", ".join(await self._node.missing(definition))
+        view = await self.get(name)
+        return replace(view, detail=f"not there yet: {missing}") if missing else view
 
     async def recover(self, name: str, not_on: Collection[str], operator: str) -> GuestView:
         """Keep a guest that went away as it was when it left, by an operator's word."""
@@ -151,7 +155,7 @@ class Inventory:
     async def start(self, name: str) -> GuestView:
         """Start a guest from its firmware; idempotent.
 
-        NotPossible (GUEST_WENT_AWAY, GUEST_RUNS_ELSEWHERE).
+        NotPossible (GUEST_WENT_AWAY, GUEST_RUNS_ELSEWHERE, FILE_MISSING, NO_MEMORY).
         """
         self._require_not_stopping(name)
         async with self._lock(name):
@@ -165,6 +169,7 @@ class Inventory:
                     if sighting.silent:  # who may have it all the same
                         nodes = sorted(sighting.silent_nodes)
                         log.warning("started, and not all were asked", guest=name, silent=nodes)
+                    await self._require_startable(definition)
                 await self._node.driver(definition).start(definition)
         return await self.get(name)
 
@@ -180,6 +185,17 @@ class Inventory:
             with self._node.claims.by_hand(name, STOPPED):
                 await driver.stop(definition, force, timeout_s)
         return await self.get(name)
+
+    async def _require_startable(self, definition: Definition) -> None:
+        """NotPossible (FILE_MISSING, NO_MEMORY) for what could not even begin."""
+        name, here = definition.name, self._node.name
+        if missing := await self._node.missing(definition):
+            words = f"guest {name} needs {', '.join(missing)}, which {here} does not have"
+            raise NotPossible("FILE_MISSING", words, "put it there, or correct the description")
+        _, total_bytes = await asyncio.to_thread(host.memory_bytes)
+        if definition.memory_bytes > total_bytes:
+            words = f"guest {name} has {mib(definition.memory_bytes)}, {here} {mib(total_bytes)}"
+            raise NotPossible("NO_MEMORY", words, "give the guest less memory")
 
     def _require_not_stopping(self, name: str, by_force: bool = False) -> None:
         """Busy (GUEST_BUSY) where somebody waits for the guest to stop, for an hour perhaps."""

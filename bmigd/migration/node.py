@@ -85,6 +85,13 @@ class Node:
             *self.driver(definition).objections(definition),
         ]
 
+    async def missing(self, definition: Definition) -> list[str]:
+        """Files of a guest that are not there; LocalFault (STORAGE_SILENT)."""
+        storage = self.config.storage
+        disks = [storage[name] / image for name, image in definition.disks if name in storage]
+        paths = [*map(Path, definition.firmware.paths), *disks]
+        return await self.look(lambda: [str(path) for path in paths if not path.exists()])
+
     async def firmware(self, definition: Definition) -> tuple[tuple[str, str], ...]:
         """Path and SHA-256 of each firmware file that is here, to be compared by another node."""
 

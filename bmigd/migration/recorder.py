@@ -119,6 +119,14 @@ class Recorder:
             self.event(IN_DOUBT, f"waiting for {waiting_for}")
             self.keep()
 
+    def down_us(self) -> int:
+        """For how long the guest has been down, as far as a restarted daemon can tell: by the time
+        of day. 0: it is not known to have gone down.
+        """
+        phases = (one for one in self._events if one.kind == "phase")
+        since_ms = next((one.at_ms for one in phases if one.phase is Phase.SWITCHOVER), 0)
+        return 1000 * max(0, now_ms() - since_ms) if since_ms else 0
+
     def wait_for(self, what: str, since_s: float) -> None:
         """Nothing moves since then, by the monotonic clock: no figure holds until go_on()."""
         progress, self._waiting_since_s = self.picture.progress, since_s

@@ -101,13 +101,17 @@ class Retreat:
             await self.outgoing.resume()
         except BmigError as worse:
             log.error("resume failed", guest=definition.name, error=str(worse))
-            if worse.reason == "GUEST_RESTARTED":
-                return f"on {name}, started afresh", worse
-            place = await start_afresh(self.node, self.ledger, definition, self.record.id)
+            place = f"on {name}, started afresh"
+            if worse.reason != "GUEST_RESTARTED":
+                place = await start_afresh(self.node, self.ledger, definition, self.record.id)
+            self._note_downtime()
             return place, worse
+        self._note_downtime()
+        return await self._power(), error
+
+    def _note_downtime(self) -> None:
         report = self.recorder.picture.report
         report.downtime_us = report.downtime_us or us_since(self.down_since)
-        return await self._power(), error
 
     async def _power(self) -> str:
         """Whether the guest runs here, in words."""

@@ -67,7 +67,7 @@ class Settlement:
         if event is SourceEvent.PEER_RUNS_IT:
             await self._release(record, definition, answer, blackout, began)
         else:
-            await self._reclaim(record, definition, answer.failure)
+            await self._reclaim(record, definition, answer.failure, blackout)
 
     async def _release(
         self,
@@ -91,12 +91,18 @@ class Settlement:
             if again is not answer:
                 blackout.note(report, asked_at_s, again)
             await blackout.end(report)
+        else:
+            report.downtime_us = max(0, self._recorder.down_us() - answer.running_for_us)
         if failure:
             failure = replace(failure, location=f"on {self._peer.name}, started afresh")
         self._finish(record, Phase.COMPLETED, f"the guest runs on {self._peer.name}", failure)
 
     async def _reclaim(
-        self, record: Record, definition: Definition, failure: Failure | None
+        self,
+        record: Record,
+        definition: Definition,
+        failure: Failure | None,
+        blackout: Blackout | None,
     ) -> None:
         """The destination never ran it and never will: bring it back."""
         reason, message = (failure.reason, failure.message) if failure else ("PEER_REFUSED", "")
@@ -104,6 +110,8 @@ class Settlement:
         record, location = await self._do(
             *(record, definition, event, SOURCE_STEPS[event], f"{reason}: {message}")
         )
+        down_us = us_since(blackout.since_s) if blackout else self._recorder.down_us()
+        self._recorder.picture.report.downtime_us = down_us
         self._finish(
             record,
             Phase.ABORTED,

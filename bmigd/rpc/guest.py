@@ -22,6 +22,7 @@ DEFAULT_STOP_S = 60
 LONGEST_STOP_S = 3600
 OUTPUT_BYTES = 65536
 MAX_NODES = 1024
+SILENT = {*OFF, GuestState.IN_DOUBT}
 
 
 class GuestServicer(guest_pb2_grpc.GuestServiceServicer):
@@ -90,16 +91,18 @@ class GuestServicer(guest_pb2_grpc.GuestServiceServicer):
         self._access.operator(Action.CONSOLE, first.name)
         view = await self._inventory.get(first.name)
         no_console = _no_console(first.name, view.state, self._node.name)
-        if view.state in OFF or (view.state is GuestState.MIGRATING_IN and not view.pid):
+        is_silent = view.state in SILENT or (view.state is GuestState.MIGRATING_IN and not view.pid)
+        if view.definition is None:
             raise no_console
-        assert view.definition, "it runs"
-        directory = self._node.driver(view.definition).console_directory(first.name)
-        supervision = Supervision(directory)
-        history, reader, writer = await supervision.console()
+        supervision = Supervision(self._node.driver(view.definition).console_directory(first.name))
+        try:
+            history, reader, writer = await supervision.console()
+        except LocalFault as error:
+            raise (no_console if is_silent else error) from error
         typing = asyncio.create_task(type_at(writer, first.input, request_iterator))
         try:
             yield guest_pb2.AttachConsoleResponse(output=history)
-            if view.state is GuestState.IN_DOUBT:  # it says no more; what it said may be read
+            if is_silent:  # it says no more; what it said may be read
                 raise no_console
             async for output in _printed(reader):
                 yield guest_pb2.AttachConsoleResponse(output=output)

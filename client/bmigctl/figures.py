@@ -11,6 +11,8 @@ from bmigctl import units
 def all_of(migration: migration_pb2.Migration) -> list[str]:
     """One that goes on, by its latest progress."""
     progress = migration.progress
+    if progress.waiting_for:  # told by itself
+        return extent(progress, None)
     is_sources = migration.side == migration_pb2.SIDE_SOURCE  # the other side knows no percentage
     return [
         *extent(progress, progress.percent if is_sources else None),
@@ -39,7 +41,9 @@ def pace(progress: migration_pb2.Progress) -> list[str]:
     if progress.waiting_for:
         waited = f" for {units.duration_ms(progress.waited_ms)}" if progress.waited_ms else ""
         return [f"waiting{waited}: {progress.waiting_for}"]
-    parts = [units.rate(progress.rate_bytes_per_s)] if progress.rate_bytes_per_s else []
+    parts = (
+        [f"{units.rate(progress.rate_bytes_per_s)} of memory"] if progress.rate_bytes_per_s else []
+    )
     if progress.HasField("dirty_rate_bytes_per_s"):
         parts.append(f"guest dirties {units.rate(progress.dirty_rate_bytes_per_s)}")
     if progress.throttle_percent:

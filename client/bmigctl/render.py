@@ -199,7 +199,7 @@ def migration_rows(migrations: Sequence[migration_pb2.Migration]) -> list[str]:
             each.destination,
             "in doubt" if each.in_doubt_since_ms else words.phase(each.phase),
             units.moment_ms(each.started_at_ms),
-            units.duration_us(each.report.downtime_us) if each.report.downtime_us else "-",
+            _downtime(each),
         )
         for each in sorted(migrations, key=lambda each: each.started_at_ms, reverse=True)
     ]
@@ -209,6 +209,14 @@ def migration_rows(migrations: Sequence[migration_pb2.Migration]) -> list[str]:
         if not words.is_over(each)
     ]
     return [*table(("ID", "GUEST", "FROM", "TO", "PHASE", "STARTED", "DOWN"), rows), *going_on]
+
+
+def _downtime(migration: migration_pb2.Migration) -> str:
+    """Only the source knows it."""
+    if migration.report.downtime_us:
+        return units.duration_us(migration.report.downtime_us)
+    is_moved = migration.phase == migration_pb2.PHASE_COMPLETED
+    return "?" if is_moved and migration.side != migration_pb2.SIDE_SOURCE else "-"
 
 
 def _of_now(migration: migration_pb2.Migration) -> list[str]:

@@ -10,6 +10,7 @@ from bmig.v1 import migration_pb2
 from bmigctl import figures, units, words
 from bmigctl.render import fields, table
 
+_WHOSE_REPORT = "  report    is with {0.source}, which could not be asked"
 _LET_GO = ("TAKEN", "STARTED")  # to a destination, by its journal
 
 
@@ -49,7 +50,8 @@ def full(
     )
     report = migration.report
     return [
-        *(*facts, *_figures(migration), *_rounds(report)),
+        *(*facts, *_figures(migration), *([] if is_sources else [_WHOSE_REPORT.format(migration)])),
+        *_rounds(report),
         *(*_spent(report), *(where_now(migration) if is_sources else _by_destination(migration))),
     ]
 
@@ -129,8 +131,8 @@ def _figures(migration: migration_pb2.Migration) -> list[str]:
         lines.append(f"  network   {probed} was silent for {silent}, seen from {migration.source}")
     if report.total_us:
         tracker = f", tracker {report.tracker}" if report.tracker else ""
-        total = units.duration_us(report.total_us)
-        lines.append(f"  total     {total}, {_round_count(report)}{tracker}")
+        total = ", ".join([units.duration_us(report.total_us), *_round_count(report)])
+        lines.append(f"  total     {total}{tracker}")
     if now_percent := migration.progress.throttle_percent:
         lines.append(f"  slowed    the guest, to {100 - now_percent} % of its speed just now")
     elif report.throttle_percent:
@@ -148,10 +150,13 @@ def _figures(migration: migration_pb2.Migration) -> list[str]:
 def _interruptions(report: migration_pb2.Report) -> list[str]:
     if not report.interruptions:
         return []
-    total_us = sum(one.duration_us for one in report.interruptions)
+    total_us, count = (
+        sum(one.duration_us for one in report.interruptions),
+        len(report.interruptions),
+    )
     again = f", {units.size(report.resent_bytes)} sent again" if report.resent_bytes else ""
     lines = [
-        f"  interrupted {len(report.interruptions)} times,"
+        f"  interrupted {'once' if count == 1 else f'{count} times'},"
         f" {units.duration_us(total_us)} in all{again}"
     ]
     for one in report.interruptions:
@@ -178,9 +183,9 @@ def _parts(parts: Iterable[migration_pb2.TimePart]) -> list[str]:
     ]
 
 
-def _round_count(report: migration_pb2.Report) -> str:
+def _round_count(report: migration_pb2.Report) -> list[str]:
     count = len(report.rounds)
-    return f"{count} round" if count == 1 else f"{count} rounds"
+    return [f"{count} round" if count == 1 else f"{count} rounds"] if count else []
 
 
 def _equal(report: migration_pb2.Report) -> str:

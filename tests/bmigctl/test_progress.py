@@ -56,7 +56,7 @@ def test_every_figure_has_its_unit() -> None:
         "57 %",
         "round 3",
         "412 MiB sent",
-        "120 MiB/s",
+        "120 MiB/s of memory",
         "guest dirties 3 MiB/s",
         "downtime ~180 of 300 ms",
         "12.0 s left",
@@ -68,7 +68,7 @@ def test_every_figure_has_its_unit() -> None:
 def test_what_is_not_known_is_not_told_as_a_number() -> None:
     shown = Shown(300)
     shown.take(event(0, "progress", rate_bytes_per_s=MIB, estimated_remaining_ms=5000).event)
-    assert shown.figures()[2:] == ["1 MiB/s", "at least 5.0 s left"]
+    assert shown.figures()[2:] == ["1 MiB/s of memory", "at least 5.0 s left"]
     idle: dict[str, Any] = {"dirty_rate_bytes_per_s": 0, "estimated_downtime_ms": 0}
     told = ["guest dirties 0 B/s", "downtime ~0 of 300 ms"]
     shown.take(event(0, "progress", **idle).event)
@@ -138,7 +138,7 @@ def test_the_live_picture_is_four_lines_of_80_columns() -> None:
     assert head == "vm1: host1 to host2, precopy, 40 %, round 100, 999 MiB sent"
     assert set(bar) <= set("━╺╸ ")
     assert rest == [
-        "999 MiB/s, guest dirties 999 MiB/s, guest slowed to 20 %",
+        "999 MiB/s of memory, guest dirties 999 MiB/s, guest slowed to 20 %",
         "downtime ~29999 of 30000 ms, 58 min 20 s left",
     ]
 

@@ -16,7 +16,7 @@ from bmigd.drivers.bhyve.site import Site
 from bmigd.drivers.bhyve.taps import BhyveTaps
 from bmigd.errors import NotPossible
 from bmigd.guests.definition import Definition
-from bmigd.guests.supervision import SOCKET_PATH_BYTES, Supervision
+from bmigd.guests.supervision import SOCKET_PATH_BYTES, Supervision, ended_words
 
 # What a switchover of a guest costs beside moving memory: bhyve writes all of it to a file, and the
 # other bhyve reads back what of it is not zero. Of the micro-VM on tmpfs, two cores; where
@@ -88,7 +88,7 @@ class BhyveDriver:
             return Power(False, failed=ORPHAN if is_orphan else "", is_unwatched=is_orphan)
         failed = ""
         if status.state == "exited" and status.exit_status not in (0, 1):  # 1: powered off
-            failed = f"bhyve exited with {status.exit_status}: {status.error}"
+            failed = ended_words("bhyve", status, name)
         seen = (status.pid, status.restarts, failed)
         return Power(status.is_alive, *seen, ran_at_s=status.ran_at_s)
 

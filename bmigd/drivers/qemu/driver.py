@@ -19,7 +19,7 @@ from bmigd.drivers.qemu.unwatched import WORDS
 from bmigd.drivers.qemu.vmstate import MAX_BYTES
 from bmigd.errors import NotPossible
 from bmigd.guests.definition import MIB, Definition
-from bmigd.guests.supervision import Supervision
+from bmigd.guests.supervision import Supervision, ended_words
 
 OVERHEAD_BYTES = 256 * MIB  # of a QEMU beside its guest's memory
 # What a switchover costs beside moving memory: stop, save, load, cont; and both sides' roots over
@@ -88,7 +88,7 @@ class QemuDriver:
                 return Power(is_running=False)
             return Power(False, failed=f"{WORDS.format(pid=pid)}; {END_IT}", is_unwatched=True)
         if status.state == "exited":
-            failed = f"QEMU exited with {status.exit_status}: {status.error}"
+            failed = ended_words("QEMU", status, name)
             is_off = status.exit_status == POWERED_OFF and status.was_ready
             return Power(False, restarts=status.restarts, failed="" if is_off else failed)
         is_running = status.is_alive and status.was_ready and not status.expect_suspend

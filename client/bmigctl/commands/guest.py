@@ -91,7 +91,8 @@ def define(session: Session, file: Path, not_on: tuple[str, ...]) -> int:
 
     async def action(client: Client) -> int:
         there = await client.define(wanted, await client.target(session.node), not_on)
-        _tell(session, there, f"defined on {there.node.name}")
+        detail = f"; {there.guest.detail}" if there.guest.detail else ""
+        _tell(session, there, f"defined on {there.node.name}{detail}")
         return exits.DONE
 
     return session.run(action)

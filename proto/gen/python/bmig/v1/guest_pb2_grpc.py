@@ -156,8 +156,8 @@ class GuestServiceServicer:
     def AttachConsole(self, request_iterator, context):
         """Joins the guest's serial console: its recent output first, then live both ways.
 
-        Ends when the guest leaves this node. Of a guest in doubt there is the recent output, then
-        GUEST_NOT_RUNNING.
+        Ends when the guest leaves this node. Of a guest that does not run there is its last
+        output, where that is still known, then GUEST_NOT_RUNNING.
         Errors: FAILED_PRECONDITION (GUEST_NOT_RUNNING), INTERNAL (CONSOLE_GONE;
         CONSOLE_LET_GO: the guest takes nothing of what is typed, or the caller nothing of what it
         prints). REQUEST_INVALID is also for a first message that does not come in time or names no

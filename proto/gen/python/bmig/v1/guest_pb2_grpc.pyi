@@ -93,8 +93,8 @@ class GuestServiceStub:
     AttachConsole: _grpc.StreamStreamMultiCallable[_guest_pb2.AttachConsoleRequest, _guest_pb2.AttachConsoleResponse]
     """Joins the guest's serial console: its recent output first, then live both ways.
 
-    Ends when the guest leaves this node. Of a guest in doubt there is the recent output, then
-    GUEST_NOT_RUNNING.
+    Ends when the guest leaves this node. Of a guest that does not run there is its last
+    output, where that is still known, then GUEST_NOT_RUNNING.
     Errors: FAILED_PRECONDITION (GUEST_NOT_RUNNING), INTERNAL (CONSOLE_GONE;
     CONSOLE_LET_GO: the guest takes nothing of what is typed, or the caller nothing of what it
     prints). REQUEST_INVALID is also for a first message that does not come in time or names no
@@ -166,8 +166,8 @@ class GuestServiceAsyncStub(GuestServiceStub):
     AttachConsole: _aio.StreamStreamMultiCallable[_guest_pb2.AttachConsoleRequest, _guest_pb2.AttachConsoleResponse]  # type: ignore[assignment]
     """Joins the guest's serial console: its recent output first, then live both ways.
 
-    Ends when the guest leaves this node. Of a guest in doubt there is the recent output, then
-    GUEST_NOT_RUNNING.
+    Ends when the guest leaves this node. Of a guest that does not run there is its last
+    output, where that is still known, then GUEST_NOT_RUNNING.
     Errors: FAILED_PRECONDITION (GUEST_NOT_RUNNING), INTERNAL (CONSOLE_GONE;
     CONSOLE_LET_GO: the guest takes nothing of what is typed, or the caller nothing of what it
     prints). REQUEST_INVALID is also for a first message that does not come in time or names no
@@ -272,8 +272,8 @@ class GuestServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_abc.Iterator[_guest_pb2.AttachConsoleResponse], _abc.AsyncIterator[_guest_pb2.AttachConsoleResponse]]:
         """Joins the guest's serial console: its recent output first, then live both ways.
 
-        Ends when the guest leaves this node. Of a guest in doubt there is the recent output, then
-        GUEST_NOT_RUNNING.
+        Ends when the guest leaves this node. Of a guest that does not run there is its last
+        output, where that is still known, then GUEST_NOT_RUNNING.
         Errors: FAILED_PRECONDITION (GUEST_NOT_RUNNING), INTERNAL (CONSOLE_GONE;
         CONSOLE_LET_GO: the guest takes nothing of what is typed, or the caller nothing of what it
         prints). REQUEST_INVALID is also for a first message that does not come in time or names no
