@@ -191,11 +191,12 @@ class Inventory:
         name, here = definition.name, self._node.name
         if missing := await self._node.missing(definition):
             words = f"guest {name} needs {', '.join(missing)}, which {here} does not have"
-            raise NotPossible("FILE_MISSING", words, "put it there, or correct the description")
+            advice = "put it there, or correct the description"
+            raise NotPossible("FILE_MISSING", words, advice, guest=name)
         _, total_bytes = await asyncio.to_thread(host.memory_bytes)
         if definition.memory_bytes > total_bytes:
             words = f"guest {name} has {mib(definition.memory_bytes)}, {here} {mib(total_bytes)}"
-            raise NotPossible("NO_MEMORY", words, "give the guest less memory")
+            raise NotPossible("NO_MEMORY", words, "give the guest less memory", guest=name)
 
     def _require_not_stopping(self, name: str, by_force: bool = False) -> None:
         """Busy (GUEST_BUSY) where somebody waits for the guest to stop, for an hour perhaps."""
@@ -211,8 +212,9 @@ class Inventory:
     def _require_supported(self, definition: Definition) -> None:
         """What this node or its driver cannot do, or lets no guest do, is refused by name."""
         objections = self._node.objections(definition)
-        missing = [s for s, _ in definition.disks if s not in self._node.config.storage]
-        missing += [n for n in definition.networks if n not in self._node.config.networks]
+        config = self._node.config
+        missing = [f"storage {s}" for s, _ in definition.disks if s not in config.storage]
+        missing += [f"network {n}" for n in definition.networks if n not in config.networks]
         if missing:
             raise NotPossible(
                 "NOT_CONFIGURED",

@@ -25,7 +25,8 @@ MULTIPLE_WORDS = re.compile(r'"([A-Z]+(?:_[A-Z]+)+)(?::[^"]*)?"')
 FIRST_ARGUMENT = re.compile(r'[a-z]\(\s*f?"([A-Z]{5,})(?::[^"]*)?",')
 # In capitals, but no reason: OpenSSL's words, kernel words, a state, variables.
 NO_REASONS = {"ACCESS_DENIED", "DECRYPT_ERROR", "UNKNOWN_CA", "BHYVE_SNAPSHOT", "LET_GO"}
-NO_REASONS |= {"GRPC_VERBOSITY", "BMIGD_CRASH_POINT", "BMIG_DIRTYLOG_SOCKET", "LD_PRELOAD", "PAGEMAP_SCAN"}
+NO_REASONS |= {"BMIGD_CRASH_POINT", "BMIG_DIRTYLOG_SOCKET", "LD_PRELOAD", "PAGEMAP_SCAN"}
+NO_REASONS |= {"GRPC_VERBOSITY"}
 
 
 def read(name: str) -> str:

@@ -1,4 +1,6 @@
-"""How a console ends: with the guest, without a word; or before it, and then it says why."""
+"""How a console ends: with the guest, without a word; or before it, and then it says why. What a
+guest said last, and what it lacks, is told.
+"""
 
 import threading
 from collections.abc import Iterator
@@ -8,7 +10,10 @@ import pytest
 from bmig.v1 import guest_pb2, guest_pb2_grpc
 
 from tests.cluster import Cluster, cluster
+from tests.daemons import eventually
 from tests.e2e.dial import dial
+from tests.e2e.way import REFUSED
+from tests.microguest import make_files
 
 pytestmark = pytest.mark.e2e
 GUEST = "vm1"
@@ -54,3 +59,36 @@ def test_it_ends_without_an_error_when_the_guest_is_stopped(world: Cluster) -> N
     list(console)  # an error would be raised
     over.set()
     world.ctl("guest", "start", GUEST)
+
+
+def test_the_last_words_of_a_guest_that_failed_can_be_read(world: Cluster) -> None:
+    world.make_guest("vm2", "host1", "16M", "--fill", "64M")  # it says so and halts
+
+    def failed() -> bool:
+        return world.where("vm2") == {"host1": "GUEST_STATE_FAILED"}
+
+    eventually(failed, what="the end of vm2")
+    console = world.ctl("guest", "console", "--history", "vm2", check=False)
+    assert "PANIC the pages to fill do not fit" in console.stdout
+    assert "GUEST_NOT_RUNNING" in console.stderr
+    shown = world.ctl("guest", "show", "vm2").stdout
+    assert "bhyve exited with 2: it said nothing; bmigctl guest console --history vm2" in shown
+    world.ctl("guest", "undefine", "vm2")
+
+
+def test_what_a_guest_lacks_is_told_before_it_is_started(world: Cluster) -> None:
+    text = (world.directory / "vm1.toml").read_text().replace("vm1", "vm3")
+    lacking = world.directory / "vm3.toml"
+    lacking.write_text(text)
+    defined = world.ctl("guest", "define", str(lacking), "--node", "host1").stdout
+    assert f"not there yet: {world.storage}/vm3.rom, {world.storage}/vm3.img" in defined
+    refused = world.ctl("guest", "start", "vm3", check=False)
+    assert (refused.returncode, "FILE_MISSING" in refused.stderr) == (REFUSED, True)
+    assert f"{world.storage}/vm3.rom" in refused.stderr
+    world.ctl("guest", "undefine", "vm3")
+    make_files(world.storage, "vm3")
+    lacking.write_text(text.replace('memory = "64M"', 'memory = "10000G"'))
+    world.ctl("guest", "define", str(lacking), "--node", "host1")
+    refused = world.ctl("guest", "start", "vm3", check=False)
+    assert (refused.returncode, "NO_MEMORY" in refused.stderr) == (REFUSED, True)
+    world.ctl("guest", "undefine", "vm3")

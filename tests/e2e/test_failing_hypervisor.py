@@ -78,6 +78,7 @@ def test_a_guest_that_does_not_start_over_there_is_given_back(
     with faulty(way, way.destination, fault):
         failure = way.failed()
     assert (failure["reason"], failure["side"]) == ("START_FAILED", "SIDE_DESTINATION")
+    assert way.downtime_us > 0
     assert words in failure["message"]
     assert failure["location"] == f"running on {way.source}"
     way.unharmed()
@@ -95,6 +96,7 @@ def test_a_guest_that_was_not_saved_is_started_afresh_at_home_and_this_is_said(
     with faulty(way, way.source, fault):
         failure = way.failed()
     assert (failure["reason"], failure["side"]) == ("GUEST_RESTARTED", "SIDE_SOURCE")
+    assert way.downtime_us > 0
     assert words in failure["message"]
     assert failure["location"] == f"on {way.source}, started afresh"
     await_rebirth(way, before)

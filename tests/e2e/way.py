@@ -31,6 +31,7 @@ class Way:
     source: str
     destination: str
     beats: int  # operations that the guest had done when it was last looked at
+    downtime_us: int = 0  # by the report of the last one that failed
 
     @classmethod
     def of(cls, world: Cluster, guest: str = "vm1") -> "Way":
@@ -63,6 +64,7 @@ class Way:
         failure = cast("dict[str, Any]", ended["failure"])
         _require_complete(failure)
         assert self.source in failure["location"], failure
+        self.downtime_us = int(ended["report"]["downtime_us"])
         return failure
 
     def unharmed(self) -> None:

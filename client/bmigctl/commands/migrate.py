@@ -214,7 +214,7 @@ def migrate(
     Example:
       bmigctl migrate vm1 host2
       bmigctl migrate vm1 host2 --downtime-limit 500 --bandwidth 100M
-      bmigctl migrate vm1 host2 --json | jq -r .message
+      bmigctl migrate vm1 host2 --json | jq -r '.message // empty'
     """
 
     async def action(client: Client) -> int:

@@ -132,8 +132,9 @@ class GuestServiceServicer:
         Errors: ALREADY_EXISTS (NAME_TAKEN: a hypervisor that is not bmigd's, or that nobody watches,
         runs a guest of that name), ABORTED (GUEST_BUSY), FAILED_PRECONDITION (NOT_CONFIGURED,
         GUEST_NOT_MIGRATABLE, GUEST_WENT_AWAY as for DefineGuest, GUEST_RUNS_ELSEWHERE: a node that this
-        one knows has it, and not stopped), INTERNAL (START_FAILED: with the
-        hypervisor's own words, FILE_MISSING, IMAGE_REFUSED, SPOOL_FULL, TAP_FAILED, TAP_NOT_NOTED,
+        one knows has it, and not stopped, FILE_MISSING: one of its files is not there, NO_MEMORY: it has
+        more than the host), INTERNAL (START_FAILED: with the hypervisor's own words, FILE_MISSING,
+        STORAGE_SILENT, IMAGE_REFUSED, SPOOL_FULL, TAP_FAILED, TAP_NOT_NOTED,
         SUPERVISOR_FAILED, SUPERVISOR_LOST, SUPERVISOR_REFUSED, HYPERVISOR_THERE, JOURNAL_UNWRITABLE).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

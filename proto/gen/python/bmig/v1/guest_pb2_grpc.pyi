@@ -77,8 +77,9 @@ class GuestServiceStub:
     Errors: ALREADY_EXISTS (NAME_TAKEN: a hypervisor that is not bmigd's, or that nobody watches,
     runs a guest of that name), ABORTED (GUEST_BUSY), FAILED_PRECONDITION (NOT_CONFIGURED,
     GUEST_NOT_MIGRATABLE, GUEST_WENT_AWAY as for DefineGuest, GUEST_RUNS_ELSEWHERE: a node that this
-    one knows has it, and not stopped), INTERNAL (START_FAILED: with the
-    hypervisor's own words, FILE_MISSING, IMAGE_REFUSED, SPOOL_FULL, TAP_FAILED, TAP_NOT_NOTED,
+    one knows has it, and not stopped, FILE_MISSING: one of its files is not there, NO_MEMORY: it has
+    more than the host), INTERNAL (START_FAILED: with the hypervisor's own words, FILE_MISSING,
+    STORAGE_SILENT, IMAGE_REFUSED, SPOOL_FULL, TAP_FAILED, TAP_NOT_NOTED,
     SUPERVISOR_FAILED, SUPERVISOR_LOST, SUPERVISOR_REFUSED, HYPERVISOR_THERE, JOURNAL_UNWRITABLE).
     """
     StopGuest: _grpc.UnaryUnaryMultiCallable[_guest_pb2.StopGuestRequest, _guest_pb2.StopGuestResponse]
@@ -150,8 +151,9 @@ class GuestServiceAsyncStub(GuestServiceStub):
     Errors: ALREADY_EXISTS (NAME_TAKEN: a hypervisor that is not bmigd's, or that nobody watches,
     runs a guest of that name), ABORTED (GUEST_BUSY), FAILED_PRECONDITION (NOT_CONFIGURED,
     GUEST_NOT_MIGRATABLE, GUEST_WENT_AWAY as for DefineGuest, GUEST_RUNS_ELSEWHERE: a node that this
-    one knows has it, and not stopped), INTERNAL (START_FAILED: with the
-    hypervisor's own words, FILE_MISSING, IMAGE_REFUSED, SPOOL_FULL, TAP_FAILED, TAP_NOT_NOTED,
+    one knows has it, and not stopped, FILE_MISSING: one of its files is not there, NO_MEMORY: it has
+    more than the host), INTERNAL (START_FAILED: with the hypervisor's own words, FILE_MISSING,
+    STORAGE_SILENT, IMAGE_REFUSED, SPOOL_FULL, TAP_FAILED, TAP_NOT_NOTED,
     SUPERVISOR_FAILED, SUPERVISOR_LOST, SUPERVISOR_REFUSED, HYPERVISOR_THERE, JOURNAL_UNWRITABLE).
     """
     StopGuest: _aio.UnaryUnaryMultiCallable[_guest_pb2.StopGuestRequest, _guest_pb2.StopGuestResponse]  # type: ignore[assignment]
@@ -244,8 +246,9 @@ class GuestServiceServicer(metaclass=_abc_1.ABCMeta):
         Errors: ALREADY_EXISTS (NAME_TAKEN: a hypervisor that is not bmigd's, or that nobody watches,
         runs a guest of that name), ABORTED (GUEST_BUSY), FAILED_PRECONDITION (NOT_CONFIGURED,
         GUEST_NOT_MIGRATABLE, GUEST_WENT_AWAY as for DefineGuest, GUEST_RUNS_ELSEWHERE: a node that this
-        one knows has it, and not stopped), INTERNAL (START_FAILED: with the
-        hypervisor's own words, FILE_MISSING, IMAGE_REFUSED, SPOOL_FULL, TAP_FAILED, TAP_NOT_NOTED,
+        one knows has it, and not stopped, FILE_MISSING: one of its files is not there, NO_MEMORY: it has
+        more than the host), INTERNAL (START_FAILED: with the hypervisor's own words, FILE_MISSING,
+        STORAGE_SILENT, IMAGE_REFUSED, SPOOL_FULL, TAP_FAILED, TAP_NOT_NOTED,
         SUPERVISOR_FAILED, SUPERVISOR_LOST, SUPERVISOR_REFUSED, HYPERVISOR_THERE, JOURNAL_UNWRITABLE).
         """
 
