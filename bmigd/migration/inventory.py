@@ -13,7 +13,7 @@ import structlog
 
 from bmigd import host
 from bmigd.drivers.base import Power
-from bmigd.errors import BmigError, NotPossible
+from bmigd.errors import BmigError, LocalFault, NotPossible
 from bmigd.guests.definition import Definition, parse_toml
 from bmigd.guests.state import GuestState
 from bmigd.journal import Record
@@ -113,8 +113,11 @@ class Inventory:
                 if is_new and (objection := why_not_defined(name, here, sighting, not_on)):
                     raise objection
                 await asyncio.to_thread(self._node.store.add, definition)
-        missing = ", ".join(await self._node.missing(definition))
         view = await self.get(name)
+        try:
+            missing = ", ".join(await self._node.missing(definition))
+        except LocalFault as error:  # it is defined all the same
+            return replace(view, detail=error.message)
         return replace(view, detail=f"not there yet: {missing}") if missing else view
 
     async def recover(self, name: str, not_on: Collection[str], operator: str) -> GuestView:
