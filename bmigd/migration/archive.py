@@ -77,13 +77,19 @@ class Archive:
         """The recorder of a migration that goes on."""
         return self._live[migration_id]
 
+    def begun(self, record: Record) -> Recorder:
+        """A recorder for one that ends as soon as its first write is sure; history is not asked."""
+        picture = self.picture_of(record)
+        picture.phase = Phase.ABORTING
+        return self.record(picture)
+
     async def recall(self, record: Record, phase: Phase) -> Recorder:
         """A recorder that goes on with a journalled migration, whatever history knows of it."""
         found = await self._do(lambda: self._history.find(record.id, 1))
         events = await self._do(lambda: self._history.events(record.id))
         picture = picture_from_json(found[0]) if found else self.picture_of(record)
         picture.phase, picture.ownership = phase, record.state
-        picture.progress.waiting_for = ""
+        picture.progress.waiting_for, picture.progress.rate_bytes_per_s = "", 0
         picture.progress.throttle_percent = 0  # a guest whose daemon ended is not slowed for long
         return self.record(picture, [event_from_json(one) for one in events])
 

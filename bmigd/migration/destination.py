@@ -75,15 +75,17 @@ class Destination:
 
     async def _accept(self, invitation: Invitation, source: str) -> Reception:
         guest = invitation.definition.name
+        if invitation.migration_id in self._receptions:  # begun, and not written yet
+            raise LocalFault("JOURNAL_UNWRITABLE", f"{self._node.name} waits for its journal")
         peers = [*self._accepting, *(one.record.peer for one in self._receptions.values())]
         self._moderation.require_few(source, peers.count(source))
         self._node.claims.take(guest, invitation.migration_id)
         self._accepting.append(source)
         try:
             await require_acceptable(self._node, self._ledger, invitation)
-            definition = invitation.definition
+            definition, migration_id = invitation.definition, invitation.migration_id
             needed = self._node.driver(definition).room(definition)
-            self._node.room.promise(invitation.migration_id, needed, self._node.name, definition)
+            self._node.room.promise(migration_id, needed, self._node.name, definition)
             return await self._open(invitation, source)
         except BaseException:
             if invitation.migration_id not in self._receptions:
@@ -211,8 +213,7 @@ class Destination:
         try:
             record = await self._ledger.open(record)
         except LocalFault as error:
-            recorder = await self._archive.recall(record, Phase.ABORTING)
-            self._add(record, invitation.definition, recorder).end_begun(error)
+            self._add(record, invitation.definition, self._archive.begun(record)).end_begun(error)
             raise
         reach("destination.opened")
         picture = self._archive.picture_of(record)

@@ -18,6 +18,11 @@ from bmigd.errors import BmigError, NotPossible, PeerLost, Taken
 from bmigd.guests.state import GuestState, Seen
 from bmigd.migration.ports import Peer
 
+# What the other node of a migration says of its guest as long as nobody has settled it otherwise.
+AS_ITS_DESTINATION = frozenset({GuestState.MIGRATING_IN})
+AS_ITS_SOURCE = frozenset({GuestState.IN_DOUBT, GuestState.MIGRATING_OUT})
+SETTLED_BY_HAND = frozenset[GuestState]()
+
 LOOK_S = 6.0  # for all of them, who are asked at once; a hypervisor may be slow to tell its state
 
 
@@ -117,17 +122,57 @@ def why_not_started(guest: str, here: str, sighting: Sighting) -> NotPossible | 
     """
     for node, there in sighting.seen:
         if there.state is not GuestState.STOPPED:
-            forget = f"forget the one on {here}: bmigctl guest undefine {guest} --node {here}"
-            runs = there.state is GuestState.RUNNING
-            return NotPossible(
-                "GUEST_RUNS_ELSEWHERE",
-                f"guest {guest} is {there.state.words} on {node}: started on {here} too, both would"
-                " write the same disks",
-                forget if runs else _end_it(guest, node, there.state),
-                guest=guest,
-                location=f"{there.state.words} on {node} (nothing was changed)",
-            )
+            return _runs_elsewhere(guest, here, node, there)
     return None
+
+
+def why_not_settled_here(
+    guest: str, here: str, sighting: Sighting, migration_id: str, innocent: Collection[GuestState]
+) -> NotPossible | None:
+    """Why a migration must not end with the guest running here: GUEST_RUNS_ELSEWHERE. Pure.
+
+    Whoever has it as part of this migration, and in an innocent state, waits for what is decided
+    here. In any other state it was settled there, by an operator, while this node was away.
+    """
+    others = []
+    for node, there in sighting.seen:
+        if there.migration_id != migration_id:
+            others.append((node, there))
+        elif there.state not in innocent:
+            return _runs_elsewhere(guest, here, node, there)
+    return why_not_started(guest, here, replace(sighting, seen=tuple(others)))
+
+
+def why_not_taken(
+    guest: str, here: str, sighting: Sighting, migration_id: str, source: str
+) -> NotPossible | None:
+    """Why a guest that was let go to this node is not to be run on what was received. Pure.
+
+    The source, if it answers, must still keep it for this node: else the disks may be newer.
+    """
+    keeps = [node for node, one in sighting.seen if one == Seen(GuestState.IN_DOUBT, migration_id)]
+    if source not in sighting.silent_nodes and source not in keeps:
+        return NotPossible(
+            "GUEST_RUNS_ELSEWHERE",
+            f"{source} does not keep guest {guest} for this migration any more: it was settled"
+            " there",
+            f"see what became of it: bmigctl list --guest {guest}",
+            guest=guest,
+        )
+    return why_not_settled_here(guest, here, sighting, migration_id, AS_ITS_SOURCE)
+
+
+def _runs_elsewhere(guest: str, here: str, node: str, there: Seen) -> NotPossible:
+    forget = f"forget the one on {here}: bmigctl guest undefine {guest} --node {here}"
+    runs = there.state is GuestState.RUNNING
+    return NotPossible(
+        "GUEST_RUNS_ELSEWHERE",
+        f"guest {guest} is {there.state.words} on {node}: started on {here} too, both would"
+        " write the same disks",
+        forget if runs else _end_it(guest, node, there.state),
+        guest=guest,
+        location=f"{there.state.words} on {node} (nothing was changed)",
+    )
 
 
 def _end_it(guest: str, node: str, state: GuestState) -> str:

@@ -5,6 +5,7 @@ another node.
 """
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Callable, Collection
 from dataclasses import dataclass, replace
 from weakref import WeakValueDictionary
@@ -64,9 +65,9 @@ class Inventory:
 
         Each is looked at when it is asked for: a caller may have enough before.
         """
-        names = {*self._node.store.names(), *self._node.claims.held()}
-        for name in sorted(filter(wanted, names)):
-            if name in self._node.store.names():
+        defined = set(self._node.store.names())
+        for name in sorted(filter(wanted, defined.union(self._node.claims.held()))):
+            if name in defined:
                 yield await self._seen(name)
             elif incoming := await self._incoming(name):
                 yield incoming
@@ -192,7 +193,10 @@ class Inventory:
     async def _require_startable(self, definition: Definition) -> None:
         """NotPossible (FILE_MISSING, NO_MEMORY) for what could not even begin."""
         name, here = definition.name, self._node.name
-        if missing := await self._node.missing(definition):
+        missing: list[str] = []
+        with contextlib.suppress(LocalFault):  # a storage that is silent: the driver finds out
+            missing = await self._node.missing(definition)
+        if missing:
             words = f"guest {name} needs {', '.join(missing)}, which {here} does not have"
             advice = "put it there, or correct the description"
             raise NotPossible("FILE_MISSING", words, advice, guest=name)

@@ -1,6 +1,7 @@
 """What this node is and has, and what of it concerns one guest, gathered for prechecks."""
 
 import asyncio
+import os
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -90,7 +91,8 @@ class Node:
         storage = self.config.storage
         disks = [storage[name] / image for name, image in definition.disks if name in storage]
         paths = [*map(Path, definition.firmware.paths), *disks]
-        return await self.look(lambda: [str(path) for path in paths if not path.exists()])
+        # Path.exists() raises where a storage is ill.
+        return await self.look(lambda: [str(one) for one in paths if not os.path.exists(one)])  # noqa: PTH110
 
     async def firmware(self, definition: Definition) -> tuple[tuple[str, str], ...]:
         """Path and SHA-256 of each firmware file that is here, to be compared by another node."""

@@ -5,7 +5,7 @@ A look is evidence for handoff.py and decides nothing by itself.
 
 import asyncio
 import time
-from collections.abc import Coroutine
+from collections.abc import Collection, Coroutine
 from typing import Any
 
 import structlog
@@ -13,9 +13,10 @@ import structlog
 from bmigd.drivers.base import IncomingGuest, OutgoingGuest
 from bmigd.errors import BmigError, NotPossible, Taken
 from bmigd.guests.definition import Definition
+from bmigd.guests.state import GuestState
 from bmigd.journal import Record
 from bmigd.migration.departed import look_for
-from bmigd.migration.elsewhere import why_not_started
+from bmigd.migration.elsewhere import why_not_settled_here
 from bmigd.migration.handoff import DestinationState, Evidence, after_execution
 from bmigd.migration.ledger import Ledger
 from bmigd.migration.node import Node
@@ -23,6 +24,7 @@ from bmigd.migration.recorder import us_since
 
 log = structlog.get_logger()
 
+AFRESH = "started afresh"
 LOOK_AGAIN_S = 0.1
 LONGEST_START_S = 120.0  # a hypervisor that has not signalled by then may have run the guest
 RESTARTED = (
@@ -70,35 +72,42 @@ async def unless_it_stops(
 
 
 async def start_afresh(
-    node: Node, ledger: Ledger, definition: Definition, migration_id: str
+    node: Node,
+    ledger: Ledger,
+    definition: Definition,
+    migration_id: str,
+    innocent: Collection[GuestState],
 ) -> str:
     """Start a guest from its firmware unless it runs, here or elsewhere; where it is then.
 
     Before whatever ended it here was noticed somebody may have started it on another node.
     """
+    name = definition.name
+    try:
+        if not (await node.driver(definition).power(name)).is_running:
+            sighting = await look_for(name, ledger, node.elsewhere)
+            objection = why_not_settled_here(name, node.name, sighting, migration_id, innocent)
+            if objection:
+                raise objection
+    except BmigError as error:
+        return _down(node, definition, error)
+    return await start_here(node, definition)
+
+
+async def start_here(node: Node, definition: Definition) -> str:
+    """Start a guest from its firmware unless it runs; where it is then, in words."""
     driver = node.driver(definition)
     try:
         if not (await driver.power(definition.name)).is_running:
-            await require_nowhere_else(node, ledger, definition, migration_id)
             await driver.start(definition)
     except BmigError as error:
-        log.error("guest is down", guest=definition.name, error=str(error))
-        return f"down on {node.name}: {error}"
-    return f"on {node.name}, started afresh"
+        return _down(node, definition, error)
+    return f"on {node.name}, {AFRESH}"
 
 
-async def require_nowhere_else(
-    node: Node, ledger: Ledger, definition: Definition, migration_id: str
-) -> None:
-    """NotPossible (GUEST_RUNS_ELSEWHERE) if another node has it, and not as part of this migration.
-
-    A node that does not answer says nothing against it: after a power failure the first one that
-    comes back must not wait for the last.
-    """
-    name = definition.name
-    sighting = (await look_for(name, ledger, node.elsewhere)).without([migration_id])
-    if objection := why_not_started(name, node.name, sighting):
-        raise objection
+def _down(node: Node, definition: Definition, error: BmigError) -> str:
+    log.error("guest is down", guest=definition.name, error=str(error))
+    return f"down on {node.name}: {error}"
 
 
 async def ran_at_s(node: Node, definition: Definition) -> float:

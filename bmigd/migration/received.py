@@ -12,6 +12,7 @@ from bmigd.drivers.base import IncomingGuest
 from bmigd.errors import LocalFault
 from bmigd.guests.definition import Definition
 from bmigd.journal import Record
+from bmigd.migration.elsewhere import AS_ITS_SOURCE
 from bmigd.migration.handoff import DestinationEvent, DestinationState
 from bmigd.migration.intake import Intake
 from bmigd.migration.ledger import Ledger
@@ -36,6 +37,7 @@ class Received:
     def __post_init__(self) -> None:
         self.incoming: IncomingGuest = self.node.driver(self.definition).incoming(self.definition)
         self._intake = Intake(self.incoming, self.executor)
+        self.place = ""  # where a guest is that had to be started afresh
 
     @property
     def state(self) -> DestinationState:
@@ -63,7 +65,10 @@ class Received:
                 case Step.START:
                     await self.ledger.raise_epoch(self.definition, self.record.epoch)
                     if not runs:
-                        await start_afresh(self.node, self.ledger, self.definition, self.record.id)
+                        self.place = await start_afresh(
+                            *(self.node, self.ledger, self.definition, self.record.id),
+                            AS_ITS_SOURCE,
+                        )
                     await self.incoming.accept()
                 case Step.DROP:
                     await self._discard()

@@ -4,6 +4,7 @@ A source that had not let go takes its guest back; one that had goes on asking. 
 at what its guests' supervisors saw, and lets handoff.py judge.
 """
 
+import asyncio
 from collections.abc import Collection
 
 import structlog
@@ -49,10 +50,9 @@ async def recover(
     """Take up everything that the journal says is not settled; `defined` are the guests here."""
     records = await ledger.all()
     newest = {record.guest: record.id for record in records}  # oldest first
-    for record in records:
+
+    async def take_up(record: Record) -> None:
         is_newest = newest[record.guest] == record.id
-        if record.state not in UNSETTLED and not (record.pending and is_newest):
-            continue
         log.info("recovering", migration=record.id, guest=record.guest, state=record.state)
         try:
             if is_outlived(record, is_newest=is_newest, is_defined=record.guest in defined):
@@ -63,6 +63,15 @@ async def recover(
                 await (await destination.adopt(record)).recover(RESTARTED)
         except Exception as error:
             log.error("recovery", migration=record.id, guest=record.guest, exc_info=error)
+
+    # All at once: one that has to wait for the word of a node that is dark keeps no other waiting.
+    await asyncio.gather(
+        *(
+            take_up(one)
+            for one in records
+            if one.state in UNSETTLED or (one.pending and newest[one.guest] == one.id)
+        )
+    )
     await archive.close_settled(await ledger.all())
 
 

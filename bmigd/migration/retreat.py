@@ -15,6 +15,7 @@ from bmigd.drivers.base import OutgoingGuest
 from bmigd.errors import BmigError, LocalFault, PeerLost
 from bmigd.guests.definition import Definition
 from bmigd.journal import Record
+from bmigd.migration.elsewhere import AS_ITS_DESTINATION
 from bmigd.migration.farewell import tell_abort
 from bmigd.migration.handoff import SourceEvent
 from bmigd.migration.ledger import Ledger
@@ -103,7 +104,9 @@ class Retreat:
             log.error("resume failed", guest=definition.name, error=str(worse))
             place = f"on {name}, started afresh"
             if worse.reason != "GUEST_RESTARTED":
-                place = await start_afresh(self.node, self.ledger, definition, self.record.id)
+                place = await start_afresh(
+                    *(self.node, self.ledger, definition, self.record.id), AS_ITS_DESTINATION
+                )
             self._note_downtime()
             return place, worse
         self._note_downtime()

@@ -78,8 +78,20 @@ class Migrations:
             checked = await self.check(guest, destination, options, requested_by)
             require_allowed(checked, definition)
             self._starts.take(requested_by)
+            epoch = await self._ledger.epoch(definition) + 1
             self._node.claims.take(guest, migration_id)
-            record = await self._open(migration_id, definition, destination, requested_by)
+            record = await self._open(
+                Record(
+                    id=migration_id,
+                    side=SOURCE,
+                    guest=guest,
+                    peer=destination,
+                    epoch=epoch,
+                    state=SourceState.MIGRATING.value,
+                    definition=render_toml(definition),
+                ),
+                requested_by,
+            )
             plan = Plan(definition, options, requested_by, checked, record)
             return self._launch(plan, destination)
 
@@ -207,36 +219,25 @@ class Migrations:
         self._keep_task(record.id, launched(run(), record.id))
         return picture
 
-    async def _open(
-        self, migration_id: str, definition: Definition, destination: str, requested_by: str
-    ) -> Record:
-        record = Record(
-            id=migration_id,
-            side=SOURCE,
-            guest=definition.name,
-            peer=destination,
-            epoch=await self._ledger.epoch(definition) + 1,
-            state=SourceState.MIGRATING.value,
-            definition=render_toml(definition),
-        )
+    async def _open(self, record: Record, requested_by: str) -> Record:
         reach("source.open")
         try:
             record = await self._ledger.open(record)
         except LocalFault as error:
-            await self._end_begun(record, requested_by, error)
+            self._end_begun(record, requested_by, error)
             raise
         reach("source.opened")
         return record
 
-    async def _end_begun(self, record: Record, requested_by: str, error: LocalFault) -> None:
+    def _end_begun(self, record: Record, requested_by: str, error: LocalFault) -> None:
         """It ends when it can be written; the guest goes on, and is claimed until then."""
-        recorder = await self._archive.recall(record, Phase.ABORTING)
+        recorder = self._archive.begun(record)
         recorder.picture.requested_by = requested_by
         settlement, definition, _ = self._settlement(record, recorder)
 
         async def again() -> None:
             there = await surely_begun(record, self._ledger)
-            await settlement.abort(there, definition, error)
+            await settlement.go_on(there, definition, error)
 
         self._node.claims.note_back(record.guest, record.id)
         unwritten = Unwritten(recorder, self._node.name, again, f"on {self._node.name}")

@@ -6,6 +6,7 @@ ends it.
 
 import asyncio
 import time
+from collections.abc import Collection
 from dataclasses import replace
 
 import structlog
@@ -14,14 +15,21 @@ from bmigd.crashpoints import reach
 from bmigd.drivers.base import OutgoingGuest
 from bmigd.errors import BmigError, LocalFault, NotPossible
 from bmigd.guests.definition import Definition
+from bmigd.guests.state import GuestState
 from bmigd.journal import Record
 from bmigd.migration.blackout import Blackout
+from bmigd.migration.departed import look_for
+from bmigd.migration.elsewhere import (
+    AS_ITS_DESTINATION,
+    SETTLED_BY_HAND,
+    why_not_settled_here,
+)
 from bmigd.migration.farewell import tell_abort
 from bmigd.migration.handoff import BACK, SourceEvent, SourceState
 from bmigd.migration.inquiry import Inquiry
 from bmigd.migration.ledger import Ledger
 from bmigd.migration.node import Node
-from bmigd.migration.onsite import require_nowhere_else, start_afresh
+from bmigd.migration.onsite import AFRESH, start_afresh, start_here
 from bmigd.migration.phases import Phase
 from bmigd.migration.picture import DESTINATION, SOURCE, Failure, failure_of
 from bmigd.migration.ports import Answer, Peer
@@ -29,6 +37,8 @@ from bmigd.migration.recorder import Recorder, us_since
 from bmigd.migration.steps import END, SOURCE_STEPS, Step, left, source_after_restart
 
 log = structlog.get_logger()
+
+HAS_RUN = (GuestState.RUNNING, GuestState.STARTING, GuestState.MIGRATING_OUT)  # since it was kept
 
 
 class Settlement:
@@ -91,10 +101,10 @@ class Settlement:
             if again is not answer:
                 blackout.note(report, asked_at_s, again)
             await blackout.end(report)
-        else:
+        elif answer.running_for_us:
             report.downtime_us = max(0, self._recorder.down_us() - answer.running_for_us)
-        if failure:
-            failure = replace(failure, location=f"on {self._peer.name}, started afresh")
+        if failure and not failure.location.startswith("down on "):
+            failure = replace(failure, location=f"on {self._peer.name}, {AFRESH}")
         self._finish(record, Phase.COMPLETED, f"the guest runs on {self._peer.name}", failure)
 
     async def _reclaim(
@@ -110,8 +120,11 @@ class Settlement:
         record, location = await self._do(
             *(record, definition, event, SOURCE_STEPS[event], f"{reason}: {message}")
         )
-        down_us = us_since(blackout.since_s) if blackout else self._recorder.down_us()
-        self._recorder.picture.report.downtime_us = down_us
+        report = self._recorder.picture.report
+        is_up = not location.startswith(("down on ", "stopped on "))
+        if is_up and not report.downtime_us:  # else it is not over, or was over before
+            down_us = us_since(blackout.since_s) if blackout else self._recorder.down_us()
+            report.downtime_us = down_us
         self._finish(
             record,
             Phase.ABORTED,
@@ -128,7 +141,7 @@ class Settlement:
     async def bring_back(self, definition: Definition) -> str:
         """Restore the guest from its kept state, or start it if that is gone; where it is then."""
         name = self._node.name
-        if objection := await self._why_not_here(definition):
+        if self._was_away and (objection := await self._why_not_here(definition)):
             log.error("not brought back", guest=definition.name, error=str(objection))
             return f"stopped on {name}: {objection}"
         try:
@@ -136,26 +149,35 @@ class Settlement:
         except BmigError as error:
             log.error("resume failed", guest=definition.name, error=str(error))
             if error.reason == "GUEST_RESTARTED":
-                return f"on {name}, started afresh"
-            return await self._start_afresh(definition)
+                return f"on {name}, {AFRESH}"
+            if self._was_away:  # the others have been asked
+                return await start_here(self._node, definition)
+            return await self._start_afresh(definition, AS_ITS_DESTINATION)
         return f"running on {name}"
 
-    async def _why_not_here(self, definition: Definition) -> BmigError | None:
+    async def _why_not_here(self, definition: Definition) -> NotPossible | None:
         """That another node runs it, who may have it since this daemon was down."""
-        power = await self._node.driver(definition).power(definition.name)
-        if not self._was_away or power.is_running:
+        name = definition.name
+        if (await self._node.driver(definition).power(name)).is_running:
             return None
-        migration_id = self._recorder.picture.id
-        try:
-            await require_nowhere_else(self._node, self._ledger, definition, migration_id)
-        except NotPossible as error:
-            await self._outgoing.release()  # memory that must never meet a newer disk
-            return error
-        return None
+        sighting = await look_for(name, self._ledger, self._node.elsewhere)
+        found = why_not_settled_here(
+            name, self._node.name, sighting, self._recorder.picture.id, AS_ITS_DESTINATION
+        )
+        if found and any(one.state in HAS_RUN for _, one in sighting.seen):
+            await self._forget_memory(definition)
+        return found
 
-    async def _start_afresh(self, definition: Definition) -> str:
+    async def _forget_memory(self, definition: Definition) -> None:
+        """It must never meet a disk that is newer."""
+        try:
+            await self._outgoing.release()
+        except (BmigError, OSError) as error:
+            log.warning("release", guest=definition.name, error=str(error))
+
+    async def _start_afresh(self, definition: Definition, innocent: Collection[GuestState]) -> str:
         migration_id = self._recorder.picture.id
-        return await start_afresh(self._node, self._ledger, definition, migration_id)
+        return await start_afresh(self._node, self._ledger, definition, migration_id, innocent)
 
     async def _do(
         self,
@@ -176,7 +198,7 @@ class Settlement:
                 case Step.BRING_BACK:
                     location = await self.bring_back(definition)
                 case Step.START:
-                    location = await self._start_afresh(definition)
+                    location = await self._start_afresh(definition, SETTLED_BY_HAND)
                 case Step.TELL:
                     await tell_abort(self._peer, record, why)
                 case Step.DROP:

@@ -11,11 +11,14 @@ from dataclasses import dataclass, field, replace
 
 import structlog
 
-from bmigd.errors import BmigError, LocalFault, NotPossible
+from bmigd.errors import BmigError, LocalFault
+from bmigd.migration import onsite
 from bmigd.migration.answers import answer_of
 from bmigd.migration.archive import failure_in
 from bmigd.migration.begun import surely_begun
 from bmigd.migration.blackout import AFRESH, TAKE_OVER
+from bmigd.migration.departed import look_for
+from bmigd.migration.elsewhere import why_not_taken
 from bmigd.migration.handoff import (
     DestinationEvent,
     DestinationState,
@@ -25,7 +28,7 @@ from bmigd.migration.handoff import (
     on_request,
 )
 from bmigd.migration.launched import launched
-from bmigd.migration.onsite import RESTARTED, look, ran_at_s, require_nowhere_else, running_us
+from bmigd.migration.onsite import RESTARTED, look, ran_at_s, running_us
 from bmigd.migration.phases import Phase
 from bmigd.migration.picture import DESTINATION, Failure, Part, failure_of
 from bmigd.migration.ports import Answer
@@ -99,10 +102,10 @@ class Taken(Received):
 
     async def _start_unless_elsewhere(self) -> None:
         """It was ours to start, but an operator may have given it back while nobody was here."""
-        try:
-            await require_nowhere_else(self.node, self.ledger, self.definition, self.record.id)
-        except NotPossible as error:
-            await self._give_back(error)
+        name, record = self.definition.name, self.record
+        sighting = await look_for(name, self.ledger, self.node.elsewhere)
+        if why := why_not_taken(name, self.node.name, sighting, record.id, record.peer):
+            await self._give_back(why)
         else:
             await self.start()
 
@@ -125,7 +128,7 @@ class Taken(Received):
             await self._do(event, steps=left(DESTINATION_STEPS[event]))
         self.failure = failure_in(self.record, self.node.name)
         if event is DestinationEvent.GUEST_RUNS:
-            self._over(Phase.COMPLETED, "the guest runs here", self.failure)
+            self._taken_over()
         else:
             self._abort_picture(self.record.why)
 
@@ -166,7 +169,15 @@ class Taken(Received):
         await self._do(DestinationEvent.GUEST_RUNS, why, runs)
         name = TAKE_OVER if runs else AFRESH
         self.parts.append(Part(name, DESTINATION, us_since(began)))
-        self._over(Phase.COMPLETED, "the guest runs here", self.failure)
+        self._taken_over()
+
+    def _taken_over(self) -> None:
+        """It is this node's, whether it could be started or not."""
+        is_down = bool(self.place) and not self.place.endswith(onsite.AFRESH)
+        if self.failure and is_down:
+            self.failure = replace(self.failure, location=self.place)
+        words = f"the guest is {self.place}" if is_down else "the guest runs here"
+        self._over(Phase.COMPLETED, words, self.failure)
 
     async def _give_back(self, error: BmigError) -> None:
         """It surely never ran: the source may have it back."""

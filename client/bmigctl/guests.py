@@ -22,6 +22,11 @@ def whereabouts(found: FoundGuest) -> str:
     return f"{_place(found)} (nothing was changed)"
 
 
+def _since(error: BmigctlError, found: FoundGuest) -> str:
+    """The same, unless the call may have been carried out."""
+    return f"on {found.node.name}" if isinstance(error, Unreachable) else _place(found)
+
+
 def _place(found: FoundGuest) -> str:
     return f"{words.guest_state(found.guest.state)} on {found.node.name}"
 
@@ -82,7 +87,7 @@ class Guests(Cluster):
             call = found.node.guests.StartGuest(request, timeout=POWER_S)
             return replace(found, guest=(await found.node.answer(call)).guest)
         except BmigctlError as error:
-            raise error.about(guest=name, location=_place(found)) from error
+            raise error.about(guest=name, location=_since(error, found)) from error
 
     async def stop_guest(self, name: str, *, force: bool, timeout_s: int) -> FoundGuest:
         """Presses the power button and waits, or ends the guest at once."""
@@ -92,7 +97,7 @@ class Guests(Cluster):
             call = found.node.guests.StopGuest(request, timeout=timeout_s + _STOP_SLACK_S)
             return FoundGuest(found.node, (await found.node.answer(call)).guest)
         except BmigctlError as error:
-            raise error.about(guest=name, location=_place(found)) from error
+            raise error.about(guest=name, location=_since(error, found)) from error
 
     async def undefine(self, name: str) -> FoundGuest:
         """Forgets the guest; answers where it was."""

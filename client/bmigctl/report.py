@@ -10,7 +10,7 @@ from bmig.v1 import migration_pb2
 from bmigctl import figures, units, words
 from bmigctl.render import fields, table
 
-_WHOSE_REPORT = "  report    is with {0.source}, which could not be asked"
+_WHOSE_REPORT = "  report    is with {0.source}, which did not tell it"
 _LET_GO = ("TAKEN", "STARTED")  # to a destination, by its journal
 
 

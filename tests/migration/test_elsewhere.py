@@ -10,7 +10,17 @@ import pytest
 from bmigd.errors import BmigError, PeerLost, PeerSaidNo
 from bmigd.guests.state import GuestState, Seen
 from bmigd.migration import elsewhere
-from bmigd.migration.elsewhere import Elsewhere, Sighting, why_not_defined, why_not_started
+from bmigd.migration.elsewhere import (
+    AS_ITS_DESTINATION,
+    AS_ITS_SOURCE,
+    SETTLED_BY_HAND,
+    Elsewhere,
+    Sighting,
+    why_not_defined,
+    why_not_settled_here,
+    why_not_started,
+    why_not_taken,
+)
 from bmigd.migration.ports import Peer
 
 
@@ -106,3 +116,51 @@ def test_nobody_is_told_to_undefine_a_guest_that_moves() -> None:
 def test_a_node_that_is_down_keeps_no_other_from_starting_its_guests() -> None:
     silent = (("host2", PeerLost("PEER_LOST", "silent")),)
     assert why_not_started("web1", "host1", Sighting((), silent)) is None
+
+
+OURS, THEIRS = "m1", "m2"
+
+
+def sighted(*seen: tuple[str, GuestState, str], silent: tuple[str, ...] = ()) -> Sighting:
+    """Who says what; and who says nothing."""
+    return Sighting(
+        tuple((node, Seen(state, migration)) for node, state, migration in seen),
+        tuple((node, PeerLost("PEER_LOST", "it is dark")) for node in silent),
+    )
+
+
+@pytest.mark.parametrize("innocent", [AS_ITS_DESTINATION, AS_ITS_SOURCE, SETTLED_BY_HAND])
+@pytest.mark.parametrize("state", GuestState)
+def test_the_other_node_of_a_migration_waits_for_what_is_decided_or_has_it_otherwise(
+    state: GuestState, innocent: frozenset[GuestState]
+) -> None:
+    found = why_not_settled_here("vm1", "host1", sighted(("host2", state, OURS)), OURS, innocent)
+    assert (found is None) == (state in innocent)
+
+
+@pytest.mark.parametrize("state", GuestState)
+def test_whoever_has_it_apart_from_the_migration_must_have_it_stopped(state: GuestState) -> None:
+    for other in ("", THEIRS):
+        seen = sighted(("host3", state, other), silent=("host2",))
+        found = why_not_settled_here("vm1", "host1", seen, OURS, AS_ITS_DESTINATION)
+        assert (found is None) == (state is GuestState.STOPPED)
+
+
+@pytest.mark.parametrize(
+    ("seen", "is_taken"),
+    [
+        (sighted(("host1", GuestState.IN_DOUBT, OURS)), True),
+        (sighted(silent=("host1",)), True),
+        (sighted(), False),  # it has it no more
+        (sighted(("host1", GuestState.IN_DOUBT, THEIRS)), False),
+        (sighted(("host1", GuestState.STOPPED, OURS)), False),
+        (sighted(("host1", GuestState.RUNNING, OURS)), False),
+        (sighted(("host1", GuestState.STOPPED, "")), False),
+        (sighted(("host1", GuestState.IN_DOUBT, OURS), ("host3", GuestState.RUNNING, "")), False),
+        (sighted(("host3", GuestState.RUNNING, ""), silent=("host1",)), False),
+    ],
+)
+def test_what_was_let_go_is_run_only_while_its_source_keeps_it_for_us(
+    seen: Sighting, is_taken: bool
+) -> None:
+    assert (why_not_taken("vm1", "host2", seen, OURS, "host1") is None) == is_taken
