@@ -63,6 +63,7 @@ class Settlement:
         self._recorder = recorder
         self._outgoing = outgoing
         self._was_away = was_away
+        self._ran_on = False  # all the time that this daemon was away
         self._inquiry = Inquiry(peer, ledger, recorder)
 
     async def settle(
@@ -122,7 +123,7 @@ class Settlement:
         )
         report = self._recorder.picture.report
         is_up = not location.startswith(("down on ", "stopped on "))
-        if is_up and not report.downtime_us:  # else it is not over, or was over before
+        if is_up and not (report.downtime_us or self._ran_on):  # else it is not over, or was before
             down_us = us_since(blackout.since_s) if blackout else self._recorder.down_us()
             report.downtime_us = down_us
         self._finish(
@@ -158,7 +159,8 @@ class Settlement:
     async def _why_not_here(self, definition: Definition) -> NotPossible | None:
         """That another node runs it, who may have it since this daemon was down."""
         name = definition.name
-        if (await self._node.driver(definition).power(name)).is_running:
+        self._ran_on = (await self._node.driver(definition).power(name)).is_running
+        if self._ran_on:
             return None
         sighting = await look_for(name, self._ledger, self._node.elsewhere)
         found = why_not_settled_here(
