@@ -195,7 +195,7 @@ def test_a_guest_that_powers_off_while_it_is_copied_is_off_at_home(world: Cluste
 def test_a_guest_that_is_reset_while_it_is_copied_moves_as_it_is_then(world: Cluster) -> None:
     # A reset leaves memory as it is, and the program takes pages for zero that it never wrote.
     make_guest(world, "reset", "host1", program=replace(QUIET, zero_percent=0))
-    started = world.start_migration("reset", "host2", "--bandwidth", "16M", "--codec", "raw")
+    started = world.start_migration("reset", "host2", "--bandwidth", "8M", "--codec", "raw")
     eventually(lambda: world.phase("reset", started) == "PHASE_PRECOPY")
     ask(world, "host1", "reset", "system_reset")
     assert ended(world, "reset", started)["phase"] == "PHASE_COMPLETED"
