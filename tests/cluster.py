@@ -258,9 +258,9 @@ class Cluster:
     def _is_clean(self, node: str) -> bool:
         return not self.leftovers(node)
 
-    def migrations(self, guest: str) -> list[dict[str, Any]]:
-        """What bmigctl lists."""
-        done = self.ctl("list", "--guest", guest, "--json")
+    def migrations(self, guest: str, *asking: str) -> list[dict[str, Any]]:
+        """What bmigctl lists; asking one node only, for example."""
+        done = self.ctl(*asking, "list", "--guest", guest, "--json")
         found = [json.loads(line) for line in done.stdout.splitlines()]
         return [one["migration"] for one in found if one["kind"] == "migration"]
 

@@ -16,11 +16,13 @@ from pathlib import Path
 from typing import Any
 
 from bmigd.errors import LocalFault
+from bmigd.guests.signs import LAST_WORDS_BYTES
 
 ANSWER_TIMEOUT_S = 10.0
 START_TIMEOUT_S = 20.0
 TOLD_S = 0.5
 SOCKET_PATH_BYTES = 103  # FreeBSD has 104 with the final NUL
+LAST_WORDS = 800  # of a hypervisor, in an error
 
 
 @dataclass(frozen=True)
@@ -45,10 +47,14 @@ class VmmStatus:
         """Whether a hypervisor process exists."""
         return self.state in ("starting", "running")
 
+    def said(self, most: int = LAST_WORDS) -> str:
+        """The last of what it said, in so many characters: that tells why it ended."""
+        return self.error[-most:] or "it said nothing"
+
 
 def ended_words(hypervisor: str, status: VmmStatus, guest: str) -> str:
     """How it ended, and where the guest's own last words are. Pure."""
-    said = status.error or "it said nothing"
+    said = status.said(LAST_WORDS_BYTES)
     where = f"bmigctl guest console --history {guest} has what the guest said"
     return f"{hypervisor} exited with {status.exit_status}: {said}; {where}"
 

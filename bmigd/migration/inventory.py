@@ -109,10 +109,11 @@ class Inventory:
             self._require_supported(definition)
             with self._node.claims.by_hand(name, DEFINED):
                 sighting = await self._departures.require_not_away(name)
-                is_new = name not in self._node.store.names()
-                self._require_few(is_new)
-                if is_new and (objection := why_not_defined(name, here, sighting, not_on)):
-                    raise objection
+                names = self._node.store.names()
+                if name not in names:
+                    self._require_few(len(names))
+                    if objection := why_not_defined(name, here, sighting, not_on):
+                        raise objection
                 await asyncio.to_thread(self._node.store.add, definition)
         view = await self.get(name)
         try:
@@ -181,8 +182,9 @@ class Inventory:
         """Stop a guest; idempotent. By force also while somebody waits for it to stop by itself."""
         definition = self._definition(name)
         driver = self._node.driver(definition)
-        self._require_not_stopping(name, force)
-        if force and self._node.claims.change(name) == STOPPED:
+        if not force:
+            self._require_not_stopping(name)
+        elif self._node.claims.change(name) == STOPPED:
             await driver.stop(definition, True, timeout_s)
             return await self.get(name)
         async with self._lock(name):
@@ -205,13 +207,13 @@ class Inventory:
             words = f"guest {name} has {mib(definition.memory_bytes)}, {here} {mib(total_bytes)}"
             raise NotPossible("NO_MEMORY", words, "give the guest less memory", guest=name)
 
-    def _require_not_stopping(self, name: str, by_force: bool = False) -> None:
+    def _require_not_stopping(self, name: str) -> None:
         """Busy (GUEST_BUSY) where somebody waits for the guest to stop, for an hour perhaps."""
-        if self._node.claims.change(name) == STOPPED and not by_force:
+        if self._node.claims.change(name) == STOPPED:
             self._node.claims.require_free(name)
 
-    def _require_few(self, is_new: bool) -> None:
-        if is_new and len(self._node.store.names()) >= MOST_GUESTS:
+    def _require_few(self, count: int) -> None:
+        if count >= MOST_GUESTS:
             here = self._node.name
             words = f"{here} has {MOST_GUESTS} guests, and takes no more"
             raise NotPossible("TOO_MANY_GUESTS", words, f"undefine some on {here}")

@@ -25,6 +25,7 @@ from bmigd.migration.recorder import us_since
 log = structlog.get_logger()
 
 AFRESH = "started afresh"
+_DOWN = ("down on ", "stopped on ")  # how the words for a place begin where nothing runs
 LOOK_AGAIN_S = 0.1
 LONGEST_START_S = 120.0  # a hypervisor that has not signalled by then may have run the guest
 RESTARTED = (
@@ -76,38 +77,36 @@ async def start_afresh(
     ledger: Ledger,
     definition: Definition,
     migration_id: str,
-    innocent: Collection[GuestState],
+    innocent: Collection[GuestState] | None,
 ) -> str:
     """Start a guest from its firmware unless it runs, here or elsewhere; where it is then.
 
-    Before whatever ended it here was noticed somebody may have started it on another node.
+    Before whatever ended it here was noticed somebody may have started it on another node: they are
+    asked, unless innocent is None, when they have been.
     """
-    name = definition.name
+    name, driver = definition.name, node.driver(definition)
     try:
-        if not (await node.driver(definition).power(name)).is_running:
-            sighting = await look_for(name, ledger, node.elsewhere)
-            objection = why_not_settled_here(name, node.name, sighting, migration_id, innocent)
-            if objection:
-                raise objection
-    except BmigError as error:
-        return _down(node, definition, error)
-    return await start_here(node, definition)
-
-
-async def start_here(node: Node, definition: Definition) -> str:
-    """Start a guest from its firmware unless it runs; where it is then, in words."""
-    driver = node.driver(definition)
-    try:
-        if not (await driver.power(definition.name)).is_running:
+        if not (await driver.power(name)).is_running:
+            if innocent is not None:
+                sighting = await look_for(name, ledger, node.elsewhere)
+                why = why_not_settled_here(name, node.name, sighting, migration_id, innocent)
+                if why:
+                    raise why
             await driver.start(definition)
     except BmigError as error:
-        return _down(node, definition, error)
+        log.error("guest is down", guest=name, error=str(error))
+        return f"{_DOWN[0]}{node.name}: {error}"
     return f"on {node.name}, {AFRESH}"
 
 
-def _down(node: Node, definition: Definition, error: BmigError) -> str:
-    log.error("guest is down", guest=definition.name, error=str(error))
-    return f"down on {node.name}: {error}"
+def left_stopped(node: Node, why: BmigError) -> str:
+    """Where a guest is that must not be brought back, in words."""
+    return f"{_DOWN[1]}{node.name}: {why}"
+
+
+def is_down(place: str) -> bool:
+    """Whether a guest is where these words say, but does not run."""
+    return place.startswith(_DOWN)
 
 
 async def ran_at_s(node: Node, definition: Definition) -> float:

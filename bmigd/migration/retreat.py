@@ -20,7 +20,7 @@ from bmigd.migration.farewell import tell_abort
 from bmigd.migration.handoff import SourceEvent
 from bmigd.migration.ledger import Ledger
 from bmigd.migration.node import Node
-from bmigd.migration.onsite import start_afresh
+from bmigd.migration.onsite import AFRESH, start_afresh
 from bmigd.migration.phases import Phase
 from bmigd.migration.picture import SOURCE, failure_of
 from bmigd.migration.ports import Peer
@@ -102,7 +102,7 @@ class Retreat:
             await self.outgoing.resume()
         except BmigError as worse:
             log.error("resume failed", guest=definition.name, error=str(worse))
-            place = f"on {name}, started afresh"
+            place = f"on {name}, {AFRESH}"
             if worse.reason != "GUEST_RESTARTED":
                 place = await start_afresh(
                     *(self.node, self.ledger, definition, self.record.id), AS_ITS_DESTINATION

@@ -29,7 +29,7 @@ from bmigd.migration.handoff import BACK, SourceEvent, SourceState
 from bmigd.migration.inquiry import Inquiry
 from bmigd.migration.ledger import Ledger
 from bmigd.migration.node import Node
-from bmigd.migration.onsite import AFRESH, start_afresh, start_here
+from bmigd.migration.onsite import AFRESH, is_down, left_stopped, start_afresh
 from bmigd.migration.phases import Phase
 from bmigd.migration.picture import DESTINATION, SOURCE, Failure, failure_of
 from bmigd.migration.ports import Answer, Peer
@@ -104,7 +104,7 @@ class Settlement:
             await blackout.end(report)
         elif answer.running_for_us:
             report.downtime_us = max(0, self._recorder.down_us() - answer.running_for_us)
-        if failure and not failure.location.startswith("down on "):
+        if failure and not is_down(failure.location):
             failure = replace(failure, location=f"on {self._peer.name}, {AFRESH}")
         self._finish(record, Phase.COMPLETED, f"the guest runs on {self._peer.name}", failure)
 
@@ -122,8 +122,8 @@ class Settlement:
             *(record, definition, event, SOURCE_STEPS[event], f"{reason}: {message}")
         )
         report = self._recorder.picture.report
-        is_up = not location.startswith(("down on ", "stopped on "))
-        if is_up and not (report.downtime_us or self._ran_on):  # else it is not over, or was before
+        is_over_before = report.downtime_us or self._ran_on
+        if not (is_over_before or is_down(location)):
             down_us = us_since(blackout.since_s) if blackout else self._recorder.down_us()
             report.downtime_us = down_us
         self._finish(
@@ -144,16 +144,15 @@ class Settlement:
         name = self._node.name
         if self._was_away and (objection := await self._why_not_here(definition)):
             log.error("not brought back", guest=definition.name, error=str(objection))
-            return f"stopped on {name}: {objection}"
+            return left_stopped(self._node, objection)
         try:
             await self._outgoing.resume()
         except BmigError as error:
             log.error("resume failed", guest=definition.name, error=str(error))
             if error.reason == "GUEST_RESTARTED":
                 return f"on {name}, {AFRESH}"
-            if self._was_away:  # the others have been asked
-                return await start_here(self._node, definition)
-            return await self._start_afresh(definition, AS_ITS_DESTINATION)
+            is_asked = self._was_away and not self._ran_on
+            return await self._start_afresh(definition, None if is_asked else AS_ITS_DESTINATION)
         return f"running on {name}"
 
     async def _why_not_here(self, definition: Definition) -> NotPossible | None:
@@ -177,7 +176,9 @@ class Settlement:
         except (BmigError, OSError) as error:
             log.warning("release", guest=definition.name, error=str(error))
 
-    async def _start_afresh(self, definition: Definition, innocent: Collection[GuestState]) -> str:
+    async def _start_afresh(
+        self, definition: Definition, innocent: Collection[GuestState] | None
+    ) -> str:
         migration_id = self._recorder.picture.id
         return await start_afresh(self._node, self._ledger, definition, migration_id, innocent)
 

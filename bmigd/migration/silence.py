@@ -40,12 +40,13 @@ class Silences:
         self._waited_for, self._since_s = waited_for, since_s
         picture = self.recorder.picture
         other = picture.destination if picture.side == SOURCE else picture.source
-        self.recorder.wait_for(f"{waited_for} from {other}", since_s)
+        whose = f"{waited_for} from {other}"
+        self.recorder.wait_for(whose, since_s)
         words = f"{other} has given no {waited_for} for {time.monotonic() - since_s:.1f} s"
         words += "; it is asked again" if again else ""
         words += "" if self.guest_down else "; the guest runs on"
         if not picture.waiting_for:
-            picture.waiting_for = self._told = f"{waited_for} from {other}"
+            picture.waiting_for = self._told = whose
         log.warning("interrupted", migration=picture.id, detail=words)
         self.recorder.event("interrupted", words)
 

@@ -12,7 +12,6 @@ from dataclasses import dataclass, field, replace
 import structlog
 
 from bmigd.errors import BmigError, LocalFault
-from bmigd.migration import onsite
 from bmigd.migration.answers import answer_of
 from bmigd.migration.archive import failure_in
 from bmigd.migration.begun import surely_begun
@@ -28,7 +27,7 @@ from bmigd.migration.handoff import (
     on_request,
 )
 from bmigd.migration.launched import launched
-from bmigd.migration.onsite import RESTARTED, look, ran_at_s, running_us
+from bmigd.migration.onsite import RESTARTED, is_down, look, ran_at_s, running_us
 from bmigd.migration.phases import Phase
 from bmigd.migration.picture import DESTINATION, Failure, Part, failure_of
 from bmigd.migration.ports import Answer
@@ -173,10 +172,10 @@ class Taken(Received):
 
     def _taken_over(self) -> None:
         """It is this node's, whether it could be started or not."""
-        is_down = bool(self.place) and not self.place.endswith(onsite.AFRESH)
-        if self.failure and is_down:
-            self.failure = replace(self.failure, location=self.place)
-        words = f"the guest is {self.place}" if is_down else "the guest runs here"
+        words = "the guest runs here"
+        if is_down(self.place):
+            words = f"the guest is {self.place}"
+            self.failure = self.failure and replace(self.failure, location=self.place)
         self._over(Phase.COMPLETED, words, self.failure)
 
     async def _give_back(self, error: BmigError) -> None:

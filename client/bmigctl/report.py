@@ -150,10 +150,8 @@ def _figures(migration: migration_pb2.Migration) -> list[str]:
 def _interruptions(report: migration_pb2.Report) -> list[str]:
     if not report.interruptions:
         return []
-    total_us, count = (
-        sum(one.duration_us for one in report.interruptions),
-        len(report.interruptions),
-    )
+    count = len(report.interruptions)
+    total_us = sum(one.duration_us for one in report.interruptions)
     again = f", {units.size(report.resent_bytes)} sent again" if report.resent_bytes else ""
     lines = [
         f"  interrupted {'once' if count == 1 else f'{count} times'},"

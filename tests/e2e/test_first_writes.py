@@ -2,7 +2,6 @@
 begun, and its guest belongs to nobody else before.
 """
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, cast
@@ -42,9 +41,8 @@ def unmarkable(node: Node) -> Iterator[None]:
 
 def listed(world: Cluster, node: str) -> dict[str, Any]:
     """The newest migration of the guest, as one node tells it."""
-    lines = world.ctl("--node", node, "list", "--guest", "vm1", "--json").stdout.splitlines()
-    found = [json.loads(line)["migration"] for line in lines]
-    return cast("dict[str, Any]", max(found, key=lambda one: int(one["started_at_ms"])))
+    found = world.migrations("vm1", "--node", node)
+    return max(found, key=lambda one: int(one["started_at_ms"]))
 
 
 def until_aborted(world: Cluster, node: str) -> dict[str, Any]:

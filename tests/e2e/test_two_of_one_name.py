@@ -10,11 +10,10 @@ import grpc
 import pytest
 from bmig.v1 import guest_pb2, guest_pb2_grpc, node_pb2, node_pb2_grpc
 
-from bmigd.crashpoints import VARIABLE
 from tests.cluster import Cluster, cluster
 from tests.daemons import eventually
 from tests.e2e.dial import dial
-from tests.e2e.faults.bench import LIMITS, await_death, crash_host, order, order_path
+from tests.e2e.faults.bench import LIMITS, await_death, crash_host, have_obey, order
 from tests.e2e.way import RUNNING
 
 pytestmark = pytest.mark.e2e
@@ -80,10 +79,7 @@ def test_a_definition_that_was_copied_by_hand_is_not_started_while_the_guest_run
 def make_three() -> Iterator[Cluster]:
     """A guest that runs on host1, of three nodes."""
     with cluster(["host1", "host2", "host3"], migration=LIMITS) as made:
-        for node in made.nodes.values():
-            node.environment[VARIABLE] = str(order_path(node))
-            node.stop()
-            node.start()
+        have_obey(made)
         made.make_guest("vm1", "host1")
         yield made
         made.beats_on("vm1")

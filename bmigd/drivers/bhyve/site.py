@@ -14,8 +14,6 @@ from bmigd.errors import StartFailed, Taken
 from bmigd.guests.definition import Definition
 from bmigd.guests.supervision import Supervision, VmmStatus
 
-LAST_WORDS = 800
-
 
 @dataclass(frozen=True)
 class Site:
@@ -65,7 +63,7 @@ class Site:
         if not status.was_ready or not status.is_alive:
             raise StartFailed(
                 "START_FAILED",
-                f"bhyve exited with {status.exit_status}: {_last_words(status)}",
+                f"bhyve exited with {status.exit_status}: {status.said()}",
                 "read its words above; that host or the guest's definition does not suit",
                 guest=self.name,
                 never_ran=not status.was_ready,
@@ -122,11 +120,6 @@ class Site:
     async def remove_directory(self, directory: Path) -> None:
         """Remove a spool directory of this guest."""
         await asyncio.to_thread(shutil.rmtree, directory, ignore_errors=True)
-
-
-def _last_words(status: VmmStatus) -> str:
-    """Its last ones say why it ended."""
-    return status.error[-LAST_WORDS:] or "it said nothing"
 
 
 def _with_words(status: VmmStatus, words: str) -> VmmStatus:

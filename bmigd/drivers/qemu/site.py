@@ -23,7 +23,6 @@ from bmigd.guests.definition import Definition
 from bmigd.guests.supervision import Supervision, VmmStatus
 from bmigd.unbroken import unbroken
 
-LAST_WORDS = 800
 RESERVED_BYTES = 16 << 20  # at once: nobody writes to the file meanwhile
 CONNECT_POLL_S = 0.02
 ENDING_S = 5.0  # from the end of a session to the exit that caused it
@@ -265,10 +264,9 @@ class Site:
 
 def last_words(status: VmmStatus) -> str:
     """How QEMU is, and what it said last."""
-    said = status.error[-LAST_WORDS:] or "it said nothing"
     if status.is_alive:
-        return f"QEMU is there: {said}"
-    return f"QEMU exited with {status.exit_status}: {said}"
+        return f"QEMU is there: {status.said()}"
+    return f"QEMU exited with {status.exit_status}: {status.said()}"
 
 
 def gone(name: str) -> VmmStatus:

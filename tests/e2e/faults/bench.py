@@ -53,10 +53,7 @@ class Bench:
         stack = ExitStack()
         changes = {"migration": LIMITS, "bhyve": TIMES, **changes}
         world = stack.enter_context(cluster(["host1", "host2"], **changes))
-        for node in world.nodes.values():
-            node.environment[VARIABLE] = str(order_path(node))
-            node.stop()
-            node.start()
+        have_obey(world)
         observer = Observer({name: node.directory / "run" for name, node in world.nodes.items()})
         observer.start()
         stack.callback(observer.stop)
@@ -69,6 +66,14 @@ class Bench:
     def close(self) -> None:
         """End everything."""
         self.stack.close()
+
+
+def have_obey(world: Cluster) -> None:
+    """Start every daemon again, so that it dies or stops where a test orders it to."""
+    for node in world.nodes.values():
+        node.environment[VARIABLE] = str(order_path(node))
+        node.stop()
+        node.start()
 
 
 def order_path(node: Node) -> Path:

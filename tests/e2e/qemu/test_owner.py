@@ -12,12 +12,11 @@ from typing import Any
 
 import pytest
 
-from bmigd.crashpoints import VARIABLE
 from bmigd.drivers.qemu.monitor import session
 from tests import qemu
 from tests.cluster import Cluster, cluster
 from tests.daemons import eventually
-from tests.e2e.faults.bench import await_death, order, order_path
+from tests.e2e.faults.bench import await_death, have_obey, order
 from tests.e2e.qemu.world import CONFIG, QUIET, finish, make_guest
 
 pytestmark = [pytest.mark.e2e, qemu.needed]
@@ -29,10 +28,7 @@ SLOW = ("--bandwidth", "4M", "--codec", "raw")  # for as long as a test needs
 def make_world() -> Iterator[Cluster]:
     """Two nodes that die where they are told to; each test has its own guest."""
     with cluster(["host1", "host2"], qemu=CONFIG) as made:
-        for node in made.nodes.values():
-            node.environment[VARIABLE] = str(order_path(node))
-            node.stop()
-            node.start()
+        have_obey(made)
         yield made
 
 

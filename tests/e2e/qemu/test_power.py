@@ -13,10 +13,9 @@ from typing import Any
 
 import pytest
 
-from bmigd.crashpoints import VARIABLE
 from microvm.guest import rom
 from tests.daemons import Node, eventually
-from tests.e2e.faults.bench import await_stop, order, order_path
+from tests.e2e.faults.bench import await_stop, have_obey, order
 from tests.linuxguest.moving import Build, LinuxGuest, linux_guest
 from tests.linuxguest.settings import Settings
 from tests.oracle import check_heartbeats, params_of, parse_heartbeats
@@ -35,10 +34,7 @@ RUNNING, STOPPED = "GUEST_STATE_RUNNING", "GUEST_STATE_STOPPED"
 def guest() -> Iterator[LinuxGuest]:
     """A guest without a disk and without a card; its daemons can be ordered to stop."""
     with linux_guest(Build(Settings(work=WORK), memory="128M")) as made:
-        for node in made.world.nodes.values():
-            node.stop()
-            node.environment[VARIABLE] = str(order_path(node))
-            node.start()
+        have_obey(made.world)
         yield made
 
 

@@ -7,10 +7,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from bmigd.crashpoints import VARIABLE
 from microvm.guest.rom import Program
 from tests.daemons import eventually
-from tests.e2e.faults.bench import await_death, order, order_path
+from tests.e2e.faults.bench import await_death, have_obey, order
 from tests.linuxguest.moving import ADDRESS, Build, LinuxGuest, linux_guest
 from tests.linuxguest.session import session
 from tests.linuxguest.settings import Settings
@@ -37,10 +36,7 @@ def guest(network: Lab) -> Iterator[LinuxGuest]:
     """A guest with a card and a disk; its daemons can be ordered to die."""
     build = Build(Settings(work=WORK, address=f"{ADDRESS}/24"), disk="raw")
     with linux_guest(build, network) as made:
-        for node in made.world.nodes.values():
-            node.stop()
-            node.environment[VARIABLE] = str(order_path(node))
-            node.start()
+        have_obey(made.world)
         yield made
 
 
