@@ -15,6 +15,7 @@ CHUNK_PAGES = CHUNK_BYTES // PAGE_BYTES
 MOST_RUNS = 4096  # in one chunk
 MOST_SECTIONS = 4
 MOST_STREAMS = 4  # that carry one migration
+MOST_TOGETHER = 4  # chunks in one message
 ZERO_CHUNK_BYTES = 1 << 30  # guest bytes named by one zero chunk, at most
 DIGEST_BYTES = 16
 
@@ -51,7 +52,7 @@ class Section:
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """One message of memory. Payloads stay apart until they are copied into the frame."""
+    """Some pages of a region. Payloads stay apart until they are copied into the message."""
 
     migration_id: str
     epoch: int

@@ -81,7 +81,7 @@ def test_every_reason_that_a_comment_names_is_one_of_the_daemons(path: Path) -> 
 
 
 def test_payload_is_the_last_field_of_a_chunk() -> None:
-    descriptor = peer_pb2.StreamMemoryRequest.DESCRIPTOR
+    descriptor = peer_pb2.MemoryChunk.DESCRIPTOR
     payload = descriptor.fields_by_name["payload"]
     assert payload.number == max(field.number for field in descriptor.fields)
     assert payload.number << 3 | 2 == frame.PAYLOAD_TAG

@@ -5,7 +5,7 @@ Implements the Peer port. Every call has a deadline; every gRPC error becomes on
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Any, TypeVar
 
 import grpc
@@ -18,7 +18,7 @@ from bmigd.guests.state import GuestState, Seen
 from bmigd.migration.handoff import Outcome
 from bmigd.migration.ports import Answer, Delivery, Inquiry, Invitation, Receipt, Stretch, Welcome
 from bmigd.prechecks.facts import Facts
-from bmigd.rpc import frame
+from bmigd.rpc import packing
 from bmigd.rpc.convert import guests, migrations, peers
 from bmigd.rpc.server import LARGE_MESSAGES, MAX_MESSAGE_BYTES
 from bmigd.rpc.status import from_rpc_error
@@ -139,7 +139,7 @@ class GrpcPeer:
             channel = self._more[number] = self._dial()
         call: Any = channel.stream_stream(
             STREAM_METHOD,
-            request_serializer=frame.write,
+            request_serializer=packing.pack,
             response_deserializer=peer_pb2.StreamMemoryResponse.FromString,
         )
         return GrpcChunkStream(call(), self.name)
@@ -215,10 +215,10 @@ class GrpcChunkStream:
         self._call = call
         self._peer = peer
 
-    async def send(self, chunk: Chunk) -> None:
-        """Send one chunk."""
+    async def send(self, chunks: Sequence[Chunk]) -> None:
+        """Send one message of them."""
         try:
-            await self._call.write(chunk)
+            await self._call.write(chunks)
         except (aio.AioRpcError, aio.UsageError, asyncio.InvalidStateError) as error:
             # A write only says that the call has ended; why is in the call's status.
             raise await self._ended() from error

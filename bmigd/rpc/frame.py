@@ -1,25 +1,25 @@
-"""StreamMemoryRequest to bytes and back, with one copy of the payload out and none in.
+"""MemoryChunk to bytes and back, without a copy of the payload.
 
 The bytes are plain protobuf: the payload is the field with the highest number, so it comes last.
 Reading takes the header's fields and a view of the payload; whatever is not laid out exactly as
-write() does it goes to the generated parser, so every other implementation is understood too.
+parts() does it goes to the generated parser, so every other implementation is understood too.
 tests/rpc/test_frame.py holds both equal.
 """
 
 from bmig.v1 import peer_pb2
 from google.protobuf.message import DecodeError
 
-from bmigd.chunk import MOST_RUNS, MOST_SECTIONS, NO_CODEC, Chunk, Section
+from bmigd.chunk import MOST_RUNS, MOST_SECTIONS, NO_CODEC, Bytes, Chunk, Section
 from bmigd.errors import BadBytes
+from bmigd.rpc.varints import read_varint, varint
 
 PAYLOAD_TAG = (15 << 3) | 2
 MAX_HEADER_BYTES = 64 << 10
-_SHIFTS = range(0, 64, 7)
 
 
-def write(chunk: Chunk) -> bytes:
-    """Serialize a chunk; the sections' payloads are copied once, here."""
-    header = peer_pb2.StreamMemoryRequest(
+def parts(chunk: Chunk) -> list[Bytes]:
+    """What a chunk is on the wire, one after the other; payloads as they are."""
+    header = peer_pb2.MemoryChunk(
         migration_id=chunk.migration_id,
         epoch=chunk.epoch,
         sequence=chunk.sequence,
@@ -38,22 +38,21 @@ def write(chunk: Chunk) -> bytes:
     ).SerializeToString()
     wire_bytes = chunk.wire_bytes
     if not wire_bytes:
-        return header
+        return [header]
     payloads = [one.payload for one in chunk.sections]
-    return b"".join([header, bytes([PAYLOAD_TAG]), _varint(wire_bytes), *payloads])
+    return [header + bytes([PAYLOAD_TAG]) + varint(wire_bytes), *payloads]
 
 
-def read(frame: bytes) -> Chunk:
+def read(view: memoryview) -> Chunk:
     """Parse a chunk; BadBytes (CHUNK_INVALID) for anything that is not one."""
-    view = memoryview(frame)
     split = _find_payload(view)
     try:
         if split is None:
-            message = peer_pb2.StreamMemoryRequest.FromString(frame)
+            message = peer_pb2.MemoryChunk.FromString(bytes(view))
             payload = memoryview(message.payload)
         else:
             header_bytes, payload_begins = split
-            message = peer_pb2.StreamMemoryRequest.FromString(frame[:header_bytes])
+            message = peer_pb2.MemoryChunk.FromString(bytes(view[:header_bytes]))
             payload = view[payload_begins:]
     except DecodeError as error:
         raise BadBytes("CHUNK_INVALID", f"not a memory chunk: {error}") from error
@@ -71,7 +70,7 @@ def read(frame: bytes) -> Chunk:
     )
 
 
-def _sections_of(message: peer_pb2.StreamMemoryRequest, payload: memoryview) -> tuple[Section, ...]:
+def _sections_of(message: peer_pb2.MemoryChunk, payload: memoryview) -> tuple[Section, ...]:
     """Each with its part of the payload. Where they are not the payload, the receiver refuses the
     chunk, and with it the reception, which nobody knows here.
     """
@@ -91,11 +90,11 @@ def _find_payload(view: memoryview) -> tuple[int, int] | None:
     position = 0
     while position < min(len(view), MAX_HEADER_BYTES):
         start = position
-        tag, position = _read_varint(view, position)
+        tag, position = read_varint(view, position)
         if tag == PAYLOAD_TAG:
-            length, position = _read_varint(view, position)
+            length, position = read_varint(view, position)
             # Numbers in more bytes than they need are for the generated parser to judge.
-            ours = length > 0 and view[start:position] == bytes([PAYLOAD_TAG]) + _varint(length)
+            ours = length > 0 and view[start:position] == bytes([PAYLOAD_TAG]) + varint(length)
             return (start, position) if ours and position + length == len(view) else None
         skipped = _skip(view, tag, position)
         if skipped is None:
@@ -107,31 +106,8 @@ def _find_payload(view: memoryview) -> tuple[int, int] | None:
 def _skip(view: memoryview, tag: int, position: int) -> int | None:
     """The position after a field of the header; None for what our writer never writes."""
     if tag & 7 == 0:
-        return _read_varint(view, position)[1]
+        return read_varint(view, position)[1]
     if tag & 7 == 2 and tag >> 3 < 15:
-        length, position = _read_varint(view, position)
+        length, position = read_varint(view, position)
         return position + length
     return None
-
-
-def _read_varint(view: memoryview, position: int) -> tuple[int, int]:
-    """A varint and the position after it; a broken one ends the search (position past the end)."""
-    value = 0
-    for shift in _SHIFTS:
-        if position >= len(view):
-            return -1, len(view) + 1
-        byte = view[position]
-        position += 1
-        value |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            return value, position
-    return -1, len(view) + 1
-
-
-def _varint(value: int) -> bytes:
-    out = bytearray()
-    while value >= 0x80:
-        out.append(value & 0x7F | 0x80)
-        value >>= 7
-    out.append(value)
-    return bytes(out)

@@ -1,6 +1,7 @@
 """PeerService: the destination's half, as other nodes call it.
 
-Registered by hand and not by the generated code, for one reason: StreamMemory is read by frame.py.
+Registered by hand and not by the generated code, for one reason: StreamMemory is read by
+packing.py.
 """
 
 import contextlib
@@ -17,9 +18,9 @@ from bmigd.migration.destination import Destination
 from bmigd.migration.node import Node
 from bmigd.migration.ports import Answer, Invitation
 from bmigd.migration.turns import Turn
-from bmigd.rpc import frame
+from bmigd.rpc import packing
 from bmigd.rpc.access import Access
-from bmigd.rpc.batches import in_batches
+from bmigd.rpc.ahead import one_ahead
 from bmigd.rpc.convert import form, guests, migrations, peers
 from bmigd.rpc.convert.form import invalid, migration_id
 from bmigd.rpc.load import ALL_PARTS_S, NEXT_PART_S, begun_in_time, first_of, in_time
@@ -29,7 +30,6 @@ from bmigd.security.policy import Action, decide
 from bmigd.words import short
 
 SERVICE = "bmig.v1.PeerService"
-BATCH_CHUNKS = 2  # written and acknowledged together; a stream holds twice as many at most
 AnyAnswer = TypeVar("AnyAnswer", peer_pb2.CommitResponse, peer_pb2.QueryOutcomeResponse)
 
 
@@ -102,24 +102,24 @@ class PeerServicer(peer_pb2_grpc.PeerServiceServicer):
                 )
 
     async def StreamMemory(  # type: ignore[override]  # noqa: N802
-        self, frames: AsyncIterator[bytes], context: Context
+        self, messages: AsyncIterator[bytes], context: Context
     ) -> AsyncIterator[peer_pb2.StreamMemoryResponse]:
-        """Chunks in, as frames; acknowledgements out."""
+        """Chunks in, several in a message; an acknowledgement of each message out."""
         source = self._access.node(Action.RECEIVE, None).name
         turn = Turn()
-        async with contextlib.aclosing(in_batches(begun_in_time(frames), BATCH_CHUNKS)) as batches:
-            while (sequence := await self._next_applied(turn, batches, source)) is not None:
+        async with contextlib.aclosing(one_ahead(begun_in_time(messages))) as arriving:
+            while (sequence := await self._next_applied(turn, arriving, source)) is not None:
                 yield peer_pb2.StreamMemoryResponse(sequence=sequence)
 
     async def _next_applied(
-        self, turn: Turn, batches: AsyncGenerator[list[bytes], None], source: str
+        self, turn: Turn, arriving: AsyncGenerator[bytes, None], source: str
     ) -> int | None:
         """Sequence number of the last chunk written; None at the end. A newer stream ends it."""
         async with turn.lasts():
-            batch = await anext(batches, None)
-            if batch is None:
+            message = await anext(arriving, None)
+            if message is None:
                 return None
-            chunks = [frame.read(one) for one in batch]
+            chunks = packing.unpack(message)
             first = chunks[0]
             reception = await self._destination.reception(first.migration_id, first.epoch, source)
             reception.attach(turn, first.stream)
@@ -207,10 +207,10 @@ def _fill(response: AnyAnswer, answer: Answer) -> AnyAnswer:
 
 
 def add_to_server(servicer: PeerServicer, server: aio.Server) -> None:
-    """Register the service, then StreamMemory again: with frames instead of messages."""
+    """Register the service, then StreamMemory again: with bytes instead of messages."""
     handler = grpc.stream_stream_rpc_method_handler(
         servicer.StreamMemory,
-        request_deserializer=lambda frame_bytes: frame_bytes,
+        request_deserializer=lambda message: message,
         response_serializer=peer_pb2.StreamMemoryResponse.SerializeToString,
     )
     peer_pb2_grpc.add_PeerServiceServicer_to_server(servicer, server)

@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import math
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
@@ -23,8 +23,8 @@ SENDING, CREDIT = "send", "wait for acknowledgements"
 class ChunkStream(Protocol):
     """A connection that takes chunks and acknowledges them. PeerLost when it breaks."""
 
-    async def send(self, chunk: Chunk) -> None:
-        """Send one chunk."""
+    async def send(self, chunks: Sequence[Chunk]) -> None:
+        """Send one message of chunks."""
 
     async def acknowledged(self) -> int:
         """Sequence number of a chunk that was written, as was all that was sent before it."""
@@ -96,17 +96,18 @@ class Lane:
     _due_since: float = 0.0  # an acknowledgement on this stream
     _lost_since: float = 0.0  # 0.0: nothing is amiss
 
-    async def has_room(self) -> None:
-        """Until the window has room for one more chunk."""
+    async def has_room(self, chunks: int) -> None:
+        """Until the window has room for so many more, which it has when it is empty."""
+        most = max(0, self.window_chunks - chunks)
         with self.spent.on(CREDIT):
-            await self._until(lambda: len(self._unacknowledged) < self.window_chunks)
+            await self._until(lambda: len(self._unacknowledged) <= most)
 
-    async def send(self, chunk: Chunk) -> None:
-        """Send a chunk for which there is room."""
+    async def send(self, chunks: Sequence[Chunk]) -> None:
+        """Send chunks for which there is room, in one message."""
         if not self._unacknowledged:
             self._due_since = time.monotonic()
-        ours = replace(chunk, stream=self.number)
-        self._unacknowledged[chunk.sequence] = ours
+        ours = [replace(chunk, stream=self.number) for chunk in chunks]
+        self._unacknowledged |= {chunk.sequence: chunk for chunk in ours}
         with self.spent.on(SENDING):
             try:
                 if self._stream is None:
@@ -121,7 +122,7 @@ class Lane:
         with self.spent.on(CREDIT):
             await self._until(lambda: not self._unacknowledged)
 
-    async def next_of(self, ready: "asyncio.Queue[Chunk | None]") -> Chunk | None:
+    async def next_of(self, ready: "asyncio.Queue[list[Chunk] | None]") -> list[Chunk] | None:
         """What is next to send; a stream that breaks while there is nothing is taken up again."""
         if not ready.empty():
             return ready.get_nowait()
@@ -146,11 +147,11 @@ class Lane:
         await self._drop_stream()
         self._unacknowledged.clear()
 
-    async def _put(self, stream: ChunkStream, chunk: Chunk) -> None:
+    async def _put(self, stream: ChunkStream, chunks: Sequence[Chunk]) -> None:
         """Send; a peer that takes nothing for as long as it may be silent is lost."""
         try:
             async with asyncio.timeout(self.patience.silence_s):
-                await stream.send(chunk)
+                await stream.send(chunks)
         except TimeoutError as error:
             raise self._silent("took no memory") from error
 
@@ -209,10 +210,10 @@ class Lane:
         self._due_since = time.monotonic()
         self._stream = stream = await self.open_stream(self.number)
         self._reader = asyncio.create_task(self._read_acknowledgements(stream))
-        for chunk in list(self._unacknowledged.values()):
+        for chunk in list(self._unacknowledged.values()):  # one by one: the link may be slow now
             if chunk.sequence in self._unacknowledged:
                 is_again = self._lost_since > 0.0
-                await self._put(stream, chunk)
+                await self._put(stream, [chunk])
                 self.resent_bytes += chunk.wire_bytes if is_again else 0
 
     async def _read_acknowledgements(self, stream: ChunkStream) -> None:

@@ -20,6 +20,9 @@ def runs_of(pages: Pages) -> tuple[int, ...]:
     """Neighbours together."""
     if not len(pages):
         return ()
+    first, last = int(pages[0]), int(pages[-1])
+    if last - first == len(pages) - 1:  # as in most chunks of a first round
+        return first, len(pages)
     begins = np.concatenate(([0], np.flatnonzero(np.diff(pages) != 1) + 1))
     counts = np.diff(begins, append=len(pages))
     firsts = pages[begins]
@@ -30,6 +33,8 @@ def runs_of(pages: Pages) -> tuple[int, ...]:
 
 def pages_of(runs: Sequence[int]) -> Pages:
     """All pages of the runs, which must not be more than there is room for."""
+    if len(runs) == 2:
+        return np.arange(runs[0], runs[0] + runs[1])
     skipped, counts = _columns(runs)
     pages: Pages = np.repeat(np.cumsum(skipped), counts) + np.arange(counts.sum())
     return pages
@@ -37,6 +42,8 @@ def pages_of(runs: Sequence[int]) -> Pages:
 
 def stretches_of(runs: Sequence[int]) -> list[Extent]:
     """Each run in bytes."""
+    if len(runs) == 2:
+        return [Extent(runs[0] * PAGE_BYTES, runs[1] * PAGE_BYTES)]
     skipped, counts = _columns(runs)
     firsts = np.cumsum(skipped) + np.cumsum(counts) - counts
     offsets, lengths = firsts * PAGE_BYTES, counts * PAGE_BYTES

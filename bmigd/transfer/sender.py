@@ -2,8 +2,8 @@
 
 Scanning, hashing and encoding run in a thread, a step ahead of the network; a step is several
 chunks, because going to a thread and back costs as much as hashing a chunk. Whichever stream has
-room takes the next chunk. Rule: a pass is over only when every chunk of it is acknowledged, so what
-a later pass sends of the same page is never overtaken by what an earlier one sent.
+room takes the next message. Rule: a pass is over only when every chunk of it is acknowledged, so
+what a later pass sends of the same page is never overtaken by what an earlier one sent.
 """
 
 import asyncio
@@ -17,6 +17,7 @@ from bmigd.transfer.batch import Batch
 from bmigd.transfer.encoding import Encoder, Pace
 from bmigd.transfer.idle import Idle
 from bmigd.transfer.lane import CREDIT, SENDING, ChunkStream, Lane, Patience, Silence, Together
+from bmigd.transfer.messages import in_messages, most_in_window, together
 from bmigd.transfer.pacing import Pacer
 from bmigd.transfer.pages import PageTable, chunk_digest
 from bmigd.transfer.runs import Pages, runs_of
@@ -24,10 +25,10 @@ from bmigd.transfer.spent import Spent
 from bmigd.unbroken import unbroken
 
 Batches = Generator[Batch, None, None]
-Ready = asyncio.Queue[Chunk | None]  # None: there is nothing more
+Ready = asyncio.Queue[list[Chunk] | None]  # a message's; None: there is nothing more
 
-AHEAD = 4  # chunks ready before the network wants them
-STEP_BYTES = 4 << 20  # of payload
+AHEAD = 3  # messages ready before the network wants them
+STEP_BYTES = 8 << 20  # of payload: two messages of a fast link
 STEP_SCANNED_BYTES = 64 << 20  # a quiet guest's step ends here, to be cancelled or watched
 FINDING, READING, HASHING, ENCODING = "find", "read", "hash", "encode"
 WAITING, PACING = "wait for pages", "wait for bandwidth"
@@ -67,9 +68,11 @@ class Sender:
     _lanes: list[Lane] = field(default_factory=list)
     _told: tuple[float, int, float, int] = (0.0, 0, 0.0, 0)
     _idle: Idle = field(default_factory=Idle)
+    _most: int = 1  # chunks in one message
 
     def __post_init__(self) -> None:
         window_chunks = max(1, self.window_chunks // self.streams)
+        self._most = most_in_window(window_chunks)
         shared = (window_chunks, self.patience, Together(self.silence), self.totals.spent)
         self._lanes = [Lane(number, self.open_stream, *shared) for number in range(self.streams)]
 
@@ -117,8 +120,8 @@ class Sender:
             step = loop.run_in_executor(self.executor, self._step, batches)
             chunks, is_over = await unbroken(step)  # memory may be unmapped once this has ended
             self._tell_pace()
-            for chunk in chunks:
-                await ready.put(chunk)
+            for message in in_messages(chunks, together(self._link_s_per_byte, self._most)):
+                await ready.put(message)
             self.on_progress()
         for _ in self._lanes:
             await ready.put(None)
@@ -127,16 +130,17 @@ class Sender:
         """Take chunks as long as there are any, then wait for what this stream carried."""
         totals = self.totals
         while True:
-            await lane.has_room()  # before a chunk is taken that another stream could carry
+            await lane.has_room(self._most)  # before any are taken that another one could carry
             with totals.spent.on(WAITING):
-                chunk = await lane.next_of(ready)
-            if chunk is None:
+                chunks = await lane.next_of(ready)
+            if chunks is None:
                 break
-            await lane.send(chunk)
-            totals.sent_bytes += chunk.memory_bytes
-            totals.wire_bytes += chunk.wire_bytes
+            await lane.send(chunks)
+            wire_bytes = sum(chunk.wire_bytes for chunk in chunks)
+            totals.sent_bytes += sum(chunk.memory_bytes for chunk in chunks)
+            totals.wire_bytes += wire_bytes
             self.on_progress()  # a step takes long where bandwidth is limited
-            await self._pace(lane, chunk.wire_bytes)
+            await self._pace(lane, wire_bytes)
         await lane.settle()
 
     async def _pace(self, lane: Lane, wire_bytes: int) -> None:
@@ -154,6 +158,12 @@ class Sender:
         with self.totals.spent.on(PACING):
             await lane.pause(until_s, is_another)
         return self.pacer.wait_s(time.monotonic(), 0) if is_another() else 0.0
+
+    @property
+    def _link_s_per_byte(self) -> float:
+        """What a byte of payload takes at least, of late; 0 while unknown."""
+        limit = self.pacer.limit_bytes_per_s
+        return max(self.encoder.pace.link_s_per_byte, 1 / limit if limit else 0.0)
 
     def _tell_pace(self) -> None:
         """What the stages cost of late, so that the next step is encoded as hard as pays."""

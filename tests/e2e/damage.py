@@ -10,7 +10,7 @@ PAGE = 4096
 MIB = 1 << 20
 MEMORY = 64 * MIB
 
-Chunk = peer_pb2.StreamMemoryRequest
+Chunk = peer_pb2.MemoryChunk
 Flaw = Callable[[Chunk, int], None]
 
 

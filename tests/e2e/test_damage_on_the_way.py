@@ -79,12 +79,13 @@ class OneChunk(Sound):
             yield self._chunk(message) if method == "StreamMemory" else message
 
     def _chunk(self, message: bytes) -> bytes:
-        chunk = peer_pb2.StreamMemoryRequest.FromString(message)
+        whole = peer_pb2.StreamMemoryRequest.FromString(message)
+        chunk = whole.chunks[-1]
         if self.done or chunk.sections[0].codec == migration_pb2.CODEC_ZERO:
             return message
         self.done = True
         self.flaw(chunk, self.seed)
-        return chunk.SerializeToString()
+        return whole.SerializeToString()
 
 
 # One of each kind; test_hostile_peer.py has them all, with a source that is not a daemon.

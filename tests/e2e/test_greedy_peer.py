@@ -16,14 +16,15 @@ import grpc
 import pytest
 from bmig.v1 import node_pb2, node_pb2_grpc, peer_pb2, peer_pb2_grpc
 
+from bmigd.chunk import MOST_TOGETHER
 from bmigd.transfer.pages import PageTable
 from tests.cluster import Cluster
 from tests.daemons import eventually
 from tests.e2e.attacked import MIB, attacked, definition, rss_mib
-from tests.e2e.damage import PAGE, Chunk, say
+from tests.e2e.damage import PAGE, say
 from tests.e2e.dial import dial
 from tests.e2e.faults.bench import process_of
-from tests.e2e.test_hostile_peer import SEED, good_chunk, invitation
+from tests.e2e.test_hostile_peer import SEED, good_chunk, invitation, message
 
 pytestmark = pytest.mark.e2e
 
@@ -238,14 +239,16 @@ def test_who_waits_for_a_supervisor_keeps_no_other_node_waiting(world: Cluster) 
     world.ctl("guest", "undefine", "here")
 
 
-def chunks_of(asked: peer_pb2.ReceiveGuestRequest, last: threading.Event) -> Iterator[Chunk]:
-    """As many good chunks as fit into whatever holds them."""
+def messages_of(
+    asked: peer_pb2.ReceiveGuestRequest, last: threading.Event
+) -> Iterator[peer_pb2.StreamMemoryRequest]:
+    """As many good chunks as fit into whatever holds them, in messages as large as may be."""
     content = bytes(range(256)) * 4096
     chunk = good_chunk(asked)
     say(chunk, SEED, content, 0, len(content) // PAGE)
     while not last.is_set():
         chunk.sequence += 1
-        yield chunk
+        yield message(*[chunk] * MOST_TOGETHER)
 
 
 def test_many_streams_for_one_guest_hold_no_more_than_one(world: Cluster) -> None:
@@ -258,7 +261,7 @@ def test_many_streams_for_one_guest_hold_no_more_than_one(world: Cluster) -> Non
 
     def flood() -> None:
         try:
-            list(stub.StreamMemory(chunks_of(asked, last), timeout=100))
+            list(stub.StreamMemory(messages_of(asked, last), timeout=100))
         except grpc.RpcError as error:
             ended.append(str(error.details()))
 

@@ -10,6 +10,7 @@ import pytest
 from bmig.v1 import guest_pb2, migration_pb2, node_pb2_grpc, peer_pb2, peer_pb2_grpc
 from bmig.v1 import node_pb2 as node
 
+from bmigd.chunk import MOST_TOGETHER
 from certs import authority
 from tests.cluster import Cluster, cluster
 from tests.e2e.damage import FLAWS, MIB, PAGE, Chunk, Flaw, digest
@@ -109,6 +110,11 @@ def good_chunk(asked: peer_pb2.ReceiveGuestRequest) -> Chunk:
     )
 
 
+def message(*chunks: Chunk) -> peer_pb2.StreamMemoryRequest:
+    """Chunks that travel together."""
+    return peer_pb2.StreamMemoryRequest(chunks=chunks)
+
+
 @pytest.mark.parametrize(("flaw", "words"), FLAWS.items(), ids=[f.__name__ for f in FLAWS])
 def test_a_bad_chunk_ends_the_reception_and_leaves_nothing(
     world: Cluster, flaw: Flaw, words: str
@@ -121,7 +127,7 @@ def test_a_bad_chunk_ends_the_reception_and_leaves_nothing(
         bad.sequence = 2
         flaw(bad, SEED)
         with pytest.raises(grpc.RpcError) as refused:
-            list(stub.StreamMemory(iter([good, bad]), timeout=20))
+            list(stub.StreamMemory(iter([message(good), message(bad)]), timeout=20))
         assert "CHUNK_INVALID" in str(refused.value.details())
         assert words in str(refused.value.details())
         outcome = stub.QueryOutcome(
@@ -132,12 +138,69 @@ def test_a_bad_chunk_ends_the_reception_and_leaves_nothing(
     world.require_clean("host2")
 
 
+@pytest.mark.parametrize(
+    ("count", "words"), [(0, "without chunks"), (MOST_TOGETHER + 1, "more than 4 chunks")]
+)
+def test_a_message_of_no_chunks_or_too_many_is_refused(
+    world: Cluster, count: int, words: str
+) -> None:
+    asked = invitation(world, "vm1")
+    with channel(world, "host1") as attacking:
+        stub = peer_pb2_grpc.PeerServiceStub(attacking)
+        stub.ReceiveGuest(asked, timeout=20)
+        with pytest.raises(grpc.RpcError) as refused:
+            list(stub.StreamMemory(iter([message(*[good_chunk(asked)] * count)]), timeout=20))
+        assert words in str(refused.value.details())
+        end(stub, asked)
+    world.require_clean("host2")
+
+
+@pytest.mark.parametrize("second", ["damaged", "of another migration", "of another stream"])
+def test_a_wrong_chunk_behind_a_good_one_ends_the_reception(world: Cluster, second: str) -> None:
+    asked = invitation(world, "vm1")
+    good, wrong = good_chunk(asked), good_chunk(asked)
+    match second:
+        case "damaged":
+            wrong.digest = bytes(16)
+        case "of another migration":
+            wrong.migration_id = str(uuid.uuid4())
+        case _:
+            wrong.stream = 1
+    with channel(world, "host1") as attacking:
+        stub = peer_pb2_grpc.PeerServiceStub(attacking)
+        stub.ReceiveGuest(asked, timeout=20)
+        with pytest.raises(grpc.RpcError) as refused:
+            list(stub.StreamMemory(iter([message(good, wrong)]), timeout=20))
+        assert "CHUNK_INVALID" in str(refused.value.details())
+        assert "CHUNK_INVALID" in refusal_of_another(stub, asked)
+    world.require_clean("host2")
+
+
+def test_an_acknowledgement_is_of_all_of_a_message(world: Cluster) -> None:
+    asked = invitation(world, "vm1")
+    chunks = [good_chunk(asked) for _ in range(MOST_TOGETHER)]
+    for number, chunk in enumerate(chunks):
+        chunk.sequence = number + 1
+    with channel(world, "host1") as sending:
+        stub = peer_pb2_grpc.PeerServiceStub(sending)
+        stub.ReceiveGuest(asked, timeout=20)
+        answers = list(stub.StreamMemory(iter([message(*chunks)]), timeout=20))
+        end(stub, asked)
+    assert [one.sequence for one in answers] == [MOST_TOGETHER]
+    world.require_clean("host2")
+
+
+def end(stub: peer_pb2_grpc.PeerServiceStub, asked: peer_pb2.ReceiveGuestRequest) -> None:
+    """Leave nothing behind."""
+    stub.Abort(peer_pb2.AbortRequest(migration_id=asked.migration_id, epoch=1), timeout=10)
+
+
 def refusal_of_another(
     stub: peer_pb2_grpc.PeerServiceStub, asked: peer_pb2.ReceiveGuestRequest
 ) -> str:
     """What a second stream is told of a migration that was refused."""
     with pytest.raises(grpc.RpcError) as refused:
-        list(stub.StreamMemory(iter([good_chunk(asked)]), timeout=20))
+        list(stub.StreamMemory(iter([message(good_chunk(asked))]), timeout=20))
     return str(refused.value.details())
 
 
@@ -154,7 +217,7 @@ def test_a_migration_belongs_to_the_node_that_opened_it(world: Cluster) -> None:
         peer_pb2_grpc.PeerServiceStub(owner).ReceiveGuest(asked, timeout=20)
         stealing = peer_pb2_grpc.PeerServiceStub(thief)
         with pytest.raises(grpc.RpcError) as refused:
-            list(stealing.StreamMemory(iter([good_chunk(asked)]), timeout=20))
+            list(stealing.StreamMemory(iter([message(good_chunk(asked))]), timeout=20))
         assert "WRONG_PEER" in str(refused.value.details())
         abort = peer_pb2.AbortRequest(migration_id=asked.migration_id, epoch=1)
         with pytest.raises(grpc.RpcError) as refused:

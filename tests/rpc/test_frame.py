@@ -1,4 +1,4 @@
-"""Our serializer of StreamMemoryRequest is plain protobuf: it writes what the generated class
+"""Our serializer of MemoryChunk is plain protobuf: it writes what the generated class
 reads, reads what that one writes, and takes every other byte string exactly as that one does, or
 answers BadBytes. Nothing that a peer can send raises anything else.
 """
@@ -38,9 +38,19 @@ CHUNKS = st.builds(
 PAYLOAD = bytes([frame.PAYLOAD_TAG])
 
 
-def generated(chunk: Chunk) -> peer_pb2.StreamMemoryRequest:
+def written(chunk: Chunk) -> bytes:
+    """What we write for a chunk."""
+    return b"".join(frame.parts(chunk))
+
+
+def read(encoded: bytes) -> Chunk:
+    """What we read."""
+    return frame.read(memoryview(encoded))
+
+
+def generated(chunk: Chunk) -> peer_pb2.MemoryChunk:
     """The chunk as a message of the generated class."""
-    return peer_pb2.StreamMemoryRequest(
+    return peer_pb2.MemoryChunk(
         migration_id=chunk.migration_id,
         epoch=chunk.epoch,
         sequence=chunk.sequence,
@@ -60,7 +70,7 @@ def generated(chunk: Chunk) -> peer_pb2.StreamMemoryRequest:
     )
 
 
-def from_generated(message: peer_pb2.StreamMemoryRequest) -> Chunk:
+def from_generated(message: peer_pb2.MemoryChunk) -> Chunk:
     """What read() must give for a message of the generated class."""
     first = message.sections[: MOST_SECTIONS + 1]  # one too many is enough to be refused
     ends = [0, *accumulate(one.payload_bytes for one in first)]
@@ -85,41 +95,41 @@ def from_generated(message: peer_pb2.StreamMemoryRequest) -> Chunk:
 def assert_read_like_generated(encoded: bytes) -> None:
     """read() and the generated parser agree on these bytes: the same chunk, or both refuse."""
     try:
-        message = peer_pb2.StreamMemoryRequest.FromString(encoded)
+        message = peer_pb2.MemoryChunk.FromString(encoded)
     except DecodeError:
         with pytest.raises(BadBytes) as refused:
-            frame.read(encoded)
+            read(encoded)
         assert refused.value.reason == "CHUNK_INVALID"
         return
-    assert frame.read(encoded) == from_generated(message)
+    assert read(encoded) == from_generated(message)
 
 
 @given(CHUNKS)
 def test_what_we_write_is_what_the_generated_class_writes(chunk: Chunk) -> None:
-    assert frame.write(chunk) == generated(chunk).SerializeToString()
+    assert written(chunk) == generated(chunk).SerializeToString()
 
 
 @given(CHUNKS)
 def test_what_the_generated_class_writes_is_read_back(chunk: Chunk) -> None:
-    assert frame.read(generated(chunk).SerializeToString()) == chunk
+    assert read(generated(chunk).SerializeToString()) == chunk
 
 
 @given(CHUNKS)
 def test_what_we_write_is_read_back(chunk: Chunk) -> None:
-    assert frame.read(frame.write(chunk)) == chunk
+    assert read(written(chunk)) == chunk
 
 
 def test_payloads_are_views_of_the_frame_and_no_copies() -> None:
     sections = Section(CodecId.RAW, bytes(4096), b"\1"), Section(CodecId.ZSTD, b"z", b"\2")
-    encoded = frame.write(Chunk("m", 1, 1, 0, (0, 2), b"d" * 16, sections))
-    for section in frame.read(encoded).sections:
+    encoded = written(Chunk("m", 1, 1, 0, (0, 2), b"d" * 16, sections))
+    for section in read(encoded).sections:
         assert isinstance(section.payload, memoryview)
         assert section.payload.obj is encoded
 
 
 def test_of_a_million_sections_a_few_are_looked_at() -> None:
     encoded = field(5, 2, b"") * (1 << 20)
-    assert len(frame.read(encoded).sections) == MOST_SECTIONS + 1
+    assert len(read(encoded).sections) == MOST_SECTIONS + 1
 
 
 @pytest.mark.parametrize(
@@ -138,8 +148,8 @@ def test_sections_that_are_not_the_payload_make_a_chunk_that_nobody_takes(
     sizes: tuple[int, ...], parts: list[bytes] | None
 ) -> None:
     sections = [peer_pb2.Section(codec=2, payload_bytes=size) for size in sizes]  # type: ignore[arg-type]
-    message = peer_pb2.StreamMemoryRequest(sections=sections, payload=b"bytes")
-    found = frame.read(message.SerializeToString()).sections
+    message = peer_pb2.MemoryChunk(sections=sections, payload=b"bytes")
+    found = read(message.SerializeToString()).sections
     assert [bytes(one.payload) for one in found] == parts or parts is None
     assert any(one.codec == NO_CODEC for one in found) == (parts is None)
 
@@ -216,16 +226,16 @@ def test_fields_in_any_order_and_number_are_read_like_the_generated_class_does(
 def test_of_two_payloads_the_last_one_counts() -> None:
     encoded = of_size(6) + field(15, 2, b"first") + field(15, 2, b"second")
     assert_read_like_generated(encoded)
-    assert frame.read(encoded).sections[0].payload == b"second"
+    assert read(encoded).sections[0].payload == b"second"
 
 
 def test_fields_after_the_payload_are_understood() -> None:
     encoded = of_size(7) + field(15, 2, b"content") + field(4, 0, varint(3))
     assert_read_like_generated(encoded)
-    assert frame.read(encoded).region == 3
+    assert read(encoded).region == 3
     encoded = field(15, 2, b"content") + of_size(7)
     assert_read_like_generated(encoded)
-    assert frame.read(encoded).sections[0].payload == b"content"
+    assert read(encoded).sections[0].payload == b"content"
 
 
 @pytest.mark.parametrize(
@@ -258,7 +268,7 @@ def test_unusual_numbers_are_read_like_the_generated_class_does(tail: bytes) -> 
 def test_a_cut_frame_is_read_like_the_generated_class_does(
     chunk: Chunk, data: st.DataObject
 ) -> None:
-    encoded = frame.write(chunk)
+    encoded = written(chunk)
     assert_read_like_generated(encoded[: data.draw(st.integers(0, len(encoded)))])
 
 
@@ -266,7 +276,7 @@ def test_a_cut_frame_is_read_like_the_generated_class_does(
 def test_a_damaged_frame_is_read_like_the_generated_class_does(
     chunk: Chunk, data: st.DataObject
 ) -> None:
-    damaged = bytearray(frame.write(chunk))
+    damaged = bytearray(written(chunk))
     header_bytes = len(damaged) - chunk.wire_bytes
     for _ in range(data.draw(st.integers(1, 3))):
         position = data.draw(st.integers(0, max(header_bytes - 1, 0)))
@@ -294,6 +304,6 @@ def test_a_header_beyond_its_bound_is_still_read() -> None:
 
 def test_too_many_runs_are_refused() -> None:
     run = field(6, 2, varint(1) * 2)
-    assert len(frame.read(run * MOST_RUNS).runs) == 2 * MOST_RUNS
+    assert len(read(run * MOST_RUNS).runs) == 2 * MOST_RUNS
     with pytest.raises(BadBytes, match="more than 4096 runs"):
-        frame.read(run * (MOST_RUNS + 1))
+        read(run * (MOST_RUNS + 1))

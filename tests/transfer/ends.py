@@ -4,7 +4,7 @@ it over streams that break as told.
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 
@@ -31,6 +31,7 @@ class Peer:
         self.receiver = Receiver(self.memory, self.table)
         self.lives = list(lives)  # chunks that each stream takes before it breaks
         self.opened = self.closed = self.under_way = self.most_under_way = 0
+        self.messages: list[int] = []  # chunks in each, on the newest stream
         self.refusals_after_first = 0  # connections refused when the first stream broke
         self.may_acknowledge = asyncio.Event()
         self.arrived = asyncio.Event()
@@ -46,6 +47,7 @@ class Peer:
             raise PeerLost("PEER_LOST", "connection refused")
         self.opened += 1
         self.under_way = 0
+        self.messages = []
         return Stream(self, self.lives.pop(0) if self.lives else None)
 
 
@@ -54,9 +56,16 @@ class Stream:
 
     def __init__(self, peer: Peer, life: int | None) -> None:
         self._peer, self._life = peer, life
-        self._taken: asyncio.Queue[int | None] = asyncio.Queue()
+        self._taken: asyncio.Queue[tuple[int, int] | None] = asyncio.Queue()
 
-    async def send(self, chunk: Chunk) -> None:
+    async def send(self, chunks: Sequence[Chunk]) -> None:
+        self._peer.messages.append(len(chunks))
+        for chunk in chunks:
+            self._take(chunk)
+        if not (self._peer.loses and self._life == 0):
+            self._taken.put_nowait((chunks[-1].sequence, len(chunks)))
+
+    def _take(self, chunk: Chunk) -> None:
         if self._life is not None:
             self._life -= 1
             if self._life < 0:
@@ -66,17 +75,16 @@ class Stream:
         self._peer.most_under_way = max(self._peer.most_under_way, self._peer.under_way)
         self._peer.receiver.apply(chunk)
         self._peer.arrived.set()
-        if not (self._peer.loses and self._life == 0):
-            self._taken.put_nowait(chunk.sequence)
 
     async def acknowledged(self) -> int:
         await self._peer.may_acknowledge.wait()
         if self._peer.error:
             raise self._peer.error
-        sequence = await self._taken.get()
-        if sequence is None:
+        taken = await self._taken.get()
+        if taken is None:
             raise PeerLost("PEER_LOST", "reset")
-        self._peer.under_way -= 1
+        sequence, count = taken
+        self._peer.under_way -= count
         return sequence
 
     def reset(self) -> None:

@@ -4,7 +4,7 @@ a peer that stays away, takes nothing or says nothing is lost after a bounded ti
 
 import asyncio
 import threading
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 
 import pytest
 
@@ -78,7 +78,7 @@ async def test_a_stream_that_takes_nothing_is_noticed_like_one_that_says_nothing
     guest, peer = Guest(), Peer()
 
     class Stuck(Stream):
-        async def send(self, chunk: Chunk) -> None:
+        async def send(self, chunks: Sequence[Chunk]) -> None:
             await asyncio.Event().wait()
 
     async def stuck(_: int) -> Stream:

@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -29,9 +30,9 @@ class Listening(Stream):
 
     heard: list[Chunk]
 
-    async def send(self, chunk: Chunk) -> None:
-        self.heard.append(chunk)
-        await super().send(chunk)
+    async def send(self, chunks: Sequence[Chunk]) -> None:
+        self.heard.extend(chunks)
+        await super().send(chunks)
 
 
 class Moving:

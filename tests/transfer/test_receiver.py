@@ -21,7 +21,7 @@ from bmigd.chunk import (
 )
 from bmigd.drivers.base import Region
 from bmigd.errors import BadBytes
-from bmigd.rpc import frame
+from bmigd.rpc import packing
 from bmigd.transfer.pages import PageTable
 from bmigd.transfer.receiver import Receiver
 from tests.transfer.destination import (
@@ -221,14 +221,14 @@ def test_verify_sees_memory_that_was_changed_behind_its_back() -> None:
 
 
 @given(st.data())
-def test_no_damaged_frame_does_more_than_be_refused(data: st.DataObject) -> None:
-    encoded = bytearray(frame.write(GOOD))
+def test_no_damaged_message_does_more_than_be_refused(data: st.DataObject) -> None:
+    encoded = bytearray(packing.pack([GOOD]))
     position = data.draw(st.integers(0, len(encoded) - len(CONTENT)))
     encoded[position] ^= data.draw(st.integers(1, 255))
     destination = Destination()
     try:
-        chunk = frame.read(bytes(encoded))
-        destination.receiver.apply(chunk)
+        for chunk in packing.unpack(bytes(encoded)):
+            destination.receiver.apply(chunk)
     except BadBytes:
         assert len(destination.memory.writes) == 1
     assert destination.receiver.verify()

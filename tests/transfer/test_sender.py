@@ -5,7 +5,7 @@ No more than a window is under way; any error but a lost peer is told at once, a
 """
 
 import asyncio
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 
 import pytest
 
@@ -87,9 +87,9 @@ async def test_pages_that_touch_travel_as_one_run() -> None:
     sent: list[Chunk] = []
 
     class Listening(Stream):
-        async def send(self, chunk: Chunk) -> None:
-            sent.append(chunk)
-            await super().send(chunk)
+        async def send(self, chunks: Sequence[Chunk]) -> None:
+            sent.extend(chunks)
+            await super().send(chunks)
 
     async def listen(_: int) -> Stream:
         return Listening(peer, None)

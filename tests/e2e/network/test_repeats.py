@@ -110,8 +110,8 @@ def test_a_late_request_of_an_old_epoch_is_refused_and_changes_nothing(
     before = journal_of(world)
     messages, _ = moved.kept[method]
     late = REQUESTS[method].FromString(messages[0])
-    old = late.header if method == "DeliverState" else late
-    old.epoch -= 1
+    old = {"DeliverState": lambda: late.header, "StreamMemory": lambda: late.chunks[0]}
+    old.get(method, lambda: late)().epoch -= 1
     request = [late.SerializeToString(), *messages[1:]]
     assert answers(moved.channel, method, request) == [b"STALE_EPOCH"]
     if method == "ReceiveGuest":  # under a new id too

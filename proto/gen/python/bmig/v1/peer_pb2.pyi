@@ -224,6 +224,12 @@ class DescribeMemoryResponse(_message.Message):
     def __init__(self, region: _Optional[int] = ..., first_page: _Optional[int] = ..., page_hashes: _Optional[bytes] = ...) -> None: ...
 
 class StreamMemoryRequest(_message.Message):
+    __slots__ = ("chunks",)
+    CHUNKS_FIELD_NUMBER: _ClassVar[int]
+    chunks: _containers.RepeatedCompositeFieldContainer[MemoryChunk]
+    def __init__(self, chunks: _Optional[_Iterable[_Union[MemoryChunk, _Mapping]]] = ...) -> None: ...
+
+class MemoryChunk(_message.Message):
     __slots__ = ("migration_id", "epoch", "sequence", "region", "sections", "runs", "digest", "stream", "payload")
     MIGRATION_ID_FIELD_NUMBER: _ClassVar[int]
     EPOCH_FIELD_NUMBER: _ClassVar[int]

@@ -167,8 +167,8 @@ class PeerServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def StreamMemory(self, request_iterator, context):
-        """Carries memory chunks, which are written in order of arrival; answers acknowledge them, several
-        at once if more have arrived meanwhile.
+        """Carries memory chunks, one or more in a message, which are written in order of arrival; an answer
+        acknowledges all of a message.
 
         Several streams may carry a migration, each with a number; a new one takes the place of an older
         one of the same number. What two of them carry at the same time must not overlap.

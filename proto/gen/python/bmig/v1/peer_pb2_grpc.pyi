@@ -87,8 +87,8 @@ class PeerServiceStub:
     Errors: ABORTED (MIGRATION_OVER), INTERNAL (MEMORY_UNREADABLE).
     """
     StreamMemory: _grpc.StreamStreamMultiCallable[_peer_pb2.StreamMemoryRequest, _peer_pb2.StreamMemoryResponse]
-    """Carries memory chunks, which are written in order of arrival; answers acknowledge them, several
-    at once if more have arrived meanwhile.
+    """Carries memory chunks, one or more in a message, which are written in order of arrival; an answer
+    acknowledges all of a message.
 
     Several streams may carry a migration, each with a number; a new one takes the place of an older
     one of the same number. What two of them carry at the same time must not overlap.
@@ -182,8 +182,8 @@ class PeerServiceAsyncStub(PeerServiceStub):
     Errors: ABORTED (MIGRATION_OVER), INTERNAL (MEMORY_UNREADABLE).
     """
     StreamMemory: _aio.StreamStreamMultiCallable[_peer_pb2.StreamMemoryRequest, _peer_pb2.StreamMemoryResponse]  # type: ignore[assignment]
-    """Carries memory chunks, which are written in order of arrival; answers acknowledge them, several
-    at once if more have arrived meanwhile.
+    """Carries memory chunks, one or more in a message, which are written in order of arrival; an answer
+    acknowledges all of a message.
 
     Several streams may carry a migration, each with a number; a new one takes the place of an older
     one of the same number. What two of them carry at the same time must not overlap.
@@ -298,8 +298,8 @@ class PeerServiceServicer(metaclass=_abc_1.ABCMeta):
         request_iterator: _MaybeAsyncIterator[_peer_pb2.StreamMemoryRequest],
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_peer_pb2.StreamMemoryResponse], _abc.AsyncIterator[_peer_pb2.StreamMemoryResponse]]:
-        """Carries memory chunks, which are written in order of arrival; answers acknowledge them, several
-        at once if more have arrived meanwhile.
+        """Carries memory chunks, one or more in a message, which are written in order of arrival; an answer
+        acknowledges all of a message.
 
         Several streams may carry a migration, each with a number; a new one takes the place of an older
         one of the same number. What two of them carry at the same time must not overlap.

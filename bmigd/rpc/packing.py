@@ -1,0 +1,75 @@
+"""Chunks to a message of StreamMemory and back, with one copy of the payloads out and none in.
+
+Hostile until checked: chunks are counted before they are parsed, and whatever is no field of a
+message in its shortest form is refused. tests/rpc/test_packing.py compares it with the generated
+class.
+"""
+
+from collections.abc import Sequence
+
+from bmigd.chunk import MOST_TOGETHER, Bytes, Chunk
+from bmigd.errors import BadBytes
+from bmigd.rpc import frame
+from bmigd.rpc.varints import read_varint, varint
+
+VARINT, FIXED64, LENGTH, FIXED32 = 0, 1, 2, 5  # how a field's content is laid out
+FIXED_BYTES = {FIXED64: 8, FIXED32: 4}
+CHUNK_TAG = (1 << 3) | LENGTH
+
+
+def pack(chunks: Sequence[Chunk]) -> bytes:
+    """A message of these; the payloads are copied once, here."""
+    pieces: list[Bytes] = []
+    for chunk in chunks:
+        parts = frame.parts(chunk)
+        pieces += [bytes([CHUNK_TAG]) + varint(sum(map(len, parts))), *parts]
+    return b"".join(pieces)
+
+
+def unpack(message: bytes) -> list[Chunk]:
+    """The chunks of a message, at least one; BadBytes (CHUNK_INVALID) if it is none."""
+    views = _chunks_in(memoryview(message))
+    if not views:
+        raise BadBytes("CHUNK_INVALID", "a message without chunks")
+    return [frame.read(one) for one in views]
+
+
+def _chunks_in(view: memoryview) -> list[memoryview]:
+    """Each as it is on the wire. Fields that are unknown are passed over."""
+    found, position = list[memoryview](), 0
+    while position < len(view):
+        tag, begins = _shortest(view, position)
+        ends = _end(view, tag, begins)
+        if not tag >> 3 or ends > len(view):
+            raise _no_message(position)
+        if tag == CHUNK_TAG:
+            found.append(view[_shortest(view, begins)[1] : ends])
+        if len(found) > MOST_TOGETHER:
+            raise BadBytes("CHUNK_INVALID", f"more than {MOST_TOGETHER} chunks in one message")
+        position = ends
+    return found
+
+
+def _end(view: memoryview, tag: int, begins: int) -> int:
+    """Where a field's content ends."""
+    match tag & 7:
+        case 0:
+            return read_varint(view, begins)[1]
+        case 2:
+            length, content = _shortest(view, begins)
+            return content + length
+        case fixed if fixed in FIXED_BYTES:
+            return begins + FIXED_BYTES[fixed]
+    raise _no_message(begins)
+
+
+def _shortest(view: memoryview, position: int) -> tuple[int, int]:
+    """A tag or length of 32 bits, in as few bytes as it needs, and the position after it."""
+    value, after = read_varint(view, position)
+    if not 0 <= value < 1 << 32 or view[position:after] != varint(value):
+        raise _no_message(position)
+    return value, after
+
+
+def _no_message(position: int) -> BadBytes:
+    return BadBytes("CHUNK_INVALID", f"not a message of memory chunks, from byte {position}")

@@ -1,0 +1,31 @@
+"""How many chunks travel in one message. Pure.
+
+Each message costs an event loop on either side as much as hashing a chunk. But a message is written
+only when all of it is there, and that is what is acknowledged: so a link that is not fast gets its
+chunks one by one.
+"""
+
+from collections.abc import Iterator
+
+from bmigd.chunk import CHUNK_BYTES, MOST_TOGETHER, Chunk
+
+MESSAGE_S = 0.025  # on the link, at most, unless one chunk takes longer
+MESSAGES_IN_WINDOW = 4  # at least, or one waits for the acknowledgement of the other
+
+
+def most_in_window(window_chunks: int) -> int:
+    """In one message, however fast the link is."""
+    return min(MOST_TOGETHER, max(1, window_chunks // MESSAGES_IN_WINDOW))
+
+
+def together(link_s_per_byte: float, most: int) -> int:
+    """In one message over a link that takes so long for a byte, 0 if that is unknown."""
+    if not link_s_per_byte:
+        return 1
+    return min(most, max(1, int(MESSAGE_S / (link_s_per_byte * CHUNK_BYTES))))
+
+
+def in_messages(chunks: list[Chunk], most: int) -> Iterator[list[Chunk]]:
+    """Chunks in their order, by messages."""
+    for begin in range(0, len(chunks), most):
+        yield chunks[begin : begin + most]
