@@ -88,8 +88,6 @@ def test_a_cut_or_damaged_message_is_understood_or_refused(
 @given(st.binary(max_size=100))
 @example(b"")
 @example(b"\x0a")
-@example(b"\x0a\x80\x00")  # its length in two bytes
-@example(b"\x8a\x00\x00")  # its tag
 @example(b"\x0a\xff\xff\xff\xff\x0f")
 @example(b"\x0a\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01")
 @example(b"\x0a" + b"\xff" * 12)
@@ -98,6 +96,12 @@ def test_a_cut_or_damaged_message_is_understood_or_refused(
 @example(b"\x0a\x00\x11\x00")  # eight bytes that are not there
 def test_random_bytes_are_understood_or_refused(message: bytes) -> None:
     assert_understood_or_refused(message)
+
+
+@pytest.mark.parametrize("message", [b"\x0a\x80\x00", b"\x8a\x00\x00", b"\x0a\x00\x92\x00\x00"])
+def test_numbers_in_more_bytes_than_they_need_are_refused(message: bytes) -> None:
+    with pytest.raises(BadBytes, match="not a message of memory chunks"):
+        packing.unpack(message)
 
 
 @pytest.mark.parametrize("message", [b"", field(2, 0, varint(1))])
