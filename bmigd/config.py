@@ -159,7 +159,7 @@ class Migration(Section):
         description="seconds a received guest waits for a sign of life of its source",
     )
     window_chunks: int = Field(
-        default=16, ge=1, le=256, description="chunks of 1 MiB under way without acknowledgement"
+        default=12, ge=1, le=256, description="chunks of 1 MiB under way without acknowledgement"
     )
     peer_timeout_s: Seconds = Field(
         default=6.0,

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from bmigd.chunk import CHUNK_BYTES, MOST_TOGETHER, Chunk
 
 MESSAGE_S = 0.025  # on the link, at most, unless one chunk takes longer
-MESSAGES_IN_WINDOW = 4  # at least, or one waits for the acknowledgement of the other
+MESSAGES_IN_WINDOW = 3  # at least: one is sent, one written, one acknowledged
 
 
 def most_in_window(window_chunks: int) -> int:

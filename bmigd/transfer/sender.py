@@ -27,8 +27,8 @@ from bmigd.unbroken import unbroken
 Batches = Generator[Batch, None, None]
 Ready = asyncio.Queue[list[Chunk] | None]  # a message's; None: there is nothing more
 
-AHEAD = 3  # messages ready before the network wants them
-STEP_BYTES = 8 << 20  # of payload: two messages of a fast link
+AHEAD = 1  # messages ready before the network wants them
+STEP_BYTES = 4 << 20  # of payload: a message of a fast link
 STEP_SCANNED_BYTES = 64 << 20  # a quiet guest's step ends here, to be cancelled or watched
 FINDING, READING, HASHING, ENCODING = "find", "read", "hash", "encode"
 WAITING, PACING = "wait for pages", "wait for bandwidth"
