@@ -1,4 +1,4 @@
-"""MemoryChunk to bytes and back, without a copy of the payload.
+"""MemoryChunk to bytes and back, without a copy of the payload as our own writer lays it out.
 
 The bytes are plain protobuf: the payload is the field with the highest number, so it comes last.
 Reading takes the header's fields and a view of the payload; whatever is not laid out exactly as

@@ -15,6 +15,7 @@ T = TypeVar("T")
 
 MOST_CALLS = 256  # of one caller at a time; half of them may be streams of 32 guests
 FIRST_MESSAGE_S = 10.0
+MOST_BYTES = 2 << 20  # of the message of a call that has one
 NEXT_PART_S, ALL_PARTS_S = 10.0, 120.0  # of device state, which is sent while a guest is down
 
 
@@ -51,6 +52,8 @@ async def only_of(messages: AsyncIterator[bytes], read: Callable[[bytes], T]) ->
     message = await first_of(messages)
     if message is None:
         raise Invalid("REQUEST_INVALID", "the call ended without a message")
+    if len(message) > MOST_BYTES:
+        raise Invalid("REQUEST_INVALID", f"a message of {len(message)} bytes, at most {MOST_BYTES}")
     try:
         return read(message)
     except DecodeError as error:
@@ -59,11 +62,12 @@ async def only_of(messages: AsyncIterator[bytes], read: Callable[[bytes], T]) ->
 
 async def begun_in_time(messages: AsyncIterator[T]) -> AsyncIterator[T]:
     """A stream whose first message must come soon; later ones may take their time."""
-    first = await first_of(messages)
-    if first is not None:
-        yield first
-        async for message in messages:
-            yield message
+    message = await first_of(messages)
+    if message is None:
+        return
+    yield message
+    async for message in messages:  # the same name: the first is not kept as long as the stream
+        yield message
 
 
 async def in_time(

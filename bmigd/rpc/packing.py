@@ -1,13 +1,14 @@
-"""Chunks to a message of StreamMemory and back, with one copy of the payloads out and none in.
+"""Chunks to a message of StreamMemory and back, with one copy of the payloads out and none in, but
+for chunks that frame.py leaves to the generated parser.
 
-Hostile until checked: chunks are counted before they are parsed, and whatever is no field of a
-message in its shortest form is refused. tests/rpc/test_packing.py compares it with the generated
-class.
+Hostile until checked: fields are counted and chunks measured before any is parsed, and whatever is
+no field of a message in its shortest form is refused. tests/rpc/test_packing.py compares with the
+generated class.
 """
 
 from collections.abc import Sequence
 
-from bmigd.chunk import MOST_TOGETHER, Bytes, Chunk
+from bmigd.chunk import CHUNK_BYTES, MOST_TOGETHER, Bytes, Chunk
 from bmigd.errors import BadBytes
 from bmigd.rpc import frame
 from bmigd.rpc.varints import read_varint, varint
@@ -15,6 +16,8 @@ from bmigd.rpc.varints import read_varint, varint
 VARINT, FIXED64, LENGTH, FIXED32 = 0, 1, 2, 5  # how a field's content is laid out
 FIXED_BYTES = {FIXED64: 8, FIXED32: 4}
 CHUNK_TAG = (1 << 3) | LENGTH
+MOST_FIELDS = 32  # of a message, those that are unknown included
+MOST_CHUNK_BYTES = CHUNK_BYTES + frame.MAX_HEADER_BYTES
 
 
 def pack(chunks: Sequence[Chunk]) -> bytes:
@@ -36,18 +39,27 @@ def unpack(message: bytes) -> list[Chunk]:
 
 def _chunks_in(view: memoryview) -> list[memoryview]:
     """Each as it is on the wire. Fields that are unknown are passed over."""
-    found, position = list[memoryview](), 0
+    found, position, fields = list[memoryview](), 0, 0
     while position < len(view):
+        fields += 1
+        if fields > MOST_FIELDS:
+            raise BadBytes("CHUNK_INVALID", f"more than {MOST_FIELDS} fields in one message")
         tag, begins = _shortest(view, position)
         ends = _end(view, tag, begins)
         if not tag >> 3 or ends > len(view):
             raise _no_message(position)
         if tag == CHUNK_TAG:
-            found.append(view[_shortest(view, begins)[1] : ends])
+            found.append(_measured(view[_shortest(view, begins)[1] : ends]))
         if len(found) > MOST_TOGETHER:
             raise BadBytes("CHUNK_INVALID", f"more than {MOST_TOGETHER} chunks in one message")
         position = ends
     return found
+
+
+def _measured(chunk: memoryview) -> memoryview:
+    if len(chunk) > MOST_CHUNK_BYTES:
+        raise BadBytes("CHUNK_INVALID", f"a chunk of {len(chunk)} bytes")
+    return chunk
 
 
 def _end(view: memoryview, tag: int, begins: int) -> int:

@@ -191,7 +191,7 @@ async def _refuse(context: Context, method: str, error: BmigError) -> None:
     # That something is not here is an answer: nodes ask each other before a guest is started.
     tell = log.debug if isinstance(error, Unknown) else log.warning
     tell("refused", method=method, caller=caller, error=str(error), guest=error.guest)
-    error.__traceback__ = None  # whose frames hold the request, of up to 2 MiB
+    error.__traceback__ = None  # whose frames hold the request, of up to 5 MiB
     await context.abort_with_status(  # type: ignore[attr-defined]
         rpc_status.to_status(to_status(error))
     )

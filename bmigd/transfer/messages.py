@@ -5,12 +5,12 @@ only when all of it is there, and that is what is acknowledged: so a link that i
 chunks one by one.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from bmigd.chunk import CHUNK_BYTES, MOST_TOGETHER, Chunk
 
 MESSAGE_S = 0.025  # on the link, at most, unless one chunk takes longer
-MESSAGES_IN_WINDOW = 3  # at least: one is sent, one written, one acknowledged
+MESSAGES_IN_WINDOW = 3  # of several chunks: one is sent, one written, one acknowledged
 
 
 def most_in_window(window_chunks: int) -> int:
@@ -25,7 +25,10 @@ def together(link_s_per_byte: float, most: int) -> int:
     return min(most, max(1, int(MESSAGE_S / (link_s_per_byte * CHUNK_BYTES))))
 
 
-def in_messages(chunks: list[Chunk], most: int) -> Iterator[list[Chunk]]:
-    """Chunks in their order, by messages."""
-    for begin in range(0, len(chunks), most):
-        yield chunks[begin : begin + most]
+def in_messages(chunks: list[Chunk], size: Callable[[], int]) -> Iterator[list[Chunk]]:
+    """Chunks in their order, by messages; how many the next one may have is asked each time."""
+    begin = 0
+    while begin < len(chunks):
+        end = begin + size()
+        yield chunks[begin:end]
+        begin = end

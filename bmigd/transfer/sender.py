@@ -8,6 +8,7 @@ what a later pass sends of the same page is never overtaken by what an earlier o
 
 import asyncio
 import time
+from collections import deque
 from collections.abc import Awaitable, Callable, Generator
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
@@ -28,7 +29,7 @@ Batches = Generator[Batch, None, None]
 Ready = asyncio.Queue[list[Chunk] | None]  # a message's; None: there is nothing more
 
 AHEAD = 1  # messages ready before the network wants them
-STEP_BYTES = 4 << 20  # of payload: a message of a fast link
+STEP_BYTES = 4 << 20  # of payload: a message of a fast link, if nothing is encoded
 STEP_SCANNED_BYTES = 64 << 20  # a quiet guest's step ends here, to be cancelled or watched
 FINDING, READING, HASHING, ENCODING = "find", "read", "hash", "encode"
 WAITING, PACING = "wait for pages", "wait for bandwidth"
@@ -69,6 +70,7 @@ class Sender:
     _told: tuple[float, int, float, int] = (0.0, 0, 0.0, 0)
     _idle: Idle = field(default_factory=Idle)
     _most: int = 1  # chunks in one message
+    _sizes: deque[int] = field(default_factory=lambda: deque([1], maxlen=AHEAD + 1))  # of late
 
     def __post_init__(self) -> None:
         window_chunks = max(1, self.window_chunks // self.streams)
@@ -120,7 +122,7 @@ class Sender:
             step = loop.run_in_executor(self.executor, self._step, batches)
             chunks, is_over = await unbroken(step)  # memory may be unmapped once this has ended
             self._tell_pace()
-            for message in in_messages(chunks, together(self._link_s_per_byte, self._most)):
+            for message in in_messages(chunks, self._size):
                 await ready.put(message)
             self.on_progress()
         for _ in self._lanes:
@@ -130,7 +132,7 @@ class Sender:
         """Take chunks as long as there are any, then wait for what this stream carried."""
         totals = self.totals
         while True:
-            await lane.has_room(self._most)  # before any are taken that another one could carry
+            await lane.has_room(max(self._sizes))  # before what another stream could carry is taken
             with totals.spent.on(WAITING):
                 chunks = await lane.next_of(ready)
             if chunks is None:
@@ -159,11 +161,12 @@ class Sender:
             await lane.pause(until_s, is_another)
         return self.pacer.wait_s(time.monotonic(), 0) if is_another() else 0.0
 
-    @property
-    def _link_s_per_byte(self) -> float:
-        """What a byte of payload takes at least, of late; 0 while unknown."""
+    def _size(self) -> int:
+        """Of the next message, in chunks; noted, since room is made before it is taken."""
         limit = self.pacer.limit_bytes_per_s
-        return max(self.encoder.pace.link_s_per_byte, 1 / limit if limit else 0.0)
+        link_s_per_byte = max(self.encoder.pace.link_s_per_byte, 1 / limit if limit else 0.0)
+        self._sizes.append(together(link_s_per_byte, self._most))
+        return self._sizes[-1]
 
     def _tell_pace(self) -> None:
         """What the stages cost of late, so that the next step is encoded as hard as pays."""

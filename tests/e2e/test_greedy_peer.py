@@ -265,7 +265,7 @@ def test_many_streams_for_one_guest_hold_no_more_than_one(world: Cluster) -> Non
         except grpc.RpcError as error:
             ended.append(str(error.details()))
 
-    floods = [threading.Thread(target=flood) for _ in range(24)]
+    floods = [threading.Thread(target=flood) for _ in range(48)]
     for one in floods:
         one.start()
     eventually(lambda: len(ended) == len(floods) - 1, 60, "one stream")

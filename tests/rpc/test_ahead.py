@@ -2,12 +2,14 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import Self
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from bmigd.rpc.ahead import one_ahead
+from bmigd.rpc.load import begun_in_time
 
 MESSAGES = [bytes([number]) for number in range(20)]
 
@@ -51,6 +53,32 @@ async def test_the_next_one_is_received_during_a_write_and_no_more_than_may_be_h
     for _ in range(100):
         await asyncio.sleep(0)
     assert 2 <= taken <= 3
+    await arriving.aclose()
+
+
+class Counted(bytes):
+    """A message that tells whether it is still held."""
+
+    held = 0
+
+    def __new__(cls) -> Self:
+        cls.held += 1
+        return super().__new__(cls, b"x")
+
+    def __del__(self) -> None:
+        Counted.held -= 1
+
+
+async def test_no_message_is_held_as_long_as_the_stream() -> None:
+    async def endless() -> AsyncIterator[bytes]:
+        while True:
+            yield Counted()
+
+    arriving = one_ahead(begun_in_time(endless()))
+    for _ in range(10):
+        await anext(arriving)
+        await asyncio.sleep(0)
+    assert Counted.held <= 3
     await arriving.aclose()
 
 

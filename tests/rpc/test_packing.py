@@ -111,9 +111,20 @@ def test_a_message_has_a_chunk_at_least(message: bytes) -> None:
 
 
 @pytest.mark.parametrize("count", [MOST_TOGETHER + 1, 1 << 21])
-def test_a_message_has_no_more_chunks_than_it_may(count: int) -> None:
+def test_chunks_are_counted_before_any_is_parsed(count: int) -> None:
     with pytest.raises(BadBytes, match="more than 4 chunks"):
-        packing.unpack(field(1, 2, b"") * count)
+        packing.unpack(field(1, 2, b"no chunk") * count)
+
+
+@pytest.mark.parametrize("other", [field(2, 2, b""), field(2, 0, b"\0"), field(1, 0, b"\0")])
+def test_of_a_million_fields_a_few_are_looked_at(other: bytes) -> None:
+    with pytest.raises(BadBytes, match="more than 32 fields"):
+        packing.unpack(other * (1 << 20))
+
+
+def test_a_chunk_that_is_too_long_is_not_parsed() -> None:
+    with pytest.raises(BadBytes, match="a chunk of"):
+        packing.unpack(field(1, 2, b"\xff" * (packing.MOST_CHUNK_BYTES + 1)))
 
 
 def test_what_is_no_chunk_in_a_message_is_refused_like_alone() -> None:

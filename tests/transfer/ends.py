@@ -32,6 +32,8 @@ class Peer:
         self.lives = list(lives)  # chunks that each stream takes before it breaks
         self.opened = self.closed = self.under_way = self.most_under_way = 0
         self.messages: list[int] = []  # chunks in each, on the newest stream
+        self.all_messages: list[int] = []
+        self.lost_acknowledgements = 0
         self.refusals_after_first = 0  # connections refused when the first stream broke
         self.may_acknowledge = asyncio.Event()
         self.arrived = asyncio.Event()
@@ -60,10 +62,13 @@ class Stream:
 
     async def send(self, chunks: Sequence[Chunk]) -> None:
         self._peer.messages.append(len(chunks))
+        self._peer.all_messages.append(len(chunks))
         for chunk in chunks:
             self._take(chunk)
-        if not (self._peer.loses and self._life == 0):
-            self._taken.put_nowait((chunks[-1].sequence, len(chunks)))
+        if self._peer.loses and self._life == 0:
+            self._peer.lost_acknowledgements += 1
+            return
+        self._taken.put_nowait((chunks[-1].sequence, len(chunks)))
 
     def _take(self, chunk: Chunk) -> None:
         if self._life is not None:
