@@ -85,11 +85,11 @@ def no_sections(chunk: Chunk, seed: int) -> None:
     chunk.payload = b""
 
 
-def a_million_sections(chunk: Chunk, seed: int) -> None:
-    """Two bytes each, which is all that a message has room for."""
+def half_a_million_sections(chunk: Chunk, seed: int) -> None:
+    """Two bytes each, which is all that a chunk has room for."""
     del chunk.sections[:]
     chunk.payload = b""
-    for _ in range((1 << 20) - 100):
+    for _ in range((1 << 19) - 100):
         chunk.sections.add()
 
 
@@ -166,7 +166,7 @@ FLAWS: dict[Flaw, str] = {
     too_short: "raw payload of 4095 bytes",
     shorter_than_its_sections: "not that of its sections",
     no_sections: "a chunk of 0 sections",
-    a_million_sections: "a chunk of 5 sections",
+    half_a_million_sections: "a chunk of 5 sections",
     page_in_two_sections: "not each page once",
     wrong_digest: "digest",
     short_digest: "digest",

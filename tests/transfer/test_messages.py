@@ -69,6 +69,9 @@ async def test_chunks_travel_together_once_the_link_is_known_to_be_fast(
 async def test_a_limited_link_gets_them_one_by_one() -> None:
     guest, peer = Guest(), Peer()
     async with guest.sender(peer, window=12) as sender:
+        await sender.send_pass(guest.tracker.scan(guest.memory))
+        guest.memory.contents[0][:] = guest.memory.contents[0][::-1]
+        peer.messages.clear()
         sender.encoder.pace = Pace(link_s_per_byte=1e-12)  # so fast is the link itself
         sender.limit(64 * MIB)
         await sender.send_pass(guest.tracker.scan(guest.memory))
