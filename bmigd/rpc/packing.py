@@ -45,11 +45,11 @@ def _chunks_in(view: memoryview) -> list[memoryview]:
         if fields > MOST_FIELDS:
             raise BadBytes("CHUNK_INVALID", f"more than {MOST_FIELDS} fields in one message")
         tag, begins = _shortest(view, position)
-        ends = _end(view, tag, begins)
+        content, ends = _content(view, tag, begins)
         if not tag >> 3 or ends > len(view):
             raise _no_message(position)
         if tag == CHUNK_TAG:
-            found.append(_measured(view[_shortest(view, begins)[1] : ends]))
+            found.append(_measured(view[content:ends]))
         if len(found) > MOST_TOGETHER:
             raise BadBytes("CHUNK_INVALID", f"more than {MOST_TOGETHER} chunks in one message")
         position = ends
@@ -62,17 +62,17 @@ def _measured(chunk: memoryview) -> memoryview:
     return chunk
 
 
-def _end(view: memoryview, tag: int, begins: int) -> int:
-    """Where a field's content ends."""
-    match tag & 7:
-        case 0:
-            return read_varint(view, begins)[1]
-        case 2:
-            length, content = _shortest(view, begins)
-            return content + length
-        case fixed if fixed in FIXED_BYTES:
-            return begins + FIXED_BYTES[fixed]
-    raise _no_message(begins)
+def _content(view: memoryview, tag: int, position: int) -> tuple[int, int]:
+    """Where what follows a tag begins, without its length, and where it ends."""
+    layout = tag & 7
+    if layout == VARINT:
+        return position, read_varint(view, position)[1]
+    if layout == LENGTH:
+        length, begins = _shortest(view, position)
+        return begins, begins + length
+    if layout in FIXED_BYTES:
+        return position, position + FIXED_BYTES[layout]
+    raise _no_message(position)
 
 
 def _shortest(view: memoryview, position: int) -> tuple[int, int]:

@@ -31,8 +31,8 @@ class Peer:
         self.receiver = Receiver(self.memory, self.table)
         self.lives = list(lives)  # chunks that each stream takes before it breaks
         self.opened = self.closed = self.under_way = self.most_under_way = 0
-        self.messages: list[int] = []  # chunks in each, on the newest stream
-        self.all_messages: list[int] = []
+        self.messages: list[Sequence[Chunk]] = []
+        self.newest_from = 0  # the first message of the newest stream
         self.lost_acknowledgements = 0
         self.refusals_after_first = 0  # connections refused when the first stream broke
         self.may_acknowledge = asyncio.Event()
@@ -49,8 +49,24 @@ class Peer:
             raise PeerLost("PEER_LOST", "connection refused")
         self.opened += 1
         self.under_way = 0
-        self.messages = []
+        self.newest_from = len(self.messages)
         return Stream(self, self.lives.pop(0) if self.lives else None)
+
+    def sizes(self, since: int = 0) -> list[int]:
+        """How many chunks each message has, from that one on."""
+        return [len(chunks) for chunks in self.messages[since:]]
+
+    @property
+    def chunks(self) -> list[Chunk]:
+        """All that came, in the order in which it did."""
+        return [chunk for chunks in self.messages for chunk in chunks]
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        """Look after each chunk that arrives."""
+        async with asyncio.timeout(10):
+            while not condition():
+                self.arrived.clear()
+                await self.arrived.wait()
 
 
 class Stream:
@@ -61,8 +77,7 @@ class Stream:
         self._taken: asyncio.Queue[tuple[int, int] | None] = asyncio.Queue()
 
     async def send(self, chunks: Sequence[Chunk]) -> None:
-        self._peer.messages.append(len(chunks))
-        self._peer.all_messages.append(len(chunks))
+        self._peer.messages.append(chunks)
         for chunk in chunks:
             self._take(chunk)
         if self._peer.loses and self._life == 0:

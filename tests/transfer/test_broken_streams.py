@@ -49,10 +49,7 @@ async def test_silence_counts_as_a_broken_stream() -> None:
     guest, peer = Guest(), Peer(held=True)
     async with guest.sender(peer, silence_s=0.05) as sender:
         passing = asyncio.create_task(sender.send_pass(guest.tracker.scan(guest.memory)))
-        async with asyncio.timeout(10):
-            while peer.opened < 3:
-                peer.arrived.clear()
-                await peer.arrived.wait()
+        await peer.until(lambda: peer.opened >= 3)
         peer.may_acknowledge.set()
         await passing
         assert guest.silence.told.count("heard") == 1

@@ -2,7 +2,6 @@
 
 import asyncio
 import random
-from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -10,13 +9,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bmigd.chunk import MIB, PAGE_BYTES, Chunk, CodecId
+from bmigd.chunk import MIB, PAGE_BYTES, CodecId
 from bmigd.errors import BadBytes
 from bmigd.transfer.deltas import GIVES_WAY_EVERY, TRIES_AGAIN, Deltas, xor
 from bmigd.transfer.encoding import Encoder
 from bmigd.transfer.runs import pages_of
 from bmigd.transfer.sections import masks_of
-from tests.transfer.ends import Guest, Peer, Stream
+from tests.transfer.ends import Guest, Peer
 
 NOISE = random.Random(5).randbytes(64 * PAGE_BYTES)  # noqa: S311 - noise
 PASSES = st.lists(
@@ -25,28 +24,13 @@ PASSES = st.lists(
 )
 
 
-class Listening(Stream):
-    """Remembers what came."""
-
-    heard: list[Chunk]
-
-    async def send(self, chunks: Sequence[Chunk]) -> None:
-        self.heard.extend(chunks)
-        await super().send(chunks)
-
-
 class Moving:
     """A guest whose memory goes over in passes, encoded as is best."""
 
     def __init__(self, room_pages: int = 64) -> None:
-        self.guest, self.peer, self.heard = Guest(), Peer(), list[Chunk]()
+        self.guest, self.peer = Guest(), Peer()
         self.encoder = Encoder(None)
         self.encoder._deltas = Deltas(room_pages * PAGE_BYTES)
-
-    async def open(self, _: int) -> Stream:
-        stream = Listening(self.peer, None)
-        stream.heard = self.heard
-        return stream
 
     def write(self, page: int, kind: int, value: int) -> None:
         """A byte of a page, all of it, or zeroes."""
@@ -59,7 +43,7 @@ class Moving:
             content[at : at + PAGE_BYTES] = bytes(PAGE_BYTES)
 
     async def run(self, passes: list[list[tuple[int, int, int]]]) -> None:
-        async with self.guest.sender(self.peer, open_stream=self.open, streams=2) as sender:
+        async with self.guest.sender(self.peer, streams=2) as sender:
             sender.encoder = self.encoder
             for writes in [[], *passes]:
                 for write in writes:
@@ -70,7 +54,7 @@ class Moving:
 
     def codecs(self) -> list[list[int]]:
         """Of the sections of each chunk."""
-        return [[section.codec for section in chunk.sections] for chunk in self.heard]
+        return [[section.codec for section in chunk.sections] for chunk in self.peer.chunks]
 
 
 @settings(deadline=None, max_examples=60)
@@ -85,7 +69,7 @@ async def test_a_page_travels_as_what_changed_from_the_third_time_on() -> None:
     moving = Moving()
     await moving.run([[(3, 0, 1)], [(3, 0, 2), (3, 1, 3)], [(3, 0, 4)]])
     assert moving.codecs()[-3:] == [[CodecId.RAW], [CodecId.DELTA], [CodecId.DELTA]]
-    third = moving.heard[-2]
+    third = moving.peer.chunks[-2]
     assert third.wire_bytes < 100
     assert third.runs == (3, 1)
 
@@ -97,7 +81,7 @@ async def test_what_changed_little_is_a_section_apart_from_what_changed_much() -
         [[(page, 0, 1) for page in pages], [(page, 3 if page % 4 else 0, 7) for page in pages]]
     )
     assert moving.codecs()[-1] == [CodecId.DELTA, CodecId.RAW]
-    chunk = moving.heard[-1]
+    chunk = moving.peer.chunks[-1]
     sent = pages_of(chunk.runs)
     delta, rest = masks_of(chunk.sections, len(sent))
     assert sent[delta].tolist() == list(range(0, 40, 4))
@@ -124,7 +108,7 @@ async def test_no_delta_goes_where_none_is_wanted_or_known(encoder: Encoder) -> 
 async def test_a_chunk_may_come_again_and_one_without_its_base_is_refused() -> None:
     moving = Moving()
     await moving.run([[(3, 0, 1)], [(3, 0, 2)]])
-    delta, receiver = moving.heard[-1], moving.peer.receiver
+    delta, receiver = moving.peer.chunks[-1], moving.peer.receiver
     assert delta.has(CodecId.DELTA)
     receiver.apply(delta)
     moving.guest.assert_arrived(moving.peer)

@@ -5,15 +5,15 @@ No more than a window is under way; any error but a lost peer is told at once, a
 """
 
 import asyncio
-from collections.abc import Generator, Sequence
+from collections.abc import Generator
 
 import pytest
 
-from bmigd.chunk import MIB, PAGE_BYTES, Chunk
+from bmigd.chunk import MIB, PAGE_BYTES
 from bmigd.errors import BadBytes, LocalFault
 from bmigd.transfer.batch import Batch
 from bmigd.transfer.pacing import Pacer
-from tests.transfer.ends import PAGES, Guest, Peer, Stream
+from tests.transfer.ends import PAGES, Guest, Peer
 
 
 async def test_a_pass_carries_all_memory_over() -> None:
@@ -36,10 +36,7 @@ async def test_a_pass_ends_only_when_all_is_acknowledged() -> None:
     guest, peer = Guest(), Peer(held=True)
     async with guest.sender(peer, window=64) as sender:
         passing = asyncio.create_task(sender.send_pass(guest.tracker.scan(guest.memory)))
-        async with asyncio.timeout(10):
-            while peer.under_way < 5:
-                peer.arrived.clear()
-                await peer.arrived.wait()
+        await peer.until(lambda: peer.under_way >= 5)
         ended, _ = await asyncio.wait({passing}, timeout=0.2)
         assert not ended
         peer.may_acknowledge.set()
@@ -84,20 +81,10 @@ async def test_a_guest_that_cannot_be_read_is_told_as_it_is() -> None:
 
 async def test_pages_that_touch_travel_as_one_run() -> None:
     guest, peer = Guest(), Peer()
-    sent: list[Chunk] = []
-
-    class Listening(Stream):
-        async def send(self, chunks: Sequence[Chunk]) -> None:
-            sent.extend(chunks)
-            await super().send(chunks)
-
-    async def listen(_: int) -> Stream:
-        return Listening(peer, None)
-
-    async with guest.sender(peer, open_stream=listen) as sender:
+    async with guest.sender(peer) as sender:
         await sender.send_pass(guest.tracker.scan(guest.memory))
-    assert sent[0].runs == (0, MIB // PAGE_BYTES)
-    assert [chunk.sequence for chunk in sent] == list(range(1, len(sent) + 1))
+    assert peer.chunks[0].runs == (0, MIB // PAGE_BYTES)
+    assert [chunk.sequence for chunk in peer.chunks] == list(range(1, len(peer.chunks) + 1))
 
 
 @pytest.mark.parametrize("streams", [2, 3, 4])
@@ -105,10 +92,7 @@ async def test_several_streams_share_the_window_and_carry_all_memory_over(stream
     guest, peer = Guest(), Peer(held=True)
     async with guest.sender(peer, window=4, streams=streams) as sender:
         passing = asyncio.create_task(sender.send_pass(guest.tracker.scan(guest.memory)))
-        async with asyncio.timeout(10):
-            while peer.opened < min(streams, 5):  # there are five chunks
-                peer.arrived.clear()
-                await peer.arrived.wait()
+        await peer.until(lambda: peer.opened >= min(streams, 5))  # there are five chunks
         assert peer.most_under_way <= max(4, streams)
         peer.may_acknowledge.set()
         await passing
