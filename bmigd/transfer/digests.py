@@ -2,12 +2,15 @@
 which do without an array library to start soon.
 """
 
+from typing import TYPE_CHECKING
+
 import xxhash
 
-from bmigd.chunk import PAGE_BYTES, Bytes
+if TYPE_CHECKING:
+    from bmigd.chunk import Bytes
 
 
-def digests(content: Bytes, seed: int, unit_bytes: int = PAGE_BYTES) -> list[int]:
+def digests(content: "Bytes", seed: int, unit_bytes: int) -> list[int]:
     """XXH3-64 of each page, or larger unit, of content, whose length is a multiple of it."""
     digest, view = xxhash.xxh3_64_intdigest, memoryview(content)
     return [digest(view[at : at + unit_bytes], seed) for at in range(0, len(view), unit_bytes)]

@@ -1,12 +1,13 @@
-"""A process that hashes guest memory as it is: `python -m bmigd.transfer.hasher DESCRIPTOR`.
+"""Processes that hash guest memory as it is: `python -m bmigd.transfer.hasher DESCRIPTOR...`.
 
-It is told over the socket of that number, by hashing.py: which memory, as a descriptor to map, and
-then which stretches of it. It ends when the socket does, so a daemon that is killed leaves none
-behind. Only the standard library and xxhash: its start is on the way of a migration.
+One for each descriptor, which is a socket over which hashing.py tells which memory, as a descriptor
+to map, and then which stretches of it. A process ends when its socket does, so a daemon that is
+killed leaves none behind. Only one is started, with the standard library and xxhash and no more,
+and becomes the others: their start is on the way of a migration.
 """
 
 import mmap
-import signal
+import os
 import socket
 import struct
 import sys
@@ -57,7 +58,20 @@ def _hashes(content: memoryview, seed: int, unit_bytes: int) -> bytes:
     return found.tobytes()
 
 
-if __name__ == "__main__":
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a daemon at a terminal ends us by ending
-    with socket.socket(fileno=int(sys.argv[1])) as given:
+def main(descriptors: list[int]) -> None:
+    """Be the process of the first descriptor; a child is that of each further one.
+
+    Each holds its own socket only, so that the other end of every one sees its process end.
+    """
+    mine, *others = descriptors
+    while others and not os.fork():
+        os.close(mine)
+        mine, *others = others
+    for other in others:
+        os.close(other)
+    with socket.socket(fileno=mine) as given:
         serve(given)
+
+
+if __name__ == "__main__":
+    main([int(word) for word in sys.argv[1:]])

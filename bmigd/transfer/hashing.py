@@ -4,7 +4,9 @@ and the daemon's event loop never waits for an interpreter that hashes.
 A hash made here only says where to look: what is sent is copied and hashed again (batch.py).
 """
 
+import contextlib
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -58,29 +60,33 @@ class Hashers:
         self._seed = seed
         self._is_closed = False
         self._shown: Memory | None = None
-        self._processes: list[subprocess.Popen[bytes]] = []
+        self._first: subprocess.Popen[bytes] | None = None  # and the others are of its group
         self._sockets: list[socket.socket] = []
         self._waiting: deque[Asked] = deque()  # in order
 
     def start(self) -> None:
         """Be ready for the first question, which does this otherwise; LocalFault (TRACKER_LOST)."""
+        argv = [sys.executable, "-P", "-m", "bmigd.transfer.hasher"]
         try:
-            for _ in range(min(MOST, os.cpu_count() or 1)):
-                self._start_one()
+            with contextlib.ExitStack() as given:
+                theirs = [given.enter_context(self._new_socket()) for _ in range(_count())]
+                numbers = [one.fileno() for one in theirs]
+                self._first = subprocess.Popen(
+                    [*argv, *map(str, numbers)],
+                    stdin=subprocess.DEVNULL,
+                    pass_fds=numbers,
+                    process_group=0,  # all end with one signal; a terminal's reach none of them
+                )
         except OSError as error:
             self.close()
             raise LocalFault("TRACKER_LOST", f"cannot start a process: {error}") from error
 
-    def _start_one(self) -> None:
+    def _new_socket(self) -> socket.socket:
+        """A process's end; ours is kept."""
         ours, theirs = socket.socketpair()
         ours.settimeout(START_S)
         self._sockets.append(ours)
-        with theirs:
-            number = theirs.fileno()
-            argv = [sys.executable, "-P", "-m", "bmigd.transfer.hasher", str(number)]
-            self._processes.append(
-                subprocess.Popen(argv, stdin=subprocess.DEVNULL, pass_fds=[number])
-            )
+        return theirs
 
     def hashes(
         self,
@@ -128,15 +134,29 @@ class Hashers:
 
     def close(self) -> None:
         """End them, so that nobody has the guest's memory mapped. Idempotent."""
+        if self._first:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._first.pid, signal.SIGKILL)  # they have nothing to lose
+            for one in self._sockets:
+                _await_end(one)
+            self._first.wait()
         for one in self._sockets:
             one.close()
-        for process in self._processes:
-            process.kill()  # it has nothing to lose
-        for process in self._processes:
-            process.wait()
         self._waiting.clear()
-        self._sockets, self._processes, self._shown = [], [], None
+        self._sockets, self._first, self._shown = [], None, None
         self._is_closed = True
+
+
+def _count() -> int:
+    return min(MOST, os.cpu_count() or 1)
+
+
+def _await_end(ours: socket.socket) -> None:
+    """Until the process at the other end is gone, which was killed: it is not a child of ours."""
+    ours.settimeout(START_S)
+    with contextlib.suppress(OSError):
+        while ours.recv(PIECE_BYTES):
+            pass
 
 
 def _answer(waiting: deque[Asked]) -> tuple[Extent, Hashes]:

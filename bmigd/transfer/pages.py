@@ -20,7 +20,7 @@ ZERO_PAGE = bytes(PAGE_BYTES)
 
 def page_hashes(content: Bytes, seed: int) -> Hashes:
     """One hash for each page of content, whose length is a multiple of the page size."""
-    return np.array(digests(content, seed), dtype="<u8")
+    return np.array(digests(content, seed, PAGE_BYTES), dtype="<u8")
 
 
 def chunk_digest(hashes: bytes) -> bytes:

@@ -155,6 +155,12 @@ def one_for_each() -> list[Extent]:
     return [Extent(0, PAGE_BYTES)] * MOST
 
 
+def begun(pid: int) -> tuple[int, int]:
+    """When a process began, in ticks; and its pid, which tells those of one tick apart."""
+    after_name = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2]
+    return int(after_name.split()[19]), pid
+
+
 def mapped_by(file: Path) -> list[int]:
     """Processes that have a file mapped."""
     found = []
@@ -165,15 +171,18 @@ def mapped_by(file: Path) -> list[int]:
     return found
 
 
+FIRST, LAST = 0, -1  # of the processes: the one that is started, and one that it became
+
+
 @contextlib.contextmanager
-def asked(own: Path) -> Iterator[tuple[Hashers, MappedMemory, int]]:
+def asked(own: Path, which: int = FIRST) -> Iterator[tuple[Hashers, MappedMemory, int]]:
     """Processes that have all been asked once, the memory, and the pid of one of them."""
     hashers = Hashers(SEED)
     try:
         with shown(own) as memory:
             told(hashers, memory, 0, one_for_each())
-            (one, *_) = set(mapped_by(own)) - {os.getpid()}
-            yield hashers, memory, one
+            ours = set(mapped_by(own)) - {os.getpid()}
+            yield hashers, memory, sorted(ours, key=begun)[which]
     finally:
         hashers.close()
 
@@ -185,8 +194,9 @@ def test_once_closed_nobody_has_the_memory_and_no_process_is_left(own: Path) -> 
         assert mapped_by(own) == [os.getpid()]
 
 
-def test_a_process_that_ends_is_told(own: Path) -> None:
-    with asked(own) as (hashers, memory, victim):
+@pytest.mark.parametrize("which", [FIRST, LAST])
+def test_a_process_that_ends_is_told(own: Path, which: int) -> None:
+    with asked(own, which) as (hashers, memory, victim):
         os.kill(victim, signal.SIGKILL)
         eventually(lambda: victim not in mapped_by(own), 10, "its end")
         with pytest.raises(LocalFault) as fault:
@@ -194,11 +204,12 @@ def test_a_process_that_ends_is_told(own: Path) -> None:
         assert fault.value.reason == "TRACKER_LOST"
 
 
+@pytest.mark.parametrize("which", [FIRST, LAST])
 def test_a_process_that_says_nothing_is_given_up_and_nothing_is_left(
-    own: Path, monkeypatch: pytest.MonkeyPatch
+    own: Path, monkeypatch: pytest.MonkeyPatch, which: int
 ) -> None:
     monkeypatch.setattr(hashing, "ANSWER_S", 0.2)
-    with asked(own) as (hashers, memory, victim):
+    with asked(own, which) as (hashers, memory, victim):
         os.kill(victim, signal.SIGSTOP)
         for _ in range(2):  # and it stays given up
             with pytest.raises(LocalFault) as fault:
