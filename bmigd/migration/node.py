@@ -14,10 +14,11 @@ from bmigd.announce import Announcer
 from bmigd.config import Config
 from bmigd.drivers.base import Driver, DriverFacts
 from bmigd.errors import LocalFault, Unknown
-from bmigd.files import beginning_of, sha256_of, size_of
+from bmigd.files import sha256_of, size_of
 from bmigd.guests import places
 from bmigd.guests.definition import Definition
 from bmigd.guests.store import GuestStore
+from bmigd.migration import probes
 from bmigd.migration.bandwidth import Bandwidth
 from bmigd.migration.claims import Claims
 from bmigd.migration.costs import Cost, Costs
@@ -27,8 +28,6 @@ from bmigd.migration.room import Room
 from bmigd.prechecks.facts import DiskFacts, Facts, FileState, FirmwareFacts
 from bmigd.security.policy import Policy
 
-PROBE_PREFIX = ".bmig-probe-"
-PROBE_BYTES = 64
 FIRMWARE_BYTES = 64 << 20
 COSTS = "switchovers.json"  # in node.state_dir
 LOOK_S = 5.0  # for files of one guest; a storage that does not answer is not waited for
@@ -167,18 +166,18 @@ class Node:
         return self.config.node.firmware_dirs, self.config.node.variables_dirs
 
     def write_probes(self, definition: Definition, probe_name: str) -> None:
-        """Leave a file in every storage of a guest for the destination to find."""
+        """Leave a file in every storage of a guest for the destination to find; OSError."""
         for storage in {storage for storage, _ in definition.disks}:
             directory = self.config.storage.get(storage)
             if directory:
-                (directory / f"{PROBE_PREFIX}{probe_name}").write_text(probe_name)
+                probes.leave(directory, probe_name)
 
     def remove_probes(self, definition: Definition, probe_name: str) -> None:
         """Take the probes away."""
         for storage in {storage for storage, _ in definition.disks}:
             directory = self.config.storage.get(storage)
             if directory:
-                (directory / f"{PROBE_PREFIX}{probe_name}").unlink(missing_ok=True)
+                probes.remove(directory, probe_name)
 
     def _disks(self, definition: Definition, probe_name: str) -> tuple[DiskFacts, ...]:
         foreign = places.foreign_images(definition)  # nothing is told of another's
@@ -192,9 +191,8 @@ class Node:
         directory = self.config.storage.get(storage)
         if directory is None:
             return DiskFacts(storage, image, 0)
-        probe = beginning_of(directory / f"{PROBE_PREFIX}{probe_name}", PROBE_BYTES)
-        size_bytes = size_of(directory / image)
-        return DiskFacts(storage, image, size_bytes, probe.decode("ascii", errors="replace"))
+        seen = probes.seen(directory, probe_name)
+        return DiskFacts(storage, image, size_of(directory / image), seen)
 
     def _taken_by(self, name: str) -> str:
         if name in self.store.names():
