@@ -59,7 +59,8 @@ _ADVICE = {
     " bmigd",
     Reason.PEER_CERTIFICATE_EXPIRED: "renew the certificate of {0} and restart its bmigd; if it is"
     " valid, set the clocks right",
-    Reason.PEER_NOT_TLS: "correct the address of {0} in [nodes]: something else answers there",
+    Reason.PEER_NOT_TLS: "see what answers at the address of {0} in [nodes]: it is not its bmigd,"
+    " or something on the way cuts connections off",
     Reason.PEER_REJECTS_CERTIFICATE: "renew this node's certificate and restart its bmigd, or give"
     " {0} the CA that issued it",
 }
@@ -207,7 +208,7 @@ def _no_handshake(target: _Target, error: Exception, credentials: Credentials) -
 
 def _closed(target: _Target) -> Explanation:
     return Explanation(
-        Reason.PEER_NOT_TLS, f"{target} closed the connection instead of answering in TLS"
+        Reason.PEER_NOT_TLS, f"{target} took the connection and closed it before any TLS"
     )
 
 

@@ -100,7 +100,7 @@ async def test_a_peer_that_answers_in_plain_text(ours: Credentials, answer: byte
 async def test_a_peer_that_closes_instead_of_shaking_hands(ours: Credentials) -> None:
     reason, sentence = await told(one_read, ours)
     assert reason is Reason.PEER_NOT_TLS
-    assert sentence.endswith("closed the connection instead of answering in TLS")
+    assert sentence.endswith("took the connection and closed it before any TLS")
 
 
 @pytest.mark.parametrize("newest", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
