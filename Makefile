@@ -35,10 +35,13 @@ proto-check: $(READY) $(node_modules) ## the stubs are current, the contract is 
 proto-baseline: $(node_modules) ## take the contract as it is for the one to keep to; see proto/README.md
 	cd proto && $(BUF) build --exclude-source-info --output baseline.txtpb
 
-TRIAL := $(BIN)/python -m certs.issue --out .trial
-certs: $(READY) ## a CA and certificates for trying, in .trial
-	test -e .trial/ca.pem || { $(TRIAL) ca --cluster trial && $(TRIAL) node host1 host2 && $(TRIAL) operator alice; }
+TRIAL := $(BIN)/python -m certs.issue --out .trial/certs
+certs: $(READY) ## a CA and certificates for trying, in .trial/certs
+	test -e .trial/certs/ca.pem || { $(TRIAL) ca --cluster trial && $(TRIAL) node host1 host2 && $(TRIAL) operator alice; }
 	$(TRIAL) show
+
+trial: certs ## two nodes and a guest to try by hand, in .trial; tells what to type
+	$(BIN)/python -m tests.trial
 
 lint: $(READY) ## style and import layers
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .
@@ -101,4 +104,4 @@ clean: ## remove what was made here; not certs/out, where a real CA may be
 	rm -rf .coverage .hypothesis .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.PHONY: demo-qemu guest soak faults sim help setup proto proto-check proto-baseline certs lint types test e2e demo bench bench-quick docs check clean
+.PHONY: trial demo-qemu guest soak faults sim help setup proto proto-check proto-baseline certs lint types test e2e demo bench bench-quick docs check clean

@@ -68,11 +68,20 @@ class Cluster:
 
     def make(self, names: list[str], **changes: Any) -> None:
         """Certificates, configurations, journals; `changes` are merged into each node's file."""
+        self.issue(names)
+        self.make_nodes(names, **changes)
+
+    def issue(self, names: list[str]) -> None:
+        """A CA and certificates of it."""
         authority.make_ca(self.certs, "test")
         authority.issue_operator(self.certs, "alice")
-        self.storage.mkdir()
         for name in names:
             authority.issue_node(self.certs, name)
+
+    def make_nodes(self, names: list[str], **changes: Any) -> None:
+        """Nodes that have certificates; None as a change leaves a table of the file out."""
+        self.storage.mkdir()
+        for name in names:
             directory = self.directory / name
             directory.mkdir()
             place = self.places.get(name)
@@ -115,6 +124,7 @@ class Cluster:
         for table, values in changes.items():
             is_table = isinstance(values, dict)
             content[table] = {**content.get(table, {}), **values} if is_table else values
+        content = {table: values for table, values in content.items() if values is not None}
         node.config_path.write_text(tomli_w.dumps(content))
 
     def write_client(self, operator: str) -> Path:
@@ -165,13 +175,19 @@ class Cluster:
         self, name: str, node: str, memory: str = "64M", *rom: str, card: str = ""
     ) -> Path:
         """Build a ROM, define and start a guest; a MAC gives it a network card. The ROM's path."""
-        rom_path = make_files(self.storage, name, *rom)
-        definition = definition_of(name, memory, rom_path, card)
-        path = self.directory / f"{name}.toml"
-        path.write_text(tomli_w.dumps(definition))
+        rom_path, path = self.describe_guest(name, memory, *rom, card=card)
         self.ctl("guest", "define", str(path), "--node", node)
         self.ctl("guest", "start", name)
         return rom_path
+
+    def describe_guest(
+        self, name: str, memory: str, *rom: str, card: str = ""
+    ) -> tuple[Path, Path]:
+        """Its files, and what `bmigctl guest define` takes; paths of its ROM and of that."""
+        rom_path = make_files(self.storage, name, *rom)
+        path = self.directory / f"{name}.toml"
+        path.write_text(tomli_w.dumps(definition_of(name, memory, rom_path, card)))
+        return rom_path, path
 
     def migrate(
         self, guest: str, destination: str, *options: str, expect: int = 0
