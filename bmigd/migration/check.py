@@ -49,14 +49,14 @@ async def check(
     """Run every precheck for a guest of this node."""
     driver = node.driver(definition)
     probe = secrets.token_hex(16)
-    probe_seen = await node.look(lambda: _leave_probes(node, definition, probe))
     try:
-        firmware = await node.firmware(definition)
+        probe_seen = await _leave_probes(node, definition, probe)
+        firmware = await node.files.firmware(definition)
         inquiry = Inquiry(definition, requested_by, PROTOCOL_VERSIONS, probe, firmware)
         there = await peer.exchange(inquiry)
         here = await node.facts(definition, probe, denied="")
     finally:
-        await node.look(lambda: node.remove_probes(definition, probe))
+        await node.files.remove_probes(definition, probe)
     power, cost = await driver.power(definition.name), node.cost(definition, peer.name)
     case = Case(
         guest=definition,
@@ -136,9 +136,9 @@ async def _obstacle(outgoing: OutgoingGuest, wish: str) -> str:
     return "" if wish == tracking.CONTENT else await tracking.obstacle(outgoing)
 
 
-def _leave_probes(node: Node, definition: Definition, probe: str) -> str:
+async def _leave_probes(node: Node, definition: Definition, probe: str) -> str:
     try:
-        node.write_probes(definition, probe)
+        await node.files.leave_probes(definition, probe)
     except OSError:
         return ""  # a storage that cannot be written: the storage check says so
     return probe

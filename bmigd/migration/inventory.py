@@ -117,7 +117,7 @@ class Inventory:
                 await asyncio.to_thread(self._node.store.add, definition)
         view = await self.get(name)
         try:
-            missing = ", ".join(await self._node.missing(definition))
+            missing = ", ".join(await self._node.files.missing(definition))
         except LocalFault as error:  # it is defined all the same
             return replace(view, detail=error.message)
         return replace(view, detail=f"not there yet: {missing}") if missing else view
@@ -197,7 +197,7 @@ class Inventory:
         name, here = definition.name, self._node.name
         missing: list[str] = []
         with contextlib.suppress(LocalFault):  # a storage that is silent: the driver finds out
-            missing = await self._node.missing(definition)
+            missing = await self._node.files.missing(definition)
         if missing:
             words = f"guest {name} needs {', '.join(missing)}, which {here} does not have"
             advice = "put it there, or correct the description"
