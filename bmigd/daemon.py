@@ -12,7 +12,8 @@ import structlog
 from bmigd.announce import Announcer
 from bmigd.config import Config
 from bmigd.drivers import DRIVERS
-from bmigd.errors import Invalid, LocalFault
+from bmigd.errors import Invalid
+from bmigd.files import make_directory
 from bmigd.guests.store import GuestStore
 from bmigd.history import History
 from bmigd.journal import Journal
@@ -83,8 +84,8 @@ class Daemon:
         self._lock = Lock(state_dir / LOCK)
         self._history = History(state_dir / HISTORY)
         self._history_thread = ThreadPoolExecutor(1, "history")
-        for directory in (config.node.spool_dir, config.node.run_dir):
-            _make(directory)
+        make_directory(config.node.spool_dir, "node.spool_dir")
+        make_directory(config.node.run_dir, "node.run_dir")
         # One thread for the journal keeps its writes in order; the others hash, encode and write.
         self._journal_thread = ThreadPoolExecutor(1, "journal")
         self._workers = ThreadPoolExecutor(4, "memory")
@@ -166,17 +167,6 @@ class Daemon:
     def _dial(self, name: str) -> Peer:
         address = self._config.nodes.get(name, "")
         return GrpcPeer(name, address, self._credentials, self._config.migration.peer_timeout_s)
-
-
-def _make(directory: Path) -> None:
-    try:
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    except OSError as error:
-        raise LocalFault(
-            "DIRECTORY_UNUSABLE",
-            f"cannot make {directory}: {error.strerror}",
-            "see node.spool_dir and node.run_dir in the configuration",
-        ) from error
 
 
 def journal_path(config: Config) -> Path:

@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from bmigd.errors import LocalFault
+
 STEP_BYTES = 1 << 20
 
 
@@ -46,6 +48,19 @@ def size_of(path: Path) -> int:
     except OSError:
         return 0
     return 0
+
+
+def make_directory(directory: Path, field: str) -> None:
+    """For us alone, if it is not there; LocalFault (DIRECTORY_UNUSABLE) names the field."""
+    try:
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        what = "it is a file" if isinstance(error, FileExistsError) else error.strerror
+        raise LocalFault(
+            "DIRECTORY_UNUSABLE",
+            f"{directory} cannot be a directory of ours: {what}",
+            f"see {field} in the configuration, and that bmigd runs as a user who may write there",
+        ) from error
 
 
 @contextmanager

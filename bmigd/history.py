@@ -13,6 +13,9 @@ from typing import Any
 
 import structlog
 
+from bmigd.errors import LocalFault
+from bmigd.unusable import obstacle
+
 log = structlog.get_logger()
 
 _TABLES = """
@@ -25,20 +28,24 @@ CREATE TABLE IF NOT EXISTS events (
     PRIMARY KEY (id, sequence)) STRICT;
 """
 KEEP_MIGRATIONS = 10_000
-DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR)  # or other tables
 
 
 class History:
     """Events and last known pictures of migrations, as JSON."""
 
     def __init__(self, path: Path, keep_migrations: int = KEEP_MIGRATIONS) -> None:
+        """LocalFault (DIRECTORY_UNUSABLE) for what is no damage: a full disk, a file of another."""
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._keep_migrations = keep_migrations
         try:
             self._connection = _opened(path)
-        except sqlite3.DatabaseError as error:
-            if _code(error) not in DAMAGED:  # a full disk, for instance, says nothing of the file
-                raise
+        except (sqlite3.DatabaseError, OSError) as error:
+            if why := obstacle(error):  # which says nothing of the file
+                raise LocalFault(
+                    "DIRECTORY_UNUSABLE",
+                    f"{path} cannot be used: {why}",
+                    "mend that, or start bmigd as the user that it belongs to, and start it again",
+                ) from error
             aside = path.with_name(f"{path.name}.damaged")
             log.warning("history damaged", error=str(error), kept_as=str(aside))
             _put_aside(path, aside)
@@ -118,11 +125,6 @@ class History:
         ).fetchall()
         connection.executemany("DELETE FROM migrations WHERE id = ?", rows)
         connection.executemany("DELETE FROM events WHERE id = ?", rows)
-
-
-def _code(error: sqlite3.Error) -> int:
-    """SQLite's primary result code; an error that is ours has none, and is about damage."""
-    return getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & 0xFF
 
 
 def _opened(path: Path) -> sqlite3.Connection:

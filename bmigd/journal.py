@@ -19,6 +19,7 @@ from pathlib import Path
 from bmigd.crashpoints import MARK, reach
 from bmigd.errors import LocalFault
 from bmigd.mark import Mark, Progress, mark_path
+from bmigd.unusable import obstacle
 
 SCHEMA = 4
 BESIDE = ("-wal", "-shm", "-journal")  # files that SQLite has beside its own
@@ -88,14 +89,14 @@ class Journal:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        if not path.exists():
+        if self._is_missing():
             raise LocalFault(
                 "JOURNAL_MISSING",
                 f"there is no journal at {path}",
                 "on a new node run `bmigd init`; on an old one restore nothing and make no new"
                 " journal before you have read docs/FAILURES.md: guests may be in doubt",
             )
-        self._connection = sqlite3.connect(path, check_same_thread=False)
+        self._connection = self._connected()
         try:
             _make_durable(self._connection)
             (verdict,) = self._connection.execute("PRAGMA quick_check").fetchone()
@@ -105,12 +106,16 @@ class Journal:
             if schema == SCHEMA:
                 self._writes = self._count()
         except (sqlite3.Error, TypeError) as error:
-            raise self._damaged(error) from error
+            self._connection.close()
+            raise self._unusable(error) from error
         if verdict != "ok":
             raise self._damaged(verdict)
         if schema != SCHEMA:
             raise LocalFault(
-                "JOURNAL_SCHEMA", f"{path} has schema {schema}, this daemon needs {SCHEMA}"
+                "JOURNAL_SCHEMA",
+                f"{path} has schema {schema}, this daemon needs {SCHEMA}",
+                "it is of another release of bmigd: install that one, and let every migration end"
+                " before another one is installed",
             )
         self._mark = Mark(mark_path(path))
 
@@ -233,12 +238,37 @@ class Journal:
         except (sqlite3.Error, OSError) as error:
             raise LocalFault(
                 "JOURNAL_UNWRITABLE",
-                f"cannot write {self._path}: {error}",
+                f"cannot write {self._path}: {obstacle(error) or error}",
                 "free space on its disk or mend the disk; what waits for it goes on by itself",
             ) from error
 
     def _count(self) -> int:
         return int(self._connection.execute("SELECT writes FROM journal").fetchone()[0])
+
+    def _connected(self) -> sqlite3.Connection:
+        try:
+            return sqlite3.connect(self._path, check_same_thread=False)
+        except sqlite3.Error as error:
+            raise self._unusable(error) from error
+
+    def _is_missing(self) -> bool:
+        try:
+            self._path.stat()
+        except FileNotFoundError:
+            return True
+        except OSError as error:
+            raise self._unusable(error) from error
+        return False
+
+    def _unusable(self, error: Exception) -> LocalFault:
+        if why := obstacle(error):
+            return LocalFault(
+                "JOURNAL_UNWRITABLE",
+                f"{self._path} cannot be used: {why}",
+                "mend that, or start bmigd as the user that the journal belongs to, and start it"
+                " again; guests go on meanwhile. Nothing says that the journal is damaged",
+            )
+        return self._damaged(error)
 
     def _damaged(self, cause: object) -> LocalFault:
         return LocalFault(

@@ -12,6 +12,7 @@ from bmigd import durable
 from bmigd.errors import LocalFault
 from bmigd.journal import BESIDE, lay_out
 from bmigd.mark import Mark, mark_path
+from bmigd.unusable import obstacle
 
 
 def create(path: Path) -> str:
@@ -38,7 +39,7 @@ def create(path: Path) -> str:
     except (sqlite3.Error, OSError) as error:
         raise LocalFault(
             "JOURNAL_UNWRITABLE",
-            f"cannot make {path}: {error}",
+            f"cannot make {path}: {obstacle(error) or error}",
             "free or mend its disk, or correct node.state_dir, and run `bmigd init` again",
         ) from error
     finally:

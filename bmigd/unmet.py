@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from bmigd.config import Config
+from bmigd.mark import mark_path
 from bmigd.security.policy import Action, Policy, peer_may
 
 MADE = ("state_dir", "spool_dir", "run_dir")
@@ -45,8 +46,23 @@ def _directories(config: Config, journal: Path) -> Iterator[str]:
         path = getattr(node, name)
         if why := _why_not_made(path):
             yield f"node.{name}: {path} cannot be used: {why}"
-    if not _seen(journal.exists):
-        yield f"node.state_dir: no journal at {journal}: run bmigd init, once in a node's life"
+    yield from _journal(journal)
+
+
+def _journal(journal: Path) -> Iterator[str]:
+    try:
+        journal.stat()
+    except FileNotFoundError:
+        if _seen(mark_path(journal).exists):
+            yield (
+                f"node.state_dir: {journal} is gone and its mark is there: read docs/FAILURES.md,"
+                ' "The journal", before anything else'
+            )
+        else:
+            yield f"node.state_dir: no journal at {journal}: run bmigd init, once in a node's life"
+    except OSError as error:
+        why = (error.strerror or "").lower()
+        yield f"node.state_dir: {journal}: {why}: check as the user that bmigd runs as"
 
 
 def _why_not_made(path: Path) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from bmigd.errors import LocalFault
 from bmigd.history import KEEP_MIGRATIONS, History
 
 
@@ -113,6 +114,7 @@ def test_one_that_cannot_be_opened_now_stays_where_it_is(path: Path) -> None:
     with closing(sqlite3.connect(path)) as other:
         other.execute("PRAGMA journal_mode = DELETE")
         other.execute("BEGIN EXCLUSIVE")
-        with pytest.raises(sqlite3.OperationalError, match="locked"):
+        with pytest.raises(LocalFault, match="another program holds it") as fault:
             History(path)
+        assert fault.value.reason == "DIRECTORY_UNUSABLE"
     assert [one.name for one in path.parent.iterdir()] == ["history.db"]

@@ -4,7 +4,10 @@ node's own, one of another schema.
 
 import hashlib
 import sqlite3
+import subprocess
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +18,8 @@ from bmigd.errors import LocalFault
 from bmigd.journal import Journal
 from bmigd.mark import mark_path
 from bmigd.migration.ledger import Ledger
+from tests import needs
+from tests.e2e.faults.disks import MOUNT, UMOUNT
 from tests.journals import RECORD, new_journal
 
 
@@ -114,3 +119,43 @@ def test_a_journal_of_another_schema_is_left_alone(path: Path) -> None:
     with pytest.raises(LocalFault, match="has schema 99, this daemon needs 4") as fault:
         Journal(path)
     assert fault.value.reason == "JOURNAL_SCHEMA"
+
+
+def refusal(path: Path) -> LocalFault:
+    """Why a journal cannot be used; it is whole, and so it is not called damaged."""
+    with pytest.raises(LocalFault) as fault:
+        Journal(path)
+    assert fault.value.reason == "JOURNAL_UNWRITABLE"
+    assert "docs/FAILURES.md" not in fault.value.advice
+    assert "JOURNAL_DAMAGED" not in str(fault.value)
+    return fault.value
+
+
+def test_a_journal_that_another_program_holds_is_not_damaged(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as other:
+        other.execute("PRAGMA journal_mode = DELETE")
+        other.execute("BEGIN EXCLUSIVE")
+        assert "another program holds it" in refusal(path).message
+    Journal(path).close()
+
+
+def test_a_journal_on_a_file_system_that_is_read_only_is_not_damaged(path: Path) -> None:
+    with mounted_read_only(path.parent):
+        assert "mounted read-only" in refusal(path).message
+    Journal(path).close()
+
+
+def test_a_journal_that_is_a_directory_is_not_damaged(tmp_path: Path) -> None:
+    assert "cannot be made or opened" in refusal(tmp_path).message
+
+
+@contextmanager
+def mounted_read_only(directory: Path) -> Iterator[None]:
+    """As after an error of its disk (needs root)."""
+    needs.root("mount")
+    subprocess.run([MOUNT, "--bind", directory, directory], check=True)
+    try:
+        subprocess.run([MOUNT, "-o", "remount,bind,ro", directory], check=True)
+        yield
+    finally:
+        subprocess.run([UMOUNT, "--lazy", directory], check=True)

@@ -134,3 +134,25 @@ def test_a_directory_that_may_not_be_written_is_told(
     monkeypatch.setattr(os, "access", access)
     [told] = warnings(directory, text)
     assert told.endswith("locked may not be written")
+
+
+def journal_warnings(directory: Path) -> list[str]:
+    return [one for one in warnings(directory, FULL) if one.startswith("node.state_dir")]
+
+
+def test_a_journal_is_to_be_made_only_where_there_never_was_one(directory: Path) -> None:
+    (directory / "state/journal.sqlite").unlink()
+    (told,) = journal_warnings(directory)
+    assert "run bmigd init" in told
+    (directory / "state/journal.sqlite.mark").touch()
+    (told,) = journal_warnings(directory)
+    assert "init" not in told
+    assert "its mark is there: read docs/FAILURES.md" in told
+
+
+def test_a_journal_that_cannot_be_seen_is_not_called_missing(directory: Path) -> None:
+    (directory / "state/journal.sqlite").unlink()
+    (directory / "state").rmdir()
+    (directory / "state").touch()  # as good as a directory that we may not enter, which root may
+    assert not any("init" in one for one in journal_warnings(directory))
+    assert any("not a directory: check as the user" in one for one in journal_warnings(directory))

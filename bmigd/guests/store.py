@@ -9,6 +9,7 @@ from pathlib import Path
 
 from bmigd import durable
 from bmigd.errors import Invalid, LocalFault, Taken, Unknown
+from bmigd.files import make_directory
 from bmigd.guests.definition import Definition, parse_toml, render_toml
 
 
@@ -16,8 +17,9 @@ class GuestStore:
     """The definitions of this node's guests."""
 
     def __init__(self, directory: Path) -> None:
+        """LocalFault (DIRECTORY_UNUSABLE) if there cannot be such a directory."""
         self._directory = directory
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_directory(directory, "node.state_dir")
 
     def names(self) -> list[str]:
         """Names of all guests, sorted."""

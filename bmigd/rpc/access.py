@@ -12,6 +12,7 @@ from bmigd.security.policy import Action, Policy, decide
 log = structlog.get_logger()
 
 LONGEST_NAME = 64
+ARTICLES = {Kind.NODE: "a", Kind.OPERATOR: "an"}
 
 
 class Access:
@@ -54,12 +55,14 @@ class Access:
         if caller.kind is kind and decision.allowed:
             return caller
         why = decision.why
+        advice = f"an administrator can allow it in the configuration of {self._node}"
         if caller.kind is not kind:
             why = f"{caller} may not do this: it is for {kind}s only"
+            advice = f"use the certificate of {ARTICLES[kind]} {kind}"
         log.warning("denied", caller=str(caller), action=action, guest=guest, why=why)
         raise Denied(
             "DENIED",
             why,
-            f"an administrator can allow it in the configuration of {self._node}",
+            advice,
             guest=guest or "",
         )

@@ -112,6 +112,17 @@ def test_how_much_a_guest_is_slowed_just_now_is_told_meanwhile() -> None:
 
 
 @pytest.mark.usefixtures("vm1")
+@pytest.mark.parametrize("given", ["", "x"])
+async def test_an_id_that_is_none_starts_nothing(
+    alice: Operator, host1: FakeNode, given: str
+) -> None:
+    ended = await alice.run("migrate", "vm1", "host2", "--id", given)
+    assert ended.code == 2
+    assert f'"{given}" is not a UUID' in ended.err
+    assert not host1.requests
+
+
+@pytest.mark.usefixtures("vm1")
 async def test_json_is_one_object_a_line_with_the_contracts_keys(
     alice: Operator, host1: FakeNode
 ) -> None:

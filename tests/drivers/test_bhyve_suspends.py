@@ -72,6 +72,21 @@ async def test_a_request_that_did_not_leave_is_not_waited_for(bed: BhyveBed) -> 
 
 
 @slow
+async def test_a_bhyvectl_that_is_gone_is_told_and_not_waited_for(bed: BhyveBed) -> None:
+    node = bed.node("a")
+    await node.start()
+    (node.home / "bin/bhyvectl").unlink()
+    guest = node.driver.outgoing(bed.definition)
+    async with asyncio.timeout(PATIENCE_S / 2):
+        with pytest.raises(LocalFault, match=r"bhyvectl cannot be run: no such file") as fault:
+            await guest.suspend()
+        assert fault.value.reason == "SUSPEND_FAILED"
+        assert "bhyve.bhyvectl" in fault.value.advice
+        await guest.resume()
+        await node.beats_on()
+
+
+@slow
 async def test_a_resume_that_was_cut_off_is_waited_for_and_leaves_nothing(bed: BhyveBed) -> None:
     node = wrapped(bed.node("a"), "bhyve", 'case " $* " in *" -r "*) sleep 0.5 ;; esac')
     async with suspended(node) as (guest, _):

@@ -36,18 +36,28 @@ class Programs:
         return [str(self.config.bhyvectl), f"--vm={name}", "--destroy"]
 
     async def request_suspend(self, name: str, file: Path) -> None:
-        """Ask for a suspend; returning says only that the request was sent."""
-        process = await asyncio.create_subprocess_exec(
-            *(str(self.config.bhyvectl), f"--vm={name}", f"--suspend={file}"),
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-        )
+        """Ask for a suspend; returning says only that the request was sent.
+
+        LocalFault (SUSPEND_FAILED).
+        """
+        try:
+            process = await asyncio.create_subprocess_exec(
+                *(str(self.config.bhyvectl), f"--vm={name}", f"--suspend={file}"),
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.STDOUT,
+            )
+        except OSError as error:
+            raise LocalFault(
+                "SUSPEND_FAILED",
+                f"{self.config.bhyvectl} cannot be run: {(error.strerror or '').lower()}",
+                "install it, or correct bhyve.bhyvectl in the configuration of this node",
+            ) from error
         output, _ = await process.communicate()
         if process.returncode:
             raise LocalFault(
                 "SUSPEND_FAILED",
-                f"bhyvectl --suspend exited with {process.returncode} (an errno):"
+                f"bhyvectl --suspend exited with {process.returncode}:"
                 f" {output.decode(errors='replace').strip() or os.strerror(process.returncode)}",
             )
 

@@ -47,7 +47,7 @@ def rate(context: click.Context, parameter: click.Parameter, value: str | None) 
 
 def _uuid(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
     try:
-        return value and str(uuid.UUID(value))
+        return None if value is None else str(uuid.UUID(value))
     except ValueError:
         raise click.BadParameter(f'"{value}" is not a UUID') from None
 
