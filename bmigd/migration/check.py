@@ -65,6 +65,7 @@ async def check(
         probe=probe_seen,
         clock_error_ms=1000,
         is_running=power.is_running,
+        unwatched=power.failed if power.is_unwatched else "",
         may_be_sent=peer_may(node.policy, peer.name, Action.SEND, definition.name),
         objections=tuple(node.objections(definition)),
         room_bytes=driver.room(definition),

@@ -14,7 +14,7 @@ import structlog
 
 from bmigd import host
 from bmigd.drivers.base import Power
-from bmigd.errors import BmigError, LocalFault, NotPossible
+from bmigd.errors import BmigError, LocalFault, NotPossible, Unknown
 from bmigd.guests.definition import Definition, parse_toml
 from bmigd.guests.state import GuestState
 from bmigd.journal import Record
@@ -31,6 +31,9 @@ log = structlog.get_logger()
 STOPPED, STARTED, DEFINED, RECOVERED = "stopped", "started", "defined", "recovered"  # by hand
 NEW = (DEFINED, RECOVERED)
 MOST_GUESTS = 4096
+AT_ONCE = 16  # looked at
+SEEN_S = 2.0
+SILENT = f"the process that owns it did not answer within {SEEN_S:g} s"
 HELD = "held by an operator: `bmigctl guest start` lets it go on"
 
 
@@ -63,23 +66,29 @@ class Inventory:
     ) -> AsyncIterator[GuestView]:
         """Every guest of a wanted name that is defined or being received here, by name.
 
-        Each is looked at when it is asked for: a caller may have enough before.
+        Some at once are looked at when they are asked for: a caller may have enough before.
         """
-        defined = set(self._node.store.names())
-        for name in sorted(filter(wanted, defined.union(self._node.claims.held()))):
-            if name in defined:
-                yield await self._seen(name)
-            elif incoming := await self._incoming(name):
-                yield incoming
-            elif name in self._node.store.names():  # it has arrived meanwhile
-                yield await self._seen(name)
+        names = sorted(filter(wanted, {*self._node.store.names(), *self._node.claims.held()}))
+        for begin in range(0, len(names), AT_ONCE):
+            some = map(self._seen, names[begin : begin + AT_ONCE])
+            for view in filter(None, await asyncio.gather(*some)):
+                yield view
 
-    async def _seen(self, name: str) -> GuestView:
-        """A guest whose file cannot be read is one too, and hides no other."""
+    async def _seen(self, name: str) -> GuestView | None:
+        """A guest whose file cannot be read is one too, and one that does not answer hides no
+        other; None for one that is gone.
+        """
+        detail = SILENT
         try:
-            return await self.get(name)
+            async with asyncio.timeout(SEEN_S):
+                return await self.get(name)
+        except TimeoutError:
+            log.warning("guest silent", guest=name, node=self._node.name, why=SILENT)
+        except Unknown:
+            return None
         except BmigError as error:
-            return GuestView(name, None, GuestState.FAILED, 0, detail=str(error))
+            detail = str(error)
+        return GuestView(name, None, GuestState.FAILED, 0, detail=detail)
 
     async def get(self, name: str) -> GuestView:
         """One guest that is defined or being received here; Unknown (GUEST_UNKNOWN)."""

@@ -94,6 +94,7 @@ class Case:
     probe: str  # what the source wrote for the destination to find; "" if it could not
     clock_error_ms: int  # how far off the comparison of clocks may be
     is_running: bool
+    unwatched: str  # what is wrong with it if it may run and nobody owns it; else ""
     may_be_sent: bool  # by the source's policy
     objections: tuple[str, ...]  # the source's driver's
     room_bytes: tuple[int, int]  # memory and spool that the guest needs on the way in

@@ -8,6 +8,14 @@ def check(case: Case) -> Finding:
     there = case.destination.name
     if busy := case.busy:
         return failed("ownership", busy.reason, busy.message, busy.advice, case.source.name)
+    if case.unwatched:
+        return failed(
+            "ownership",
+            "GUEST_NOT_RUNNING",
+            f"guest {case.guest.name} cannot be moved: {case.unwatched}",
+            f"bmigctl guest stop --force {case.guest.name}, and start it again",
+            case.source.name,
+        )
     if not case.is_running:
         return failed(
             "ownership",

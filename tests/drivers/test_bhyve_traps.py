@@ -84,8 +84,9 @@ async def test_a_guest_whose_supervisor_was_killed_is_not_started_twice(bed: Bhy
     await node.start()
     pid = (await node.driver.power("web1")).pid
     kill_supervisor(node)
-    with pytest.raises(Taken):
+    with pytest.raises(Taken, match="without the process that owned it") as refused:
         await node.driver.start(bed.definition)
+    assert refused.value.advice == "end it with: bmigctl guest stop --force web1"
     os.kill(pid, 0)  # it runs on
     with pytest.raises(StartFailed) as lost:
         await node.driver.outgoing(bed.definition).resume()

@@ -2,7 +2,11 @@
 guests that do not exist.
 """
 
+import shutil
+import socket
+import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +16,7 @@ from bmigd.errors import Busy, LocalFault, NotPossible, Unknown
 from bmigd.guests.definition import render_toml
 from bmigd.guests.state import GuestState
 from bmigd.journal import Record
+from bmigd.migration import inventory as inventories
 from bmigd.migration.handoff import DestinationState
 from bmigd.migration.inventory import Inventory
 from bmigd.migration.node import Node
@@ -168,3 +173,32 @@ async def test_a_guest_is_shown_by_its_side_of_a_migration_and_where_it_goes_on(
         view = await inventory_of(node, ledger).get(here.name)
     assert view.state is seen
     assert words in view.detail
+
+
+async def test_a_guest_that_does_not_answer_hides_no_other(
+    inventory: Inventory, node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(inventories, "SEEN_S", 0.3)
+    monkeypatch.setattr(inventories, "AT_ONCE", 2)
+    for name in ("web1", "web2", "web3", "web4"):
+        node.store.add(guest(node, name))
+    with supervisor_that_is_stopped(node, "web1"), supervisor_that_is_stopped(node, "web2"):
+        began_s = time.monotonic()
+        views = [view async for view in inventory.all()]
+        assert time.monotonic() - began_s < 5, "they were waited for as long as others are"
+    assert [view.name for view in views] == ["web1", "web2", "web3", "web4"]
+    failed, stopped = [GuestState.FAILED] * 2, [GuestState.STOPPED] * 2
+    assert [view.state for view in views] == [*failed, *stopped]
+    assert "did not answer" in views[0].detail
+
+
+@contextmanager
+def supervisor_that_is_stopped(node: Node, name: str) -> Iterator[None]:
+    """It takes connections, as the kernel does for it, and says nothing."""
+    directory = node.driver(guest(node, name)).console_directory(name)
+    directory.mkdir(parents=True)
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(directory / "control"))
+        listener.listen()
+        yield
+    shutil.rmtree(directory)

@@ -62,6 +62,7 @@ CASE = Case(
     probe="probe",
     clock_error_ms=100,
     is_running=True,
+    unwatched="",
     may_be_sent=True,
     objections=(),
     kept_bytes=512 * MIB,
@@ -101,6 +102,7 @@ MISSING = DriverFacts("")
 SOON = NOW_S + 13 * DAY_S
 FAILURES = [
     ("ownership", "GUEST_NOT_RUNNING", replace(CASE, is_running=False)),
+    ("ownership", "GUEST_NOT_RUNNING", replace(CASE, is_running=False, unwatched="it runs, but")),
     ("ownership", "GUEST_BUSY", replace(CASE, busy=Busy("GUEST_BUSY", "it is moving", "wait"))),
     ("ownership", "SEND_DENIED", replace(CASE, may_be_sent=False)),
     ("ownership", "DENIED_BY_PEER", there(denied="host1 may not send web1")),

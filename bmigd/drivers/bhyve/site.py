@@ -92,6 +92,13 @@ class Site:
         """
         status = await self.supervision.status()
         if not (status and status.is_alive) and await self.programs.answers(self.name):
+            if self.supervision.directory.exists():
+                raise Taken(
+                    "NAME_TAKEN",
+                    f"a bhyve of guest {self.name} runs here without the process that owned it",
+                    f"end it with: bmigctl guest stop --force {self.name}",
+                    guest=self.name,
+                )
             raise Taken(
                 "NAME_TAKEN",
                 f"a bhyve that does not belong to bmigd runs a guest {self.name} on this host",
