@@ -1,6 +1,7 @@
 """Why a migration cannot be cancelled or changed any more, and where its guest is. Pure."""
 
 from bmigd.errors import NotPossible
+from bmigd.migration.handoff import SourceState
 from bmigd.migration.phases import Phase
 from bmigd.migration.picture import SOURCE, Picture
 
@@ -55,7 +56,7 @@ def settled(picture: Picture) -> NotPossible:
         f"see `bmigctl show {picture.id}`",
         guest=picture.guest,
         side=SOURCE,
-        location=_place(picture) if picture.has_ended else "",
+        location=_place(picture) if picture.has_ended or not _was_let_go(picture) else "",
     )
 
 
@@ -78,6 +79,7 @@ def past_copying(picture: Picture) -> NotPossible:
         Phase.SWITCHOVER: f"on {picture.source}, down",
         Phase.HANDOFF: "being handed over",
     }
+    known = picture.failure.location if picture.failure else ""  # where it cannot go on
     return NotPossible(
         "TOO_LATE",
         f"migration {picture.id} of guest {picture.guest} is in {picture.phase.name.lower()}:"
@@ -85,11 +87,15 @@ def past_copying(picture: Picture) -> NotPossible:
         f"nothing was changed; `bmigctl watch {picture.id}` tells how it ends",
         guest=picture.guest,
         side=SOURCE,
-        location=places.get(picture.phase, f"on {picture.source}"),
+        location=known or places.get(picture.phase, f"on {picture.source}"),
     )
 
 
+def _was_let_go(picture: Picture) -> bool:
+    return picture.ownership != SourceState.MIGRATING.value
+
+
 def _place(picture: Picture) -> str:
-    """Of the guest, once it is over."""
+    """Of the guest, once it is over, or before it is let go."""
     has_moved = picture.phase is Phase.COMPLETED
     return f"on {picture.destination if has_moved else picture.source}"

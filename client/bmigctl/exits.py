@@ -20,7 +20,7 @@ MEANINGS: Final = (
     (USAGE, "wrong usage, configuration or guest description, as bmigctl sees it"),
     (REFUSED, "refused; nothing was started or changed"),
     (NOT_MOVED, "the migration failed; the guest is where it was"),
-    (IN_DOUBT, "in doubt: the guest was let go, the answer is missing"),
+    (IN_DOUBT, "in doubt: let go, and the answer is missing; or a journal must be mended first"),
     (UNREACHABLE, "bmigctl could ask no node, or not the one that was needed"),
     (INTERRUPTED, "interrupted; a migration that was watched goes on"),
 )

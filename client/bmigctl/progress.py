@@ -83,6 +83,8 @@ def notice(update: StreamLost | StreamResumed | InDoubt) -> str:
             return f"{update.node} answers again"
         case InDoubt():
             migration = update.migration
+            if migration.failure.reason:
+                return f"waiting for {migration.waiting_for}"
             return f"in doubt: {migration.destination} has not said what became of the guest"
 
 

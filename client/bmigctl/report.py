@@ -56,13 +56,19 @@ def full(
     ]
 
 
+def was_let_go(migration: migration_pb2.Migration) -> bool:
+    """Whether the other node may have the guest, as the source tells it."""
+    return migration.ownership != "MIGRATING"
+
+
 def where_now(migration: migration_pb2.Migration) -> list[str]:
     """Where the guest is, why it did not move, and what to do."""
     guest, source, target = migration.guest, migration.source, migration.destination
     if migration.in_doubt_since_ms:
         since = units.moment_ms(migration.in_doubt_since_ms)
-        if migration.failure.reason:
-            return [f"IN DOUBT since {since}: guest {guest}", *_failure(migration)]
+        if migration.failure.reason:  # its own node cannot go on, whoever has the guest
+            what = "IN DOUBT" if was_let_go(migration) else "WAITING"
+            return [f"{what} since {since}: guest {guest}", *_failure(migration)]
         return [
             f"IN DOUBT since {since}: guest {guest} was let go by {source} and",
             f"  {target} has not said what became of it; {source} keeps its state and asks on.",

@@ -91,6 +91,12 @@ def test_breaks_and_doubts_are_told_in_words() -> None:
     assert progress.notice(StreamResumed("host1")) == "host1 answers again"
     doubt = progress.notice(InDoubt(migration_pb2.Migration(destination="host2")))
     assert doubt == "in doubt: host2 has not said what became of the guest"
+    stuck = migration_pb2.Migration(
+        destination="host2",
+        waiting_for="the journal of host1 to be mended",
+        failure=migration_pb2.Failure(reason="JOURNAL_UNWRITABLE"),
+    )
+    assert progress.notice(InDoubt(stuck)) == "waiting for the journal of host1 to be mended"
 
 
 def test_a_live_picture_ends_with_the_summary(capsys: pytest.CaptureFixture[str]) -> None:

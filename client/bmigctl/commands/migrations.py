@@ -225,11 +225,12 @@ def resolve(session: Session, migration_id: str, run_here: bool, confirm: str | 
                 advice=f"bring {found.migration.source} back first",
             )
         migration = found.migration
-        is_over = words.is_over(migration)
+        # Else the node says that there is nothing to settle, and nobody need confirm it.
+        is_open = not words.is_over(migration) and report.was_let_go(migration)
         name = confirm or ""
-        if confirm is None and not is_over:  # else the node says so, and nobody need confirm it
+        if confirm is None and is_open:
             name = _ask(session, migration.destination)
-        if name or not is_over:
+        if name or is_open:
             _require_confirmed(name, migration)
         migration = await client.resolve(found, name)
         if session.json:
