@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import ValidationError
 
 MOST = 8
+OF_A_KEY = "[key]"  # how pydantic ends the path of a key
 A_LIST, A_TABLE, WHOLE = "must be a list", "must be a table", "must be a whole number"
 A_NUMBER, YES_OR_NO = "must be a number", "must be true or false"
 WORDS = {
@@ -39,28 +40,31 @@ WORDS = {
     "string_too_short": "must not be empty",
     "string_too_long": "must have at most {max_length} characters",
     "literal_error": "must be {expected}",
-    "string_pattern_mismatch": "must be of the form {pattern}",
 }
 
 
-def complaints(error: ValidationError, whole: str, known: Mapping[str, str] | None = None) -> str:
-    """Each with the path of its field, or `whole` for all of it; `known` are words that fit better.
+def complaints(error: ValidationError, whole: str, forms: Mapping[str, str]) -> str:
+    """Each with the path of its field, or `whole` for all of it; `forms` are words for patterns.
 
-    Of more than eight the rest is counted.
+    Members of lists are counted from 1. Of more than eight complaints the rest is counted.
     """
     found = error.errors(include_url=False, include_input=False)
-    words = WORDS | dict(known or {})
-    told = [f"{_path(one['loc']) or whole}: {_words(words, one)}" for one in found[:MOST]]
+    told = [f"{_path(one['loc']) or whole}: {_words(forms, one)}" for one in found[:MOST]]
     more = [f"and {len(found) - MOST} more"] if len(found) > MOST else []
     return "; ".join([*told, *more])
 
 
 def _path(parts: tuple[int | str, ...]) -> str:
-    return ".".join(str(part) for part in parts)
+    if parts[-1:] == (OF_A_KEY,):
+        *table, name = parts[:-1]
+        return f'{_path(tuple(table))}: the name "{name}"'
+    return ".".join(f"#{part + 1}" if isinstance(part, int) else part for part in parts)
 
 
-def _words(words: Mapping[str, str], one: Mapping[str, Any]) -> str:
-    if known := words.get(one["type"]):
+def _words(forms: Mapping[str, str], one: Mapping[str, Any]) -> str:
+    if one["type"] == "string_pattern_mismatch":
+        return f"must be {forms[one['ctx']['pattern']]}"
+    if known := WORDS.get(one["type"]):
         return known.format_map(one.get("ctx", {}))
     message: str = one["msg"].removeprefix("Value error, ")
     return message[:1].lower() + message[1:]

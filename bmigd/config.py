@@ -15,8 +15,15 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from bmigd.complaints import complaints
 from bmigd.errors import Invalid
 
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9]([A-Za-z0-9.-]{0,61}[A-Za-z0-9])?$")]
-NodeName = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?$")]
+NAME = r"^[A-Za-z0-9]([A-Za-z0-9.-]{0,61}[A-Za-z0-9])?$"
+NODE_NAME = r"^[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?$"
+FORMS = {
+    NAME: "letters, digits, dots and hyphens, at most 63, with a letter or digit at either end",
+    NODE_NAME: "small letters, digits, dots and hyphens, at most 63, with a letter or digit at"
+    " either end",
+}
+Name = Annotated[str, Field(pattern=NAME)]
+NodeName = Annotated[str, Field(pattern=NODE_NAME)]
 
 
 def _address(text: str) -> str:
@@ -31,11 +38,9 @@ Address = Annotated[str, AfterValidator(_address)]
 RUN_DIR_BYTES = 60  # what sockets' names leave of the 104 that FreeBSD has for a path
 Glob = Annotated[str, Field(min_length=1, max_length=128)]
 Globs = Annotated[tuple[Glob, ...], Field(min_length=1)]
-NAMES = {
-    "string_pattern_mismatch": "must be letters, digits, dots and hyphens, at most 63"
-    " (of a node: small letters)"
-}
 LONGEST_S = 86400
+WHERE = "say with --config where the file is"
+EXAMPLES = "docs/CONFIGURATION.md lists every field, README.md has whole files"
 Seconds = Annotated[float, Field(gt=0, le=LONGEST_S)]
 Many = Annotated[int, Field(ge=0, le=1 << 30)]  # of MiB
 AnySection = TypeVar("AnySection", bound="Section")
@@ -235,8 +240,11 @@ def load(path: Path) -> Config:
     """Read and check the file; Invalid (CONFIG_INVALID) names every wrong field."""
     try:
         text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise Invalid("CONFIG_INVALID", f"cannot read {path}: {error}") from error
+    except OSError as error:
+        why = (error.strerror or "it cannot be read").lower()
+        raise Invalid("CONFIG_INVALID", f"cannot read {path}: {why}", WHERE) from error
+    except ValueError as error:  # of the text, or of a path that none can be
+        raise Invalid("CONFIG_INVALID", f"{path} is no file of UTF-8 text", WHERE) from error
     return parse(text, path)
 
 
@@ -244,11 +252,15 @@ def parse(text: str, path: Path) -> Config:
     """Check the text of a file at `path`; relative paths in it start at its directory."""
     try:
         config = Config.model_validate(tomllib.loads(text))
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
-        raise Invalid("CONFIG_INVALID", f"{path}: not TOML: {error}") from error
-    except ValidationError as error:
-        wrong = complaints(error, "the file", NAMES)
-        raise Invalid("CONFIG_INVALID", f"{path}: {wrong}") from error
+    except RecursionError as error:
+        raise Invalid("CONFIG_INVALID", f"{path}: lists or tables too deep", EXAMPLES) from error
+    except ValidationError as error:  # which is a ValueError
+        wrong = complaints(error, "the file", FORMS)
+        raise Invalid("CONFIG_INVALID", f"{path}: {wrong}", EXAMPLES) from error
+    except tomllib.TOMLDecodeError as error:
+        raise Invalid("CONFIG_INVALID", f"{path}: not TOML: {error}", EXAMPLES) from error
+    except ValueError as error:
+        raise Invalid("CONFIG_INVALID", f"{path}: a number is too long", EXAMPLES) from error
     if config.node.name in config.nodes:
         raise Invalid("CONFIG_INVALID", f"{path}: nodes.{config.node.name}: is this node itself")
     anchored = _anchored(config, path.absolute().parent)

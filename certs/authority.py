@@ -9,21 +9,25 @@ keeps the CA's key. What names may look like is therefore written here and in
 
 from __future__ import annotations
 
-import os
 import re
-import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import click
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+# Where this folder is copied alone there is no package.
+if TYPE_CHECKING or __package__:
+    from certs import placing
+else:
+    import placing
 
 CA_DAYS = 3650
 LEAF_DAYS = 397
@@ -147,9 +151,12 @@ def refuse_known(out: Path, kind: Kind, names: Sequence[str]) -> None:
 
 
 def identity_in(certificate: x509.Certificate) -> str:
-    """The SPIFFE id that a certificate carries."""
-    names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    return names.get_values_for_type(x509.UniformResourceIdentifier)[0]
+    """The SPIFFE id that a certificate carries; ValueError if it carries none."""
+    try:
+        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        return names.get_values_for_type(x509.UniformResourceIdentifier)[0]
+    except (x509.ExtensionNotFound, IndexError) as error:
+        raise ValueError("it names nobody") from error
 
 
 def _issue(out: Path, kind: Kind, name: str, validity: Validity | None, *, replace: bool) -> Pair:
@@ -209,12 +216,14 @@ def _open_authority(out: Path) -> Authority:
     try:
         certificate = x509.load_pem_x509_certificate((out / "ca.pem").read_bytes())
         key = serialization.load_pem_private_key((out / "ca.key").read_bytes(), password=None)
+        cluster = identity_in(certificate).removeprefix("spiffe://")
     except (ValueError, TypeError) as error:
-        raise Refused(f"{out}: the CA cannot be read ({error}); {remedy}") from error
+        words = "ca.pem or ca.key is damaged, encrypted, or not made by this program"
+        raise Refused(f"{out}: the CA cannot be read: {words}; {remedy}") from error
     public = certificate.public_key()
     if not isinstance(key, ec.EllipticCurvePrivateKey) or key.public_key() != public:
         raise Refused(f"{out}: ca.key is not the key of ca.pem; {remedy}")
-    return Authority(certificate, key, identity_in(certificate).removeprefix("spiffe://"))
+    return Authority(certificate, key, cluster)
 
 
 def _builder(
@@ -265,7 +274,7 @@ def _check_name(pattern: re.Pattern[str], name: str, what: str) -> None:
     allowed = "a lower-case DNS name of at most 63 characters that is no IP address"
     if pattern is _OPERATOR_NAME:
         allowed = "at most 64 letters, digits, '.', '_' and '-', the first a letter or digit"
-    raise Refused(f"{name!r}: not a name for a {what}; it must be {allowed}")
+    raise Refused(f"{name!r}: not a {what}'s name; it must be {allowed}")
 
 
 def _write_pair(
@@ -274,27 +283,8 @@ def _write_pair(
     # The certificate first: `renew` knows a holder by it, and so can repair what is cut off here.
     pair.certificate.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     public = certificate.public_bytes(serialization.Encoding.PEM)
-    _write(pair.certificate, public, 0o644, replace=replace)
+    placing.put(pair.certificate, public, 0o644, replace=replace)
     plain = key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
-    _write(pair.key, plain, 0o600, replace=replace)
-
-
-def _write(path: Path, content: bytes, mode: int, *, replace: bool) -> None:
-    """Put a whole file in place in one step; without `replace`, never over another."""
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        if replace:
-            temporary.replace(path)
-        else:
-            path.hardlink_to(temporary)
-    except FileExistsError as error:
-        raise Refused(f"{path}: is there already") from error
-    finally:
-        temporary.unlink(missing_ok=True)
+    placing.put(pair.key, plain, 0o600, replace=replace)

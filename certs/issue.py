@@ -17,12 +17,14 @@ from cryptography import x509
 
 # Run as a file, its folder is what is on the import path, and there is no package.
 if TYPE_CHECKING or __package__:
-    from certs import authority
+    from certs import authority, placing
 else:
     import authority
+    import placing
 
 DEFAULT_OUT = Path(__file__).resolve().with_name("out")
 SOON = timedelta(days=30)
+MOST_DAYS = 36500
 
 Command = TypeVar("Command", bound=Callable[..., None])
 
@@ -37,12 +39,14 @@ class Issued:
     expires_at: datetime
 
 
-def list_issued(out: Path) -> Iterator[Issued]:
-    """The CA, then every node, then every operator, by name."""
-    yield _describe("ca", out / "ca.pem")
+def issued_in(out: Path) -> Iterator[tuple[str, Path]]:
+    """Kinds and files: the CA, then every node, then every operator, by name."""
+    yield "ca", out / "ca.pem"
     for kind in authority.Kind:
-        for path in sorted((out / f"{kind}s").glob("*.pem")):
-            yield _describe(kind, path)
+        folder = out / f"{kind}s"
+        if folder.exists():
+            found = [path for path in folder.iterdir() if path.suffix == ".pem"]
+            yield from ((kind, path) for path in sorted(found))
 
 
 def _out(command: Command) -> Command:
@@ -58,14 +62,26 @@ def _out(command: Command) -> Command:
 def _days(default: int) -> Callable[[Command], Command]:
     return click.option(
         "--days",
-        type=click.IntRange(min=1),
+        type=click.IntRange(min=1, max=MOST_DAYS),
         default=default,
         show_default=True,
         help="How long it is valid from now; never longer than its CA.",
     )
 
 
-@click.group()
+class _Commands(click.Group):
+    """What the file system refuses is told in words, with the file."""
+
+    def invoke(self, ctx: click.Context) -> object:
+        try:
+            return super().invoke(ctx)
+        except OSError as error:
+            path = placing.final_path(Path(error.filename or "."))
+            words = (error.strerror or "cannot be used").lower()
+            raise authority.Refused(f"{path}: {words}; nothing more was done") from error
+
+
+@click.group(cls=_Commands)
 @_out
 @click.pass_context
 def cli(context: click.Context, out: Path) -> None:
@@ -122,27 +138,36 @@ def _renew(name: str, kind: str | None, days: int, out: Path) -> None:
 @_out
 @click.pass_context
 def _show(context: click.Context, out: Path) -> None:
-    """List what was issued. Exits 1 if something has expired."""
+    """List what was issued. Exits 1 if something has expired or is damaged."""
     now = datetime.now(UTC)
-    expired = False
-    for issued in list_issued(out):
+    is_well = True
+    for kind, path in issued_in(out):
+        try:
+            issued = _describe(kind, path)
+        except authority.Refused as error:
+            click.echo(f"{kind:8}  DAMAGED: {error.message}", err=True)
+            is_well = False
+            continue
         left = issued.expires_at - now
-        expired |= left <= timedelta()
+        is_well &= left > timedelta()
         mark = "EXPIRED" if left <= timedelta() else "soon" if left < SOON else ""
         line = (
             f"{issued.kind:8}  {issued.identity:44}  {issued.expires_at:%Y-%m-%d}  "
             f"{left.days:5} days left  {mark:7}  serial {issued.serial:x}"
         )
         click.echo(line)
-    context.exit(1 if expired else 0)
+    context.exit(0 if is_well else 1)
 
 
 def _describe(kind: str, path: Path) -> Issued:
+    remedy = "restore it" if kind == "ca" else f"`renew {path.stem} --kind {kind}` makes a new one"
     try:
         certificate = x509.load_pem_x509_certificate(path.read_bytes())
         identity = authority.identity_in(certificate)
-    except (OSError, ValueError, x509.ExtensionNotFound, IndexError) as error:
-        raise authority.Refused(f"{path}: is not a certificate made here ({error})") from error
+    except OSError as error:
+        raise authority.Refused(f"{path}: {(error.strerror or '').lower()}; {remedy}") from error
+    except ValueError as error:
+        raise authority.Refused(f"{path}: is not a certificate made here; {remedy}") from error
     return Issued(kind, identity, certificate.serial_number, certificate.not_valid_after_utc)
 
 

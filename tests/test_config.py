@@ -4,11 +4,14 @@ complete, absolute and frozen.
 
 from pathlib import Path
 
+import pydantic
 import pytest
 from pydantic import ValidationError
 
+from bmigd import config
 from bmigd.config import Config, load, parse
 from bmigd.errors import Invalid
+from bmigd.guests import definition
 
 SMALLEST = """
 [node]
@@ -109,15 +112,18 @@ def test_a_configuration_is_frozen() -> None:
             "migration.peer_timeout_s: must be at most 86400",
         ),
         (("lease_s = 5", "peer_timeout_s = 0"), "migration.peer_timeout_s: must be more than 0"),
-        (('names = ["host*"]', 'names = "host*"'), "peers.0.names: must be a list"),
-        (('names = ["host*"]', "names = []"), "peers.0.names: must have at least 1 of them"),
+        (('names = ["host*"]', 'names = "host*"'), "peers.#1.names: must be a list"),
+        (('names = ["host*"]', "names = []"), "peers.#1.names: must have at least 1 of them"),
         (("[node]", "log = 3\n[node]"), "log: must be a table"),
-        (('"migrate"', '"fly"'), "operators.0.allow.1: must be 'read', "),
-        (('"receive"', '"migrate"'), "peers.0.allow.1: "),
-        (('names = ["host*"]', 'names = [""]'), "peers.0.names.0: "),
+        (('"migrate"', '"fly"'), "operators.#1.allow.#2: must be 'read', "),
+        (('"receive"', '"migrate"'), "peers.#1.allow.#2: "),
+        (('names = ["host*"]', 'names = [""]'), "peers.#1.names.#1: "),
         (("192.0.2.2:7117", "192.0.2.2"), "nodes.host2: must be ADDRESS:PORT, as "),
         (("[node]", '[node]\nlisten = "7117"'), "node.listen: must be ADDRESS:PORT, as "),
-        (('name = "host1"', 'name = "-"'), "node.name: must be letters, digits, dots and hyphens"),
+        (
+            ('name = "host1"', 'name = "-"'),
+            "node.name: must be small letters, digits, dots and hyphens",
+        ),
         (("[node]", f'[node]\nrun_dir = "/{"r" * 60}"'), "node.run_dir: has more than 60 bytes"),
         (("lease_s = 5", "lease_s = 0.5"), "migration.lease_s: "),
         (("192.0.2.2:7117", "192.0.2.2:"), "nodes.host2: "),
@@ -125,7 +131,7 @@ def test_a_configuration_is_frozen() -> None:
         (("192.0.2.2:7117", "2001:db8::3:7117"), "nodes.host2: "),
         (('host2 = "', 'host1 = "'), "nodes.host1: is this node itself"),
         (('nfs = "shared"', "nfs = 1"), "storage.nfs: "),
-        (('nfs = "shared"', '"n/s" = "shared"'), "storage.n/s"),
+        (('nfs = "shared"', '"n/s" = "shared"'), 'storage: the name "n/s": must be letters'),
     ],
 )
 def test_a_wrong_field_is_named_by_its_path(change: tuple[str, str], words: str) -> None:
@@ -151,9 +157,27 @@ def test_an_empty_file_lacks_what_it_needs() -> None:
 def test_a_file_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
     broken = tmp_path / "broken.toml"
     broken.write_bytes(b"\xff\xfe")
-    for path in (tmp_path / "missing.toml", tmp_path, broken):
-        with pytest.raises(Invalid, match="cannot read"):
+    for path, words in (
+        (tmp_path / "missing.toml", "cannot read .*missing.toml: no such file or directory$"),
+        (tmp_path, "cannot read .*: is a directory$"),
+        (broken, "broken.toml is no file of UTF-8 text$"),
+        (Path("\0"), "no file of UTF-8 text$"),
+    ):
+        with pytest.raises(Invalid, match=words) as refusal:
             load(path)
+        assert "--config" in refusal.value.advice
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (f"a = {'[' * 5000}", "lists or tables too deep"),
+        (f"a = {'9' * 5000}", "a number is too long"),
+    ],
+)
+def test_a_file_that_python_cannot_bear_is_refused_in_words(text: str, words: str) -> None:
+    with pytest.raises(Invalid, match=words):
+        parse(text, Path("bmigd.toml"))
 
 
 def test_a_file_on_disk_is_read(tmp_path: Path) -> None:
@@ -167,3 +191,24 @@ def test_every_field_says_what_it_is() -> None:
         kind = section.annotation
         for field_name, field in getattr(kind, "model_fields", {}).items():
             assert field.description, f"{name}.{field_name}"
+
+
+def patterns(schema: object) -> set[str]:
+    """Of every text in a schema."""
+    if isinstance(schema, list):
+        return set[str]().union(*map(patterns, schema))
+    if not isinstance(schema, dict):
+        return set()
+    own = set(schema.get("patternProperties", ()))
+    if isinstance(schema.get("pattern"), str):
+        own.add(schema["pattern"])
+    return own.union(*map(patterns, schema.values()))
+
+
+@pytest.mark.parametrize(
+    ("model", "forms"), [(Config, config.FORMS), (definition.Definition, definition.FORMS)]
+)
+def test_nobody_reads_a_regular_expression(
+    model: type[pydantic.BaseModel], forms: dict[str, str]
+) -> None:
+    assert patterns(model.model_json_schema()) == set(forms)

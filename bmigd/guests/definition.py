@@ -17,22 +17,47 @@ from bmigd.complaints import complaints
 from bmigd.errors import Invalid
 
 MIB = 1 << 20
+LEAST_BYTES, MOST_BYTES = 16 * MIB, 1 << 44  # of memory
 MAX_DEVICES, MAX_OPTIONS = 64, 32
 UNITS = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 
 # The name goes into paths, a socket path of 104 bytes, and command lines.
-GuestName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]{0,63}$")]
-Label = Annotated[str, Field(pattern=r"^[A-Za-z0-9]([A-Za-z0-9.-]{0,61}[A-Za-z0-9])?$")]
+NAME = r"^[A-Za-z0-9_][A-Za-z0-9._-]{0,63}$"
+LABEL = r"^[A-Za-z0-9]([A-Za-z0-9.-]{0,61}[A-Za-z0-9])?$"
 # Values become parts of comma-separated device strings: no commas, no white space, no control.
-Word = Annotated[str, Field(pattern=r"^[A-Za-z0-9._=:/@+-]{1,200}$")]
-Options = Annotated[tuple[Word, ...], Field(max_length=MAX_OPTIONS)]
-HostPath = Annotated[str, Field(pattern=r"^/[A-Za-z0-9._=:/@+-]{1,900}$")]
-ImagePath = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._/@+-]{0,200}$")]
-Slot = Annotated[str, Field(pattern=r"^([0-9]{1,3}:)?([0-9]{1,2})(:[0-7])?$")]
+WORD = r"^[A-Za-z0-9._=:/@+-]{1,200}$"
+HOST_PATH = r"^/[A-Za-z0-9._=:/@+-]{1,900}$"
+IMAGE_PATH = r"^[A-Za-z0-9_][A-Za-z0-9._/@+-]{0,200}$"
+SLOT = r"^([0-9]{1,3}:)?([0-9]{1,2})(:[0-7])?$"
 # A type with its version: what an unversioned one means changes with the hypervisor.
-Machine = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,31}-[0-9]{1,3}\.[0-9]{1,3}$")]
-KernelArguments = Annotated[str, Field(pattern=r"^[\x20-\x7e]{0,1000}$")]
-Mac = Annotated[str, Field(pattern=r"^[0-9a-f]{2}(:[0-9a-f]{2}){5}$")]
+MACHINE = r"^[a-z][a-z0-9-]{0,31}-[0-9]{1,3}\.[0-9]{1,3}$"
+KERNEL_ARGUMENTS = r"^[\x20-\x7e]{0,1000}$"
+MAC = r"^[0-9a-f]{2}(:[0-9a-f]{2}){5}$"
+EMULATION, DRIVER = r"^[a-z0-9_-]{1,32}$", r"^[a-z]{1,16}$"
+FORMS = {
+    NAME: "letters, digits and . _ -, beginning with a letter, digit or _, at most 64",
+    LABEL: "letters, digits, dots and hyphens, at most 63, with a letter or digit at either end",
+    WORD: "letters, digits and . _ = : / @ + -, at most 200",
+    HOST_PATH: "an absolute path of letters, digits and . _ = : / @ + -",
+    IMAGE_PATH: "a path in the storage, of letters, digits and . _ / @ + -, beginning with a"
+    " letter, digit or _",
+    SLOT: "a slot, as 4 or 4:0 or 0:4:0",
+    MACHINE: "a machine with its version, as pc-q35-7.2",
+    KERNEL_ARGUMENTS: "printable ASCII characters, at most 1000",
+    MAC: "six pairs of small hexadecimal digits, as 58:9c:fc:00:00:01",
+    EMULATION: "small letters, digits and _ -, at most 32",
+    DRIVER: "small letters, at most 16",
+}
+GuestName = Annotated[str, Field(pattern=NAME)]
+Label = Annotated[str, Field(pattern=LABEL)]
+Word = Annotated[str, Field(pattern=WORD)]
+Options = Annotated[tuple[Word, ...], Field(max_length=MAX_OPTIONS)]
+HostPath = Annotated[str, Field(pattern=HOST_PATH)]
+ImagePath = Annotated[str, Field(pattern=IMAGE_PATH)]
+Slot = Annotated[str, Field(pattern=SLOT)]
+Machine = Annotated[str, Field(pattern=MACHINE)]
+KernelArguments = Annotated[str, Field(pattern=KERNEL_ARGUMENTS)]
+Mac = Annotated[str, Field(pattern=MAC)]
 
 
 class Part(BaseModel):
@@ -86,7 +111,7 @@ class Device(Part):
     """One device; a disk has storage and image, a network card network and mac."""
 
     slot: Slot
-    emulation: Annotated[str, Field(pattern=r"^[a-z0-9_-]{1,32}$")]
+    emulation: Annotated[str, Field(pattern=EMULATION)]
     storage: Label | None = None
     image: ImagePath | None = None
     network: Label | None = None
@@ -128,9 +153,9 @@ class Definition(Part):
 
     name: GuestName
     uuid: UUID
-    driver: Annotated[str, Field(pattern=r"^[a-z]{1,16}$")]
+    driver: Annotated[str, Field(pattern=DRIVER)]
     machine: Machine | None = None  # the hypervisor's board, where it has several
-    memory_bytes: int = Field(ge=16 * MIB, le=1 << 44)
+    memory_bytes: int
     wired_memory: bool = False
     cpu: Cpu = Cpu()
     firmware: Firmware = Firmware()
@@ -139,6 +164,8 @@ class Definition(Part):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
+        if not LEAST_BYTES <= self.memory_bytes <= MOST_BYTES:
+            raise ValueError("memory must be 16M to 16T")
         if self.memory_bytes % MIB:
             raise ValueError("memory must be a multiple of 1 MiB")
         addresses = [device.address for device in self.devices]
@@ -167,7 +194,7 @@ def make(values: Mapping[str, Any]) -> Definition:
     try:
         return Definition.model_validate(values)
     except ValidationError as error:
-        wrong = complaints(error, "guest")
+        wrong = complaints(error, "guest", FORMS)
         name = str(values.get("name"))[:64]
         raise Invalid(
             "DEFINITION_INVALID",

@@ -43,7 +43,13 @@ _DEVICE = {
     "mac": str,
     "options": list,
 }
-_WORDS = {str: "a text", bool: "true or false", dict: "a table", list: "a list", int: "a number"}
+_WORDS = {
+    str: "a text",
+    bool: "true or false",
+    dict: "a table",
+    list: "a list",
+    int: "a whole number",
+}
 _UINT32 = 1 << 32
 
 
@@ -109,7 +115,7 @@ def _cpu(table: dict[str, Any]) -> guest_pb2.CpuTopology:
     counts = {key: table.get(key, 1) for key in _CPU}
     for key, count in counts.items():
         if not 0 < count < _UINT32:
-            raise _ShapeError(f"cpu.{key}: must be at least 1, is {count}")
+            raise _ShapeError(f"cpu.{key}: must be at least 1 and below 2**32, is {count}")
     return guest_pb2.CpuTopology(**counts)
 
 

@@ -67,8 +67,8 @@ def test_everything_is_taken_over() -> None:
     [
         ("wired_memory", "wierd_memory", 'unknown key "wierd_memory"'),
         ("cores = 2", "core = 2", 'cpu.unknown key "core"'),
-        ("cores = 2", "cores = true", "cpu.cores: must be a number"),
-        ("cores = 2", "cores = 0", "cpu.cores: must be at least 1, is 0"),
+        ("cores = 2", "cores = true", "cpu.cores: must be a whole number"),
+        ("cores = 2", "cores = 0", "cpu.cores: must be at least 1 and below 2**32, is 0"),
         ("cores = 2", "cores = 4294967296", "cpu.cores"),
         ('"256M"', '"much"', 'memory: "much" is not a size'),
         ('"256M"', '"99999999999T"', "is too much"),

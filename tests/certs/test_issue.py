@@ -9,6 +9,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 import certs.issue
+from certs import placing
 from certs.authority import Validity, issue_node, issue_operator, make_ca
 from certs.issue import cli
 
@@ -66,13 +67,34 @@ def test_show_marks_what_expired_and_fails(tmp_path: Path) -> None:
 
 
 def test_show_without_a_ca_or_with_something_else_in_it_says_so(tmp_path: Path) -> None:
-    assert "ca.pem: is not a certificate made here" in run("show", "--out", tmp_path).output
+    assert "ca.pem: no such file or directory" in run("show", "--out", tmp_path).output
     make_ca(tmp_path, "lab")
     (tmp_path / "nodes").mkdir()
     (tmp_path / "nodes" / "host1.pem").write_text("nothing")
+    issue_node(tmp_path, "host2", Validity(NOW - 9 * DAY, NOW - DAY))
     shown = run("show", "--out", tmp_path)
     assert shown.exit_code == 1
-    assert "host1.pem: is not a certificate made here" in shown.output
+    assert "host1.pem: is not a certificate made here; `renew host1 --kind node`" in shown.output
+    assert "host2" in shown.output  # and hides nothing
+    assert " EXPIRED " in shown.output
+
+
+def test_what_the_file_system_refuses_is_told_in_words(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    refused = run("ca", "--cluster", "lab", "--out", tmp_path / "file" / "ca")
+    assert refused.exit_code == 1
+    assert "file/ca: not a directory; nothing more was done" in refused.output
+    make_ca(tmp_path, "lab")
+    (tmp_path / "nodes").touch()
+    refused = run("node", "host1", "--out", tmp_path)
+    assert refused.exit_code == 1
+    assert "nodes: file exists; nothing more was done" in refused.output
+
+
+def test_an_unfinished_file_is_told_by_the_name_that_it_was_to_have(tmp_path: Path) -> None:
+    whole = tmp_path / "nodes/host1.pem"
+    assert placing.final_path(tmp_path / "nodes/.host1.pem.6b45e21c8821cd62") == whole
+    assert placing.final_path(whole) == whole
 
 
 @pytest.mark.parametrize("command", ["node", "operator"])
@@ -80,11 +102,11 @@ def test_of_several_names_none_is_issued_when_one_is_refused(tmp_path: Path, com
     make_ca(tmp_path, "lab")
     refused = run(command, "host1", "no/name", "--out", tmp_path)
     assert refused.exit_code == 1
-    assert "'no/name': not a name for a " in refused.output
+    assert "'no/name': not a" in refused.output
     assert sorted(path.name for path in tmp_path.iterdir()) == ["ca.key", "ca.pem"]
 
 
-@pytest.mark.parametrize("days", ["0", "-1", "soon"])
+@pytest.mark.parametrize("days", ["0", "-1", "soon", "36501", "99999999999"])
 def test_a_certificate_cannot_be_issued_dead(tmp_path: Path, days: str) -> None:
     assert run("ca", "--cluster", "lab", "--days", days, "--out", tmp_path).exit_code == 2
 

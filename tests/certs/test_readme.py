@@ -29,7 +29,7 @@ def put(path: Path, script: str) -> None:
 @pytest.mark.slow
 def test_every_command_of_the_readme_works(tmp_path: Path) -> None:
     (tmp_path / "certs").mkdir()
-    for name in ("authority.py", "issue.py"):
+    for name in ("authority.py", "issue.py", "placing.py"):
         shutil.copy(FOLDER / name, tmp_path / "certs")
     programs = tmp_path / "programs"
     programs.mkdir()
