@@ -14,7 +14,7 @@ import click
 from bmig.v1 import migration_pb2
 from click.shell_completion import CompletionItem
 
-from bmigctl import config, words
+from bmigctl import config, files, words
 from bmigctl.client import Client
 from bmigctl.cluster import list_guests
 from bmigctl.dial import SURVEY_S, Node
@@ -84,7 +84,7 @@ async def _ask(context: click.Context, question: Question, told: Told) -> None:
 
     path = context.find_root().params["config_path"]
     only = context.ensure_object(Session).node
-    async with Client(config.load(path.expanduser()), only, diagnoses=False) as client:
+    async with Client(config.load(files.expanded(path)), only, diagnoses=False) as client:
         with suppress(TimeoutError):
             async with asyncio.timeout(WAIT_S):
                 await client.survey(ask)

@@ -6,11 +6,11 @@ that a typing error never turns into a default. Nothing but this module reads th
 
 import re
 import stat
-import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
+from bmigctl import files
 from bmigctl.errors import UsageFault
 
 DEFAULT_PATH = "~/.config/bmig/bmigctl.toml"
@@ -41,21 +41,24 @@ def split_address(address: str) -> tuple[str, int]:
     match = _ADDRESS.fullmatch(address)
     if match is None or not 0 < int(match[2]) < 65536:
         raise ValueError(f'"{address}" is not "host:port"')
-    return match[1].strip("[]"), int(match[2])
+    host = match[1].strip("[]")
+    try:
+        host.encode("idna")
+    except UnicodeError:
+        raise ValueError(f'"{host}" is no host\'s name') from None
+    return host, int(match[2])
 
 
 def load(path: Path) -> Config:
     """Reads and checks the file; UsageFault names what is wrong and where."""
     try:
-        text = path.read_text(encoding="utf-8")
+        text = files.text_of(path, "CONFIG_UNREADABLE")
     except FileNotFoundError:
         raise UsageFault(
             "CONFIG_MISSING",
             f"no configuration at {path}",
             advice="write one (bmigctl --help shows how) or name it with --config",
         ) from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageFault("CONFIG_UNREADABLE", f"{path}: {error}") from error
     config = parse(text, path)
     _check_files(config.credentials)
     return config
@@ -64,15 +67,15 @@ def load(path: Path) -> Config:
 def parse(text: str, path: Path) -> Config:
     """The configuration in the text; relative paths in it start at the file."""
     try:
-        table = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+        table = files.toml(text)
+    except ValueError as error:
         raise UsageFault("CONFIG_INVALID", f"{path}: {error}") from error
     for field in table:
         if field not in _FIELDS:
             known = ", ".join(_FIELDS)
             _fail(path, text, field, f'unknown field "{field}" (known: {known})')
-    files = {name: _file(table, name, text, path) for name in ("ca", "certificate", "key")}
-    return Config(Credentials(**files), _nodes(table, text, path))
+    named = {name: _file(table, name, text, path) for name in ("ca", "certificate", "key")}
+    return Config(Credentials(**named), _nodes(table, text, path))
 
 
 def _file(table: dict[str, Any], name: str, text: str, path: Path) -> Path:
@@ -81,7 +84,7 @@ def _file(table: dict[str, Any], name: str, text: str, path: Path) -> Path:
         _fail(path, text, None, f'field "{name}" is missing')
     if not isinstance(value, str) or not value:
         _fail(path, text, name, f'"{name}" must be the path of a file')
-    return path.parent / Path(value).expanduser()
+    return path.parent / files.expanded(Path(value))
 
 
 def _nodes(table: dict[str, Any], text: str, path: Path) -> dict[str, str]:
@@ -116,10 +119,16 @@ def _line_of(text: str, field: str) -> int | None:
 def _check_files(credentials: Credentials) -> None:
     for name in ("ca", "certificate", "key"):
         file: Path = getattr(credentials, name)
-        if not file.is_file():
-            raise UsageFault(
-                "FILE_MISSING", f'{file}: no such file (field "{name}" of the configuration)'
-            )
+        of_field = f'(field "{name}" of the configuration)'
+        try:
+            if not stat.S_ISREG(file.stat().st_mode):
+                raise UsageFault("FILE_MISSING", f"{file}: is not a file {of_field}")
+        except OSError as error:
+            words = f"{file}: {files.why(error)} {of_field}"
+            raise UsageFault("FILE_MISSING", words) from error
+        except ValueError as error:
+            words = f"{str(file)!r}: no file has such a name {of_field}"
+            raise UsageFault("FILE_MISSING", words) from error
     mode = stat.S_IMODE(credentials.key.stat().st_mode)
     if mode & 0o077:
         raise UsageFault(

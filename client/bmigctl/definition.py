@@ -4,14 +4,13 @@ Rule: only the shape is checked here (known keys, right types, readable sizes); 
 value makes sense is the daemon's to say. An unknown key is an error, never ignored.
 """
 
-import tomllib
 import uuid
 from collections.abc import Mapping
 from typing import Any
 
 from bmig.v1 import guest_pb2
 
-from bmigctl import units
+from bmigctl import files, units
 from bmigctl.errors import UsageFault
 
 _GUEST = {
@@ -63,8 +62,8 @@ def parse(text: str, source: str) -> guest_pb2.GuestDefinition:
     The uuid stays empty when the text has none: see with_uuid().
     """
     try:
-        return _guest(tomllib.loads(text))
-    except (tomllib.TOMLDecodeError, _ShapeError) as error:
+        return _guest(files.toml(text))
+    except (ValueError, _ShapeError) as error:
         raise UsageFault(
             "DEFINITION_INVALID",
             f"{source}: {error}",

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import click
 
-from bmigctl import config, exits, jsonlines, render
+from bmigctl import config, exits, files, jsonlines, render
 from bmigctl.client import Client
 from bmigctl.errors import BmigctlError, Unreachable, UsageFault
 
@@ -35,7 +35,7 @@ class Session:
         """Runs the action with a client; its result is the exit code."""
 
         async def main() -> int:
-            settings = config.load(self.config_path.expanduser())
+            settings = config.load(files.expanded(self.config_path))
             async with Client(settings, self.node) as client:
                 return await action(client)
 
@@ -76,6 +76,7 @@ class Session:
 def conclude(session: Session, run: Callable[[], object]) -> int:
     """Runs the command line and tells how it ended; the result is the exit code."""
     try:
+        _require_text(sys.argv[1:])
         result = run()
         sys.stdout.flush()
     except BmigctlError as error:
@@ -100,6 +101,16 @@ def conclude(session: Session, run: Callable[[], object]) -> int:
             )
         return _traced(session, exits.FAILED)
     return result if isinstance(result, int) else exits.DONE
+
+
+def _require_text(arguments: list[str]) -> None:
+    """UsageFault for bytes that are none: they could be sent to no node."""
+    for argument in arguments:
+        try:
+            argument.encode()
+        except UnicodeEncodeError:
+            words = f"{argument!r} is not text in UTF-8"
+            raise UsageFault("ARGUMENT_INVALID", words) from None
 
 
 def _is_of_output(error: Exception) -> bool:

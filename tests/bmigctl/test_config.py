@@ -87,7 +87,7 @@ def test_a_missing_key_is_named(tmp_path: Path) -> None:
     authority.operator("alice").key.unlink()
     path = tmp_path / "bmigctl.toml"
     path.write_text(GOOD)
-    with pytest.raises(UsageFault, match=r'alice.key: no such file \(field "key"'):
+    with pytest.raises(UsageFault, match=r'alice.key: no such file or directory \(field "key"'):
         config.load(path)
 
 

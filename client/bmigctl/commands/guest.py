@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 from bmig.v1 import guest_pb2
 
-from bmigctl import completing, exits, jsonlines, render, words
+from bmigctl import completing, exits, files, jsonlines, render, words
 from bmigctl import definition as definitions
 from bmigctl.client import Client
 from bmigctl.cluster import FoundGuest
@@ -84,9 +84,9 @@ def define(session: Session, file: Path, not_on: tuple[str, ...]) -> int:
       bmigctl guest define vm1.toml --node host1
     """
     try:
-        text = file.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageFault("FILE_UNREADABLE", f"{file}: {error}") from error
+        text = files.text_of(file, "FILE_UNREADABLE")
+    except FileNotFoundError:
+        raise UsageFault("FILE_UNREADABLE", f"{file}: no such file") from None
     wanted = definitions.parse(text, str(file))
 
     async def action(client: Client) -> int:
