@@ -25,3 +25,8 @@ def rate(bytes_per_s: float) -> str:
 def limit(bytes_per_s: float) -> str:
     """A limit for people: a rate, or "none" for 0."""
     return rate(bytes_per_s) if bytes_per_s else "none"
+
+
+def why(error: OSError) -> str:
+    """What the system says of a failure, in small letters, without its number."""
+    return (error.strerror or str(error)).lower()

@@ -11,6 +11,7 @@ from bmigd import host
 from bmigd.chunk import Bytes
 from bmigd.drivers.base import Region
 from bmigd.errors import LocalFault, spool_full
+from bmigd.words import why
 
 GRAIN_BYTES = 64 << 10  # holes are looked for by this much
 
@@ -81,7 +82,7 @@ class MappedMemory:
         except OSError as error:
             if error.errno == errno.ENXIO:  # no more of it
                 return sys.maxsize
-            raise LocalFault("MEMORY_UNREADABLE", f"cannot look for holes: {error}") from error
+            raise LocalFault("MEMORY_UNREADABLE", f"cannot look for holes: {why(error)}") from error
 
     def close(self) -> None:
         """Unmap. Idempotent."""
@@ -102,6 +103,7 @@ class SpoolMemory:
         """Open the file, which must exist and have the size of all regions."""
         self.regions = regions
         self._offsets = file_offsets(regions)
+        self._file = file
         self._descriptor = os.open(file, os.O_RDWR)
 
     def write(self, region: int, offset_bytes: int, content: Bytes) -> None:
@@ -112,7 +114,9 @@ class SpoolMemory:
                 written = os.pwrite(self._descriptor, rest, position)
                 position, rest = position + written, rest[written:]
         except OSError as error:
-            raise spool_full(f"cannot write guest memory: {error}") from error
+            raise spool_full(
+                f"{self._file}: guest memory cannot be written: {why(error)}"
+            ) from error
 
     def read(self, region: int, offset_bytes: int, length_bytes: int) -> bytes:
         """Read bytes within a region."""
@@ -122,7 +126,9 @@ class SpoolMemory:
                 position, length_bytes = position + len(part), length_bytes - len(part)
                 parts.append(part)
         except OSError as error:
-            raise LocalFault("MEMORY_UNREADABLE", f"cannot read guest memory: {error}") from error
+            raise LocalFault(
+                "MEMORY_UNREADABLE", f"{self._file}: guest memory cannot be read: {why(error)}"
+            ) from error
         if length_bytes:
             raise LocalFault("MEMORY_UNREADABLE", "the file of guest memory became shorter")
         return b"".join(parts)
@@ -150,12 +156,12 @@ def make_file(file: Path, size_bytes: int, image: Path | None = None) -> None:
         exclusively = 0 if image else os.O_EXCL
         descriptor = os.open(file, os.O_RDWR | os.O_CREAT | exclusively, 0o600)
     except OSError as error:
-        raise spool_full(f"cannot make {file}: {error}") from error
+        raise spool_full(f"{file} cannot be made: {why(error)}") from error
     try:
         os.ftruncate(descriptor, size_bytes)
     except OSError as error:
         file.unlink()
-        raise spool_full(f"cannot make {file}: {error}") from error
+        raise spool_full(f"{file} cannot be made: {why(error)}") from error
     finally:
         os.close(descriptor)
 
@@ -177,7 +183,7 @@ def reserve(file: Path, offset_bytes: int, length_bytes: int) -> None:
         finally:
             os.close(descriptor)
     except OSError as error:
-        words = f"cannot reserve {length_bytes} bytes: {error}"
+        words = f"{file}: {length_bytes} bytes cannot be reserved: {why(error)}"
         raise spool_full(words) from error
 
 
@@ -186,7 +192,7 @@ def _require_room(file: Path) -> None:
     wanted_bytes = held.st_size - held.st_blocks * 512
     free_bytes = there.f_bavail * there.f_frsize
     if there.f_blocks and wanted_bytes > free_bytes:  # no blocks: a tmpfs without a limit
-        words = f"cannot reserve {wanted_bytes} bytes: only {free_bytes} are free"
+        words = f"{file}: {wanted_bytes} bytes cannot be reserved: only {free_bytes} are free"
         raise spool_full(words)
 
 

@@ -228,10 +228,19 @@ class Supervision:
                 finally:
                     writer.close()
             answer = json.loads(line)
-        except (OSError, TimeoutError, ValueError) as error:
+        except (OSError, ValueError) as error:  # TimeoutError is one, without words
+            words = getattr(error, "strerror", None) or f"nothing came in {ANSWER_TIMEOUT_S:g} s"
             raise LocalFault(
-                "SUPERVISOR_LOST", f"the supervisor in {self.directory} does not answer: {error}"
+                "SUPERVISOR_LOST",
+                f"the process that owns the guest of {self.directory} does not answer:"
+                f" {words.lower()}",
+                f"see {self.directory / 'supervisor.log'} on that host, and whether it is stopped",
             ) from error
         if failed := answer.pop("failed", None):
-            raise LocalFault("SUPERVISOR_REFUSED", f"{request['op']}: {failed}")
+            raise LocalFault(
+                "SUPERVISOR_REFUSED",
+                f"the process that owns the guest could not {request['op']}: {failed}",
+                "a program that is missing is to be installed, or its path in the configuration to"
+                " be corrected",
+            )
         return VmmStatus(**answer)

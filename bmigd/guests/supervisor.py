@@ -114,8 +114,11 @@ class Supervisor:
             outcome = operations[request["op"]](request)
             if asyncio.iscoroutine(outcome):
                 await outcome
-        except (KeyError, OSError, RuntimeError) as error:
-            return {"failed": f"{type(error).__name__}: {error}", **self.status}
+        except OSError as error:
+            words = f"{error.filename or 'it'}: {(error.strerror or str(error)).lower()}"
+            return {"failed": words, **self.status}
+        except (KeyError, RuntimeError) as error:
+            return {"failed": f"{error}", **self.status}
         return dict(self.status)
 
     def _start(self, request: Json) -> None:

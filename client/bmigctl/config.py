@@ -52,13 +52,15 @@ def split_address(address: str) -> tuple[str, int]:
 def load(path: Path) -> Config:
     """Reads and checks the file; UsageFault names what is wrong and where."""
     try:
-        text = files.text_of(path, "CONFIG_UNREADABLE")
-    except FileNotFoundError:
-        raise UsageFault(
-            "CONFIG_MISSING",
-            f"no configuration at {path}",
-            advice="write one (bmigctl --help shows how) or name it with --config",
-        ) from None
+        text = files.text_of(path)
+    except ValueError as error:
+        if isinstance(error.__cause__, FileNotFoundError):
+            raise UsageFault(
+                "CONFIG_MISSING",
+                f"no configuration at {path}",
+                advice="write one (bmigctl --help shows how) or name it with --config",
+            ) from None
+        raise UsageFault("CONFIG_UNREADABLE", str(error)) from error
     config = parse(text, path)
     _check_files(config.credentials)
     return config

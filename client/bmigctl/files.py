@@ -1,6 +1,6 @@
 """Files that an operator names: read in one way, and refused in words.
 
-Rule: whoever reads one of them raises UsageFault, never an OSError or a decoder's words.
+Rule: nobody reads the number of an error, or a decoder's words.
 """
 
 import tomllib
@@ -15,16 +15,14 @@ def why(error: OSError) -> str:
     return (error.strerror or "it cannot be used").lower()
 
 
-def text_of(path: Path, reason: str) -> str:
-    """All of it; UsageFault of that reason. FileNotFoundError, which means something to callers."""
+def text_of(path: Path) -> str:
+    """All of it; ValueError in words, whose cause is the system's error if there was one."""
     try:
         return path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise
     except OSError as error:
-        raise UsageFault(reason, f"{path}: {why(error)}") from error
+        raise ValueError(f"{path}: {why(error)}") from error
     except ValueError as error:  # of the text, or of a path that none can be
-        raise UsageFault(reason, f"{path}: is no file of UTF-8 text") from error
+        raise ValueError(f"{path}: is no file of UTF-8 text") from error
 
 
 def toml(text: str) -> dict[str, Any]:

@@ -90,7 +90,7 @@ def test_memory_that_cannot_be_reserved_is_refused_and_takes_no_room() -> None:
     with TemporaryDirectory(dir="/dev/shm") as directory:
         file = Path(directory) / "ram"
         make_file(file, 1 << 50)
-        with pytest.raises(LocalFault, match="cannot reserve") as fault:
+        with pytest.raises(LocalFault, match="cannot be reserved") as fault:
             reserve(file, 0, 1 << 50)
         assert fault.value.reason == "SPOOL_FULL"
         assert file.stat().st_blocks == 0

@@ -84,9 +84,9 @@ def define(session: Session, file: Path, not_on: tuple[str, ...]) -> int:
       bmigctl guest define vm1.toml --node host1
     """
     try:
-        text = files.text_of(file, "FILE_UNREADABLE")
-    except FileNotFoundError:
-        raise UsageFault("FILE_UNREADABLE", f"{file}: no such file") from None
+        text = files.text_of(file)
+    except ValueError as error:
+        raise UsageFault("FILE_UNREADABLE", str(error)) from error
     wanted = definitions.parse(text, str(file))
 
     async def action(client: Client) -> int:
