@@ -10,6 +10,7 @@ import os
 import sys
 import time
 from pathlib import Path
+from typing import TextIO, cast
 
 import click
 import structlog
@@ -18,6 +19,7 @@ from bmigd import config as configuration
 from bmigd import host, newjournal
 from bmigd.daemon import Daemon, journal_path, load_credentials, make_policy
 from bmigd.errors import BmigError, Invalid
+from bmigd.sink import Sink
 from bmigd.unmet import unmet
 from bmigd.words import short
 
@@ -92,7 +94,7 @@ def _set_up_logging(wanted: configuration.Log) -> None:
         wrapper_class=structlog.make_filtering_bound_logger(
             logging.getLevelNamesMapping()[wanted.level.upper()]
         ),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=structlog.WriteLoggerFactory(cast("TextIO", Sink(sys.stderr))),
     )
 
 

@@ -50,7 +50,7 @@ def test_a_directory_that_cannot_be_made_is_named(config: Path) -> None:
     status, words = bmigd(config)
     assert status == 1
     assert "DIRECTORY_UNUSABLE" in words
-    assert "file/spool: Not a directory" in words
+    assert "file/spool cannot be a directory of ours: Not a directory" in words
 
 
 def test_a_state_directory_that_cannot_be_made_is_named(config: Path) -> None:

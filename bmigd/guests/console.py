@@ -5,6 +5,7 @@ is typed reaches the guest whole and as fast as it reads, or its writer is dropp
 """
 
 import asyncio
+import contextlib
 import os
 import tty
 from pathlib import Path
@@ -49,9 +50,10 @@ class Console:
 
     def _from_guest(self) -> None:
         output = os.read(self._master, 65536)
-        self._log.write(output)
-        if self._log.tell() > LOG_BYTES:
-            self._cut_log()
+        with contextlib.suppress(OSError):  # a full disk: whoever is attached sees it all the same
+            self._log.write(output)
+            if self._log.tell() > LOG_BYTES:
+                self._cut_log()
         for writer in list(self._readers):
             if writer.transport.get_write_buffer_size() > READER_BACKLOG_BYTES:
                 self._readers.discard(writer)

@@ -47,3 +47,11 @@ def remove(files: Iterable[str | Path]) -> None:
     """Delete what there is of them."""
     for file in files:
         Path(file).unlink(missing_ok=True)
+
+
+def words_of(error: Exception) -> str:
+    """Of a failure, for people: with the file, without a number."""
+    if not isinstance(error, OSError):
+        return str(error)
+    words = (error.strerror or str(error)).lower()
+    return f"{error.filename}: {words}" if error.filename else words

@@ -13,7 +13,6 @@ It is the hypervisor's parent, so it alone sees the exit status. It outlives the
 - A suspend that comes true after it was given up is undone from its own files; if they cannot be
   used, the guest is started again, as after a power failure.
 It decides nothing about migrations; it starts what it is told to and says what it saw.
-
 Only the standard library, and little of it: one such process runs for every guest.
 """
 
@@ -29,9 +28,9 @@ from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
+from bmigd.guests import signs
 from bmigd.guests.console import Console
 from bmigd.guests.dutycycle import DutyCycle
-from bmigd.guests.signs import close_stdout, has_index, inode, is_socket, last_words, remove
 from bmigd.guests.spawning import spawn
 from bmigd.guests.status import NOTHING_YET
 
@@ -66,14 +65,14 @@ class Supervisor:
         await self._console.open()
         sys.stdout.write("ready\n")
         sys.stdout.flush()
-        close_stdout()
+        signs.close_stdout()
         made = path.stat().st_ino
         try:
             await self._until_over(path, made)
         finally:
             server.close()
             self._console.close()
-            if inode(path) == made:
+            if signs.inode(path) == made:
                 path.unlink()
 
     async def _until_over(self, path: Path, made: int) -> None:
@@ -82,7 +81,7 @@ class Supervisor:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(LOOK_S):
                     await self._finished.wait()
-            if not self._process and inode(path) != made:
+            if not self._process and signs.inode(path) != made:
                 self._finished.set()
 
     async def _serve_one(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -114,11 +113,8 @@ class Supervisor:
             outcome = operations[request["op"]](request)
             if asyncio.iscoroutine(outcome):
                 await outcome
-        except OSError as error:
-            words = f"{error.filename or 'it'}: {(error.strerror or str(error)).lower()}"
-            return {"failed": words, **self.status}
-        except (KeyError, RuntimeError) as error:
-            return {"failed": f"{error}", **self.status}
+        except (KeyError, OSError, RuntimeError) as error:
+            return {"failed": signs.words_of(error), **self.status}
         return dict(self.status)
 
     def _start(self, request: Json) -> None:
@@ -153,7 +149,7 @@ class Supervisor:
 
     async def _watch_ready(self, process: subprocess.Popen[bytes], ready_socket: Path) -> None:
         while self._process is process and not self.status["was_ready"]:
-            if is_socket(ready_socket):
+            if signs.is_socket(ready_socket):
                 self._runs()
             await asyncio.sleep(READY_POLL_S)
 
@@ -175,20 +171,20 @@ class Supervisor:
         self._note(state="running", was_ready=True, ran_at_s=now_s, is_suspended=False)
         if self._undoing:
             file = Path(self._undoing["file"])
-            remove(file.parent.glob(f"{file.name}*"))
+            signs.remove(file.parent.glob(f"{file.name}*"))
             self._undoing = None
 
     async def _watch_exit(self, process: subprocess.Popen[bytes]) -> None:
         status = await asyncio.to_thread(process.wait)
         self._duty.end()
-        if self._ready_socket and is_socket(self._ready_socket):
+        if self._ready_socket and signs.is_socket(self._ready_socket):
             # It may have signalled and died between two polls: then it did run.
             self.status["was_ready"] = True
         self._process, self._unmarked = None, {}
         if self.status["was_ready"] and not self.status["expect_suspend"]:
-            remove(self._run.get("scratch", ()))
+            signs.remove(self._run.get("scratch", ()))
         late = self._run.pop("late_suspend", None)
-        came_true = status == 0 and bool(late) and has_index(Path(late["file"]))
+        came_true = status == 0 and bool(late) and signs.has_index(Path(late["file"]))
         expected = status == 0 and self.status["expect_suspend"]
         was_ready = self.status["was_ready"]
         self._note(
@@ -197,7 +193,7 @@ class Supervisor:
             exit_status=status,
             is_suspended=came_true or expected if was_ready else self.status["is_suspended"],
             late_suspend=False,
-            error=last_words(self._directory / "vmm.log"),
+            error=signs.last_words(self._directory / "vmm.log"),
         )
         if came_true:
             self._undo(late)
@@ -280,8 +276,9 @@ class Supervisor:
         task.add_done_callback(self._watching.discard)
 
     def _log(self, text: str) -> None:
-        sys.stderr.write(f"{text}\n")
-        sys.stderr.flush()
+        with contextlib.suppress(OSError):  # a full disk keeps nobody from watching
+            sys.stderr.write(f"{text}\n")
+            sys.stderr.flush()
 
 
 def main() -> None:

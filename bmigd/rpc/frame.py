@@ -15,6 +15,7 @@ from bmigd.rpc.varints import read_varint, varint
 
 PAYLOAD_TAG = (15 << 3) | 2
 MAX_HEADER_BYTES = 64 << 10
+MOST_FIELDS = 64  # of a header that is read here; ours has nine and its sections
 
 
 def parts(chunk: Chunk) -> list[Bytes]:
@@ -87,8 +88,9 @@ def _sections_of(message: peer_pb2.MemoryChunk, payload: memoryview) -> tuple[Se
 def _find_payload(view: memoryview) -> tuple[int, int] | None:
     """Where the header ends and the payload begins, if the payload is the frame's last field and
     there is no other of its number; None sends the frame to the generated parser."""
-    position = 0
-    while position < min(len(view), MAX_HEADER_BYTES):
+    position = fields = 0
+    while position < min(len(view), MAX_HEADER_BYTES) and fields < MOST_FIELDS:
+        fields += 1
         start = position
         tag, position = read_varint(view, position)
         if tag == PAYLOAD_TAG:

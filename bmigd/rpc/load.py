@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 MOST_CALLS = 256  # of one caller at a time; half of them may be streams of 32 guests
 FIRST_MESSAGE_S = 10.0
-MOST_BYTES = 2 << 20  # of the message of a call that has one
+MOST_BYTES = 256 << 10  # of the message of a call that has one; a guest's description has 64 KiB
 NEXT_PART_S, ALL_PARTS_S = 10.0, 120.0  # of device state, which is sent while a guest is down
 
 

@@ -226,9 +226,15 @@ class Lane:
             self._moved.set()
 
     def _forget_until(self, sequence: int) -> None:
-        """Chunks up to this one were written; they stand in the order of their numbers."""
+        """Chunks up to this one were written; they stand in the order of their numbers.
+
+        What acknowledges nothing is nothing: it must not keep a guest down.
+        """
+        before = len(self._unacknowledged)
         while self._unacknowledged and next(iter(self._unacknowledged)) <= sequence:
             del self._unacknowledged[next(iter(self._unacknowledged))]
+        if len(self._unacknowledged) == before:
+            return
         self._due_since, self._lost_since = time.monotonic(), 0.0
         self.together.heard(self.number)
 

@@ -29,6 +29,7 @@ from bmigd.transfer.pages import PageTable, chunk_digest, page_hashes
 from bmigd.transfer.runs import Pages, pages_of, runs_of, stretches_of
 from bmigd.transfer.sections import masks_of
 from bmigd.transfer.spent import Spent
+from bmigd.transfer.stretches import stretches_where
 
 ZEROES = bytes(MIB)
 VERIFY_BYTES = 4 * MIB
@@ -92,9 +93,11 @@ class Receiver:
         for extent in stretches_of(chunk.runs):
             first = extent.offset_bytes // PAGE_BYTES
             known = table[first : first + extent.length_bytes // PAGE_BYTES]
-            if (known != self._table.zero_hash).any():  # else it is zero already: stay sparse
-                self._zero(chunk.region, extent)
-                known[:] = self._table.zero_hash
+            # What is zero already is not written: it stays sparse, and is soon done with.
+            is_other = known != self._table.zero_hash
+            for one in stretches_where(is_other, begin_bytes=extent.offset_bytes):
+                self._zero(chunk.region, one)
+            known[:] = self._table.zero_hash
 
     def _is_there(self, chunk: Chunk, pages: Pages) -> bool:
         hashes = self._table.regions[chunk.region][pages]

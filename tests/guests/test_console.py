@@ -50,3 +50,16 @@ async def test_who_types_to_a_guest_that_reads_nothing_is_let_go(
         writer.write(LONG)
         async with asyncio.timeout(30):
             assert await reader.read() == b""
+
+
+async def test_a_full_disk_under_its_log_keeps_no_reader_from_what_is_said(tmp_path: Path) -> None:
+    async with opened(tmp_path) as (made, reader, _):
+        made._log.close()
+        made._log = open("/dev/full", "ab", buffering=0)  # noqa: PTH123, SIM115 - closed with it
+        guest = os.open(made.tty_path, os.O_WRONLY | os.O_NOCTTY)
+        os.write(guest, b"first")
+        async with asyncio.timeout(30):
+            assert await reader.readexactly(5) == b"first"
+            os.write(guest, b"second")
+            assert await reader.readexactly(6) == b"second"
+        os.close(guest)

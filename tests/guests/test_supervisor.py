@@ -249,3 +249,18 @@ async def test_a_console_without_a_supervisor_is_a_fault(tmp_path: Path) -> None
     with pytest.raises(LocalFault) as fault:
         await Supervision(tmp_path / "nobody").console()
     assert fault.value.reason == "CONSOLE_GONE"
+
+
+async def test_a_full_disk_under_its_log_keeps_it_from_nothing(tmp_path: Path) -> None:
+    guest = Guest(tmp_path)
+    guest.supervision.directory.mkdir()
+    (guest.supervision.directory / "supervisor.log").symlink_to("/dev/full")
+    await guest.supervision.ensure()
+    try:
+        await guest.run(guest.script("first", "exit 0"))
+        status = await guest.until("running", restarts=1)  # the reboot was seen
+        assert guest.ran() == ["first", "destroy", "again"]
+        os.kill(status.pid, signal.SIGKILL)
+        assert (await guest.until("exited")).exit_status == -signal.SIGKILL
+    finally:
+        await guest.end()

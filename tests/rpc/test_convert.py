@@ -150,3 +150,22 @@ def test_a_peer_does_not_make_us_ask_without_a_pause(lease_ms: int, lease_s: flo
 def test_only_the_source_says_how_a_migration_is_done(side: str, knows: bool) -> None:
     picture = Picture("m1", "vm1", "host1", "host2", side, 7, "alice", Options(codec=2))
     assert migrations.picture_to(picture).HasField("options") is knows
+
+
+@pytest.mark.parametrize(
+    ("message", "field"),
+    [
+        (guest_pb2.GuestDefinition(devices=[guest_pb2.Device()] * 65), "definition.devices"),
+        (guest_pb2.GuestDefinition(options=["x"] * 33), "definition.options"),
+        (
+            guest_pb2.GuestDefinition(devices=[guest_pb2.Device(options=["x"] * 33)]),
+            "definition.options",
+        ),
+    ],
+)
+def test_too_many_parts_of_a_guest_are_counted_before_they_are_looked_at(
+    message: guest_pb2.GuestDefinition, field: str
+) -> None:
+    with pytest.raises(Invalid, match=f"{field}.*more than") as refusal:
+        guests.definition_from(message)
+    assert refusal.value.reason == "REQUEST_INVALID"

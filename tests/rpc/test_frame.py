@@ -307,3 +307,10 @@ def test_too_many_runs_are_refused() -> None:
     assert len(read(run * MOST_RUNS).runs) == 2 * MOST_RUNS
     with pytest.raises(BadBytes, match="more than 4096 runs"):
         read(run * (MOST_RUNS + 1))
+
+
+def test_of_a_header_with_many_fields_a_few_are_looked_at_here() -> None:
+    whole = b"\x10\x01" * frame.MOST_FIELDS + PAYLOAD + b"\x01x"
+    assert frame._find_payload(memoryview(whole[2:])) is not None
+    assert frame._find_payload(memoryview(whole)) is None  # the generated parser's
+    assert read(whole).wire_bytes == 1

@@ -175,3 +175,28 @@ async def test_of_several_streams_those_that_break_are_taken_up_again(loses: boo
     assert guest.silence.told[:1] == ["lost"]
     assert guest.silence.told[-1] == "heard"
     assert not peer.lives
+
+
+class Hollow(Stream):
+    """It takes chunks, and acknowledges one that was never sent, again and again."""
+
+    async def acknowledged(self) -> int:
+        await asyncio.sleep(0.02)
+        return 0
+
+
+@pytest.mark.slow
+async def test_acknowledgements_of_nothing_are_silence() -> None:
+    guest, peer = Guest(), Peer(held=True)
+
+    async def hollow(number: int) -> Stream:
+        await peer.open(number)
+        return Hollow(peer, None)
+
+    async with (
+        guest.sender(peer, silence_s=0.1, reconnect_s=0.4, open_stream=hollow) as sender,
+        asyncio.timeout(10),
+    ):
+        with pytest.raises(PeerLost, match="no acknowledgement"):
+            await sender.send_pass(guest.tracker.scan(guest.memory))
+    assert guest.silence.told == ["lost"]

@@ -232,3 +232,10 @@ def test_no_damaged_message_does_more_than_be_refused(data: st.DataObject) -> No
     except BadBytes:
         assert len(destination.memory.writes) == 1
     assert destination.receiver.verify()
+
+
+def test_a_zero_chunk_writes_only_what_is_not_zero_yet() -> None:
+    destination = Destination()
+    destination.memory.writes.clear()
+    destination.receiver.apply(zero_chunk(0, 500))
+    assert destination.memory.writes == [(0, 0, len(CONTENT))]

@@ -2,7 +2,7 @@
 
 from bmig.v1 import guest_pb2
 
-from bmigd.guests.definition import Definition, make
+from bmigd.guests.definition import MAX_DEVICES, MAX_OPTIONS, Definition, make
 from bmigd.migration.inventory import GuestView
 from bmigd.rpc.convert.form import invalid
 
@@ -13,6 +13,11 @@ def definition_from(message: guest_pb2.GuestDefinition) -> Definition:
     """A checked definition."""
     if message.ByteSize() > MAX_DEFINITION_BYTES:
         raise invalid("definition", f"is larger than {MAX_DEFINITION_BYTES} bytes")
+    if len(message.devices) > MAX_DEVICES:  # before anything is made of them
+        raise invalid("definition.devices", f"are more than {MAX_DEVICES}")
+    counts = [len(message.options), *(len(one.options) for one in message.devices)]
+    if max(counts) > MAX_OPTIONS:
+        raise invalid("definition.options", f"are more than {MAX_OPTIONS}")
     devices = [
         {
             "slot": one.slot,
