@@ -167,6 +167,7 @@ class SourceMigration:
                 patience_s = (sender.patience.reconnect_s, options.copying_limit_s)
                 copying = self._inviting.beside(partial(rounds.precopy, self._memory), *patience_s)
                 await unless_it_stops(self._outgoing, definition.name, copying)
+            await self._tracking.ready()  # nobody's start is waited for with the guest down
 
     async def _switch_over(self, sender: Sender) -> None:
         """The guest goes down, and up again here if the other node is silent meanwhile."""

@@ -37,6 +37,10 @@ class Tracking:
             await self.log.close()
         await self.unmap()
 
+    async def ready(self) -> None:
+        """Until the last pass waits for nobody's start; while the guest runs. LocalFault."""
+        await asyncio.to_thread(self.hashers.ready)
+
     async def unmap(self) -> None:
         """No process has the guest's memory mapped. Idempotent; no pass can follow."""
         await asyncio.to_thread(self.hashers.close)

@@ -15,6 +15,7 @@ from array import array
 
 from bmigd.transfer.digests import digests
 
+STARTED = b"s"  # said once, before anything is asked
 SHOW, HASH = 1, 2
 # SHOW, number of regions, seed, 0, 0; HASH, region, offset, length, bytes for each hash
 REQUEST = struct.Struct("=BQQQQ")
@@ -70,6 +71,7 @@ def main(descriptors: list[int]) -> None:
     for other in others:
         os.close(other)
     with socket.socket(fileno=mine) as given:
+        given.sendall(STARTED)
         serve(given)
 
 

@@ -19,15 +19,16 @@ import numpy as np
 from bmigd.chunk import MIB, PAGE_BYTES, Extent
 from bmigd.drivers.base import Memory
 from bmigd.errors import LocalFault
-from bmigd.transfer.hasher import HASH, REGION, REQUEST, SHOW
+from bmigd.transfer.hasher import HASH, REGION, REQUEST, SHOW, STARTED
 from bmigd.transfer.pages import Hashes
 from bmigd.transfer.stretches import pieces
+from bmigd.words import why
 
 MOST = 4  # processes for one migration
 PIECE_BYTES = 4 * MIB  # about a millisecond's worth
 AHEAD = 2  # pieces asked for of each process before the first is waited for
 HASH_BYTES = 8
-START_S = 30.0  # until the first answer, on a busy host
+START_S = 30.0  # until it says that it has started, on a busy host
 ANSWER_S = 5.0  # for a piece, of a process that does nothing else
 
 Asked = tuple[socket.socket, Extent, int]  # of whom, for what, bytes for each hash
@@ -62,6 +63,7 @@ class Hashers:
         self._shown: Memory | None = None
         self._first: subprocess.Popen[bytes] | None = None  # and the others are of its group
         self._sockets: list[socket.socket] = []
+        self._starting: list[socket.socket] = []  # of them, whose process has not said so yet
         self._waiting: deque[Asked] = deque()  # in order
 
     def start(self) -> None:
@@ -79,14 +81,35 @@ class Hashers:
                 )
         except OSError as error:
             self.close()
-            raise LocalFault("TRACKER_LOST", f"cannot start a process: {error}") from error
+            raise LocalFault("TRACKER_LOST", f"cannot start a process: {why(error)}") from error
 
     def _new_socket(self) -> socket.socket:
         """A process's end; ours is kept."""
         ours, theirs = socket.socketpair()
         ours.settimeout(START_S)
         self._sockets.append(ours)
+        self._starting.append(ours)
         return theirs
+
+    def ready(self) -> None:
+        """Until those that were started answer as fast as they do from then on: to be awaited
+        while the guest runs. LocalFault (TRACKER_LOST).
+        """
+        try:
+            self._greet()
+        except OSError as error:
+            raise self._lost(error) from error
+
+    def _greet(self) -> None:
+        while self._starting:
+            if self._starting[-1].recv(len(STARTED)) != STARTED:
+                raise ConnectionResetError("it ended when it was started")
+            self._starting.pop().settimeout(ANSWER_S)
+
+    def _lost(self, error: OSError) -> LocalFault:
+        self.close()  # an answer that came late would be taken for the next one's
+        words = "did not answer" if isinstance(error, TimeoutError) else f"ended: {why(error)}"
+        return LocalFault("TRACKER_LOST", f"a process that reads the guest's memory {words}")
 
     def hashes(
         self,
@@ -100,6 +123,7 @@ class Hashers:
         if not self._sockets and not self._is_closed:
             self.start()
         try:
+            self._greet()
             while waiting:  # what a pass asked for that was given up
                 _answer(waiting)
             self._show(memory)
@@ -112,10 +136,7 @@ class Hashers:
             while waiting:
                 yield _answer(waiting)
         except OSError as error:
-            self.close()  # an answer that came late would be taken for the next one's
-            raise LocalFault(
-                "TRACKER_LOST", f"a process that reads the guest's memory ended: {error}"
-            ) from error
+            raise self._lost(error) from error
 
     def _show(self, memory: Memory) -> None:
         if not self._sockets:
@@ -143,7 +164,7 @@ class Hashers:
         for one in self._sockets:
             one.close()
         self._waiting.clear()
-        self._sockets, self._first, self._shown = [], None, None
+        self._sockets, self._starting, self._first, self._shown = [], [], None, None
         self._is_closed = True
 
 
@@ -169,5 +190,4 @@ def _answer(waiting: deque[Asked]) -> tuple[Extent, Hashes]:
         if not received:
             raise ConnectionResetError("it answers no more")
         rest = rest[received:]
-    asked.settimeout(ANSWER_S)
     return piece, np.frombuffer(found, dtype="<u8")

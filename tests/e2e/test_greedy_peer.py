@@ -138,7 +138,7 @@ def test_long_words_of_a_peer_are_not_kept(world: Cluster) -> None:
         with pytest.raises(grpc.RpcError, match="STATE_INVALID"):
             stub.DeliverState(messages, timeout=20)
         abort = peer_pb2.AbortRequest(
-            migration_id=asked.migration_id, epoch=1, reason="\x1b[2J" * 400_000
+            migration_id=asked.migration_id, epoch=1, reason="\x1b[2J" * 50_000
         )
         stub.Abort(abort, timeout=20)
     world.require_clean("host2")

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -217,6 +218,37 @@ def test_a_process_that_says_nothing_is_given_up_and_nothing_is_left(
                 told(hashers, memory, 0, one_for_each())
             assert fault.value.reason == "TRACKER_LOST"
         assert mapped_by(own) == [os.getpid()]
+
+
+def test_a_start_is_waited_for_before_anything_is_asked_and_not_after(
+    own: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hashing, "ANSWER_S", 0.2)
+    hashers = Hashers(SEED)
+    hashers.start()
+    hashers.ready()
+    assert hashers._first
+    os.killpg(hashers._first.pid, signal.SIGSTOP)
+    began_s = time.monotonic()
+    with shown(own) as memory, pytest.raises(LocalFault, match="did not answer") as fault:
+        told(hashers, memory, 0, one_for_each())
+    assert fault.value.reason == "TRACKER_LOST"
+    assert time.monotonic() - began_s < hashing.START_S / 2
+
+
+def test_one_that_does_not_start_is_given_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stuck = tmp_path / "stuck"
+    stuck.write_text("#!/bin/sh\nexec sleep 60\n")
+    stuck.chmod(0o700)
+    monkeypatch.setattr(sys, "executable", str(stuck))
+    monkeypatch.setattr(hashing, "START_S", 0.2)
+    hashers = Hashers(SEED)
+    hashers.start()
+    with pytest.raises(LocalFault, match="did not answer"):
+        hashers.ready()
+    assert hashers._first is None  # it is waited for, and gone
 
 
 OWNER = """
