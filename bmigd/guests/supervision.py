@@ -20,6 +20,7 @@ from bmigd.guests.signs import LAST_WORDS_BYTES
 
 ANSWER_TIMEOUT_S = 10.0
 START_TIMEOUT_S = 20.0
+KILLED_S = 30.0  # until a process that was killed has ended
 TOLD_S = 0.5
 SOCKET_PATH_BYTES = 103  # FreeBSD has 104 with the final NUL
 LAST_WORDS = 800  # of a hypervisor, in an error
@@ -199,6 +200,22 @@ class Supervision:
     async def ended(self) -> VmmStatus:
         """The status once no hypervisor is left."""
         return await self.until(lambda status: not status.is_alive)
+
+    async def kill(self) -> None:
+        """End the hypervisor at once; LocalFault (HYPERVISOR_STUCK) if the kernel does not let it
+        go. Nobody waits longer: one that hangs would keep a daemon from its start.
+        """
+        await self.signal("KILL")
+        try:
+            async with asyncio.timeout(KILLED_S):
+                await self.ended()
+        except TimeoutError as error:
+            raise LocalFault(
+                "HYPERVISOR_STUCK",
+                f"the hypervisor of {self.directory.name} was killed and has not ended in"
+                f" {KILLED_S:g} s: it hangs in the kernel",
+                "see what it waits for, such as a storage that does not answer; it is tried again",
+            ) from error
 
     async def quit(self) -> None:
         """End the supervisor, if there is one; its hypervisor must have ended."""

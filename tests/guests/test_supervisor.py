@@ -4,7 +4,9 @@ The promise that matters most: exit status 0 is a reboot, unless a suspend is ex
 """
 
 import asyncio
+import contextlib
 import gc
+import json
 import os
 import signal
 import socket
@@ -15,6 +17,8 @@ import psutil
 import pytest
 
 from bmigd.errors import LocalFault
+from bmigd.guests import supervision
+from bmigd.guests.status import NOTHING_YET
 from bmigd.guests.supervision import Supervision
 from tests.guests.scripted import Guest
 
@@ -264,3 +268,27 @@ async def test_a_full_disk_under_its_log_keeps_it_from_nothing(tmp_path: Path) -
         assert (await guest.until("exited")).exit_status == -signal.SIGKILL
     finally:
         await guest.end()
+
+
+async def test_a_hypervisor_that_cannot_be_killed_is_not_waited_for_without_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(supervision, "KILLED_S", 0.3)
+    answering = set[asyncio.Task[None] | None]()
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """As a supervisor does whose hypervisor hangs in the kernel."""
+        answering.add(asyncio.current_task())
+        request = json.loads(await reader.readline())
+        await asyncio.sleep(0.05 if request["op"] == "wait" else 0)
+        status = {**NOTHING_YET, "state": "running", "pid": 1, "was_ready": True}
+        with contextlib.suppress(ConnectionError):  # who asked has given up
+            writer.write(json.dumps(status).encode() + b"\n")
+            writer.close()
+            await writer.wait_closed()
+
+    async with await asyncio.start_unix_server(answer, tmp_path / "control"):
+        with pytest.raises(LocalFault, match="hangs in the kernel") as fault:
+            await Supervision(tmp_path).kill()
+        assert fault.value.reason == "HYPERVISOR_STUCK"
+        await asyncio.gather(*filter(None, answering))

@@ -112,8 +112,7 @@ class Site:
         status = await self.supervision.status()
         if status and status.is_alive:
             await self.supervision.expect_suspend()  # its end is no reboot
-            await self.supervision.signal("KILL")
-            await self.supervision.ended()
+            await self.supervision.kill()
         await self.supervision.quit()
         if is_ours or not await self.programs.answers(self.name):
             await self.programs.destroy(self.name)

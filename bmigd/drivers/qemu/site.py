@@ -234,8 +234,7 @@ class Site:
         if status is None and await self.supervision.has_ended():
             await asyncio.to_thread(end_unwatched, self.monitor)
         elif status and status.is_alive:
-            await self.supervision.signal("KILL")
-            await self.supervision.ended()
+            await self.supervision.kill()
         await self.supervision.quit()
         await self.clear_network()
         if image and self.memory_file.exists():
