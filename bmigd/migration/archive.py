@@ -28,6 +28,7 @@ from bmigd.migration.picture import (
     to_json,
 )
 from bmigd.migration.recorder import Recorder, now_ms
+from bmigd.unusable import obstacle
 
 log = structlog.get_logger()
 T = TypeVar("T")
@@ -66,6 +67,7 @@ class Archive:
         self._history = history
         self._thread = thread
         self._live: dict[str, Recorder] = {}
+        self._is_out = False  # the history, of order
 
     def record(self, picture: Picture, events: list[Event] | None = None) -> Recorder:
         """A recorder for a migration of either side; with the events of before a restart."""
@@ -193,12 +195,21 @@ class Archive:
         writing = asyncio.get_running_loop().run_in_executor(self._thread, write)
 
         def done(future: "asyncio.Future[None]") -> None:
-            if error := future.exception():
-                log.error("history not written", error=str(error))
-            elif forget:
+            self._tell_outage(future.exception())
+            if forget and not future.exception():
                 self._live.pop(forget, None)
 
         writing.add_done_callback(done)
+
+    def _tell_outage(self, error: BaseException | None) -> None:
+        """Once, when the disk takes no more; and when it does again."""
+        if error and not self._is_out:
+            why = obstacle(error) if isinstance(error, Exception) else ""
+            advice = "reports are incomplete, guests are as they were: mend the disk of state_dir"
+            log.error("history not written", node=self._node, why=why or str(error), advice=advice)
+        if self._is_out and not error:
+            log.info("history is written again", node=self._node)
+        self._is_out = error is not None
 
     async def _do(self, function: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, function)

@@ -20,6 +20,7 @@ log = structlog.get_logger()
 T = TypeVar("T")
 PULSE_S = 0.25  # between two questions while something is waited for
 LOOK_S = 0.1  # between two looks for an answer
+AT_ONCE_S = 0.1  # less is no silence: the connection broke
 AGAIN_S = 0.1  # before a question whose answer was lost is asked again
 
 
@@ -42,7 +43,10 @@ class Silences:
         other = picture.destination if picture.side == SOURCE else picture.source
         whose = f"{waited_for} from {other}"
         self.recorder.wait_for(whose, since_s)
-        words = f"{other} has given no {waited_for} for {time.monotonic() - since_s:.1f} s"
+        lasted_s = time.monotonic() - since_s
+        words = f"{other} has given no {waited_for} for {lasted_s:.1f} s"
+        if lasted_s < AT_ONCE_S:
+            words = f"the connection to {other} broke when {waited_for} was due"
         words += "; it is asked again" if again else ""
         words += "" if self.guest_down else "; the guest runs on"
         if not picture.waiting_for:

@@ -36,7 +36,17 @@ async def test_a_build_without_snapshots_is_told(
 
 async def test_programs_that_are_missing_are_told(bed: BhyveBed) -> None:
     facts = await bed.node("a").again(bhyve=Path("/nonexistent/bhyve")).driver.facts()
-    assert "is missing" in facts.problem
+    assert facts.problem == "/nonexistent/bhyve cannot be found"
+
+
+async def test_programs_that_go_missing_later_are_told_too(bed: BhyveBed) -> None:
+    node = bed.node("a")
+    assert (await node.driver.facts()).can_snapshot
+    (node.home / "bin/bhyve").rename(node.home / "bin/kept")
+    facts = await node.driver.facts()
+    assert (facts.can_snapshot, facts.problem) == (False, f"{node.home}/bin/bhyve cannot be found")
+    (node.home / "bin/kept").rename(node.home / "bin/bhyve")
+    assert (await node.driver.facts()).can_snapshot
 
 
 async def test_another_program_is_another_build(bed: BhyveBed) -> None:

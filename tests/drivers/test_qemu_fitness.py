@@ -96,7 +96,8 @@ def fake(directory: Path, text: str) -> Qemu:
     ("text", "words"),
     [
         ("echo no such machine >&2; exit 1", "no such machine"),
-        ("echo nonsense", "cannot be asked"),
+        ("echo nonsense", "cannot be asked what it is: it does not answer as QEMU does"),
+        ("exit 0", "cannot be asked what it is: it does not answer as QEMU does"),
         (f"exec {qemu.program()} $@ | sed s/x-ignore-shared/x-other/", "lacks x-ignore-shared"),
     ],
 )
@@ -109,7 +110,8 @@ def test_a_qemu_that_is_not_fit_is_told_with_the_reason(
 
 
 def test_a_missing_qemu_is_told(tmp_path: Path) -> None:
-    assert "cannot be asked" in programs.probe(Qemu(qemu=tmp_path / "qemu")).facts.problem
+    problem = programs.probe(Qemu(qemu=tmp_path / "qemu")).facts.problem
+    assert problem.endswith("cannot be asked what it is: no such file or directory")
 
 
 def test_the_build_names_version_and_accelerator() -> None:

@@ -2,10 +2,11 @@
 it is in both. Events go on after a restart with the next number.
 """
 
+import sqlite3
 import time
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -159,3 +160,24 @@ async def test_what_the_journal_settled_before_a_restart_ended_then_and_not_now(
     assert ended.phase is Phase.COMPLETED
     assert ended.ended_at_ms == pytest.approx(1000 * settled_at_s, abs=5)
     assert ended.report.total_us == pytest.approx(20e6, abs=5e5)
+
+
+async def test_a_history_that_cannot_be_written_is_told_once_and_when_it_can_again(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with opened(tmp_path / "history") as archive:
+        recorder = archive.record(picture())
+        with closing(sqlite3.connect(tmp_path / "history", timeout=0)) as other:
+            archive._history._connection.execute("PRAGMA busy_timeout = 0")
+            other.execute("BEGIN IMMEDIATE")
+            for number in range(3):
+                recorder.event("note", str(number))
+            await archive.newest(lambda _: True, 9)  # after all writes
+            other.execute("ROLLBACK")
+        recorder.event("note", "last")
+        end(recorder)
+        await archive.newest(lambda _: True, 9)
+    said = capsys.readouterr().out
+    assert said.count("history not written") == 1
+    assert "another program holds it" in said
+    assert said.count("history is written again") == 1

@@ -4,6 +4,7 @@ import asyncio
 import functools
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from bmigd import config as configuration
@@ -46,7 +47,9 @@ class BhyveDriver:
 
     async def facts(self) -> DriverFacts:
         """What it is and can."""
-        return await asyncio.to_thread(self._probe)
+        facts = await asyncio.to_thread(self._probe)
+        problem = await asyncio.to_thread(self._programs.missing)  # since it was asked
+        return replace(facts, problem=problem, can_snapshot=False) if problem else facts
 
     def objections(self, definition: Definition) -> list[str]:
         """Why it could not run or not move this guest."""

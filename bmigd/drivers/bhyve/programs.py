@@ -75,22 +75,14 @@ class Programs:
         if self.node(name).exists():
             await asyncio.to_thread(host.run_text, *self.destroy_argv(name))
 
+    def missing(self) -> str:
+        """Which program is not there, in words; "" if both are. Blocks."""
+        there = [one for one in (self.config.bhyve, self.config.bhyvectl) if not one.exists()]
+        return f"{' and '.join(map(str, there))} cannot be found" if there else ""
+
     def probe(self) -> DriverFacts:
         """What is installed and whether it can suspend and restore. Blocks; runs both programs."""
-        config = self.config
-        problem = ""
-        if not config.bhyve.exists() or not config.bhyvectl.exists():
-            problem = f"{config.bhyve} or {config.bhyvectl} is missing"
-        elif "--suspend=" not in host.run_text(config.bhyvectl):
-            problem = f"{config.bhyvectl} has no --suspend: built without BHYVE_SNAPSHOT"
-        elif "-r:" not in host.run_text(config.bhyve, "-h"):
-            problem = f"{config.bhyve} has no -r: built without BHYVE_SNAPSHOT"
-        elif platform.system() == "FreeBSD" and "BHYVE_SNAPSHOT" not in host.run_text(
-            "sysctl", "-n", "kern.conftxt"
-        ):
-            problem = "the kernel was built without options BHYVE_SNAPSHOT"
-        else:
-            problem = flaw_of_release(platform.system(), platform.release())
+        problem = self._problem()
         return DriverFacts(
             name="bhyve",
             build="" if problem else self._build(),
@@ -99,6 +91,20 @@ class Programs:
             devices=SAVEABLE,
             can_throttle=True,
         )
+
+    def _problem(self) -> str:
+        """Why no guest can be moved with it, in words; "" if nothing is in the way."""
+        bhyve, bhyvectl = self.config.bhyve, self.config.bhyvectl
+        if missing := self.missing():
+            return missing
+        if "--suspend=" not in host.run_text(bhyvectl):
+            return f"{bhyvectl} has no --suspend: built without BHYVE_SNAPSHOT"
+        if "-r:" not in host.run_text(bhyve, "-h"):
+            return f"{bhyve} has no -r: built without BHYVE_SNAPSHOT"
+        is_freebsd = platform.system() == "FreeBSD"
+        if is_freebsd and "BHYVE_SNAPSHOT" not in host.run_text("sysctl", "-n", "kern.conftxt"):
+            return "the kernel was built without options BHYVE_SNAPSHOT"
+        return flaw_of_release(platform.system(), platform.release())
 
     def _build(self) -> str:
         """Device state is raw structs of exactly this build: names it."""

@@ -7,11 +7,11 @@ import subprocess
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from bmigd.config import Qemu
 from bmigd.drivers.base import DriverFacts
 from bmigd.drivers.qemu.devices import MODELS
+from bmigd.words import why
 
 KVM = Path("/dev/kvm")
 NEEDED = ("x-ignore-shared", "late-block-activate")  # of the capabilities of its migration
@@ -37,8 +37,9 @@ def probe(config: Qemu) -> Probe:
     """Ask QEMU, and try KVM where it may be used. Blocks for up to some seconds."""
     try:
         version, capabilities = _answers(config.qemu)
-    except (OSError, ValueError, KeyError, subprocess.SubprocessError) as error:
-        return Probe(_useless(f"{config.qemu} cannot be asked what it is: {error}"), "tcg")
+    except (OSError, ValueError, subprocess.SubprocessError) as error:
+        words = why(error) if isinstance(error, OSError) else str(error)
+        return Probe(_useless(f"{config.qemu} cannot be asked what it is: {words}"), "tcg")
     missing = [one for one in NEEDED if one not in capabilities]
     if missing:
         return Probe(_useless(f"migration of {version} lacks {', '.join(missing)}"), "tcg")
@@ -69,10 +70,11 @@ def _answers(qemu: Path) -> tuple[str, set[str]]:
     )
     if done.returncode:
         raise ValueError(done.stderr.strip()[-400:] or f"it exited with {done.returncode}")
-    answers: list[Any] = [
-        line["return"] for line in map(json.loads, done.stdout.splitlines()) if "return" in line
-    ]
-    _, version, capabilities, _ = answers
+    try:
+        lines = map(json.loads, done.stdout.splitlines())
+        _, version, capabilities, _ = [line["return"] for line in lines if "return" in line]
+    except (ValueError, TypeError) as error:
+        raise ValueError("it does not answer as QEMU does") from error
     number = ".".join(str(version["qemu"][part]) for part in ("major", "minor", "micro"))
     package = f" ({version['package']})" if version["package"] else ""
     return f"QEMU {number}{package}", {one["capability"] for one in capabilities}
