@@ -127,7 +127,7 @@ FLAWS = [
     (no_driver, "DRIVER_MISSING", "has no driver 'bhyve'"),
     (another_build, "DRIVER_MISMATCH", "Linux"),
     (no_restore, "DRIVER_CANNOT_SNAPSHOT", "has no -r"),
-    (no_hypervisor, "DRIVER_CANNOT_SNAPSHOT", "is missing"),
+    (no_hypervisor, "DRIVER_CANNOT_SNAPSHOT", "cannot be found"),
     (no_storage, "STORAGE_MISSING", "'vm1.img' of storage 'shared'"),
     (empty_storage, "STORAGE_MISSING", "'vm1.img' of storage 'shared'"),
     (copied_storage, "STORAGE_NOT_SHARED", "in another storage"),
