@@ -8,6 +8,9 @@ from typing import Any
 
 from pydantic import ValidationError
 
+# Of storages and networks, which the configuration has and guests' descriptions name.
+LABEL = r"^[A-Za-z0-9]([A-Za-z0-9.-]{0,61}[A-Za-z0-9])?$"
+LABEL_FORM = "letters, digits, dots and hyphens, at most 63, with a letter or digit at either end"
 MOST = 8
 OF_A_KEY = "[key]"  # how pydantic ends the path of a key
 A_LIST, A_TABLE, WHOLE = "must be a list", "must be a table", "must be a whole number"

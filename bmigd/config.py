@@ -12,17 +12,17 @@ from typing import Annotated, Literal, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
-from bmigd.complaints import complaints
+from bmigd.complaints import LABEL, LABEL_FORM, complaints
 from bmigd.errors import Invalid
+from bmigd.words import why
 
-NAME = r"^[A-Za-z0-9]([A-Za-z0-9.-]{0,61}[A-Za-z0-9])?$"
 NODE_NAME = r"^[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?$"
 FORMS = {
-    NAME: "letters, digits, dots and hyphens, at most 63, with a letter or digit at either end",
+    LABEL: LABEL_FORM,
     NODE_NAME: "small letters, digits, dots and hyphens, at most 63, with a letter or digit at"
     " either end",
 }
-Name = Annotated[str, Field(pattern=NAME)]
+Name = Annotated[str, Field(pattern=LABEL)]
 NodeName = Annotated[str, Field(pattern=NODE_NAME)]
 
 
@@ -241,8 +241,7 @@ def load(path: Path) -> Config:
     try:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
-        why = (error.strerror or "it cannot be read").lower()
-        raise Invalid("CONFIG_INVALID", f"cannot read {path}: {why}", WHERE) from error
+        raise Invalid("CONFIG_INVALID", f"cannot read {path}: {why(error)}", WHERE) from error
     except ValueError as error:  # of the text, or of a path that none can be
         raise Invalid("CONFIG_INVALID", f"{path} is no file of UTF-8 text", WHERE) from error
     return parse(text, path)

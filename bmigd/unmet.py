@@ -12,6 +12,7 @@ from pathlib import Path
 from bmigd.config import Config
 from bmigd.mark import mark_path
 from bmigd.security.policy import Action, Policy, peer_may
+from bmigd.words import why
 
 MADE = ("state_dir", "spool_dir", "run_dir")
 BHYVE_PROGRAMS = ("bhyve", "bhyvectl", "ifconfig")
@@ -61,8 +62,7 @@ def _journal(journal: Path) -> Iterator[str]:
         else:
             yield f"node.state_dir: no journal at {journal}: run bmigd init, once in a node's life"
     except OSError as error:
-        why = (error.strerror or "").lower()
-        yield f"node.state_dir: {journal}: {why}: check as the user that bmigd runs as"
+        yield f"node.state_dir: {journal}: {why(error)}: check as the user that bmigd runs as"
 
 
 def _why_not_made(path: Path) -> str:

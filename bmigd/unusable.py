@@ -5,6 +5,8 @@ Rule: only what is in the file is damage, since whoever reads "damaged" may repl
 
 import sqlite3
 
+from bmigd.words import why
+
 ON_THE_WAY = {
     sqlite3.SQLITE_FULL: "its disk is full",
     sqlite3.SQLITE_READONLY: "it may not be written: it is another user's, or mounted read-only",
@@ -20,7 +22,7 @@ ON_THE_WAY = {
 def obstacle(error: Exception) -> str:
     """What keeps us from the file, in words; "" if it is what is in it."""
     if isinstance(error, OSError):
-        return (error.strerror or "it cannot be used").lower()
+        return why(error)
     # An error that is ours has no code, and is about damage.
     code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & 0xFF
     return ON_THE_WAY.get(code, "")

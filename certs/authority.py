@@ -274,7 +274,7 @@ def _check_name(pattern: re.Pattern[str], name: str, what: str) -> None:
     allowed = "a lower-case DNS name of at most 63 characters that is no IP address"
     if pattern is _OPERATOR_NAME:
         allowed = "at most 64 letters, digits, '.', '_' and '-', the first a letter or digit"
-    raise Refused(f"{name!r}: not a {what}'s name; it must be {allowed}")
+    raise Refused(f"{name!r}: is no {what}'s name; it must be {allowed}")
 
 
 def _write_pair(
@@ -283,8 +283,15 @@ def _write_pair(
     # The certificate first: `renew` knows a holder by it, and so can repair what is cut off here.
     pair.certificate.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     public = certificate.public_bytes(serialization.Encoding.PEM)
-    placing.put(pair.certificate, public, 0o644, replace=replace)
+    _put(pair.certificate, public, 0o644, replace=replace)
     plain = key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
-    placing.put(pair.key, plain, 0o600, replace=replace)
+    _put(pair.key, plain, 0o600, replace=replace)
+
+
+def _put(path: Path, content: bytes, mode: int, *, replace: bool) -> None:
+    try:
+        placing.put(path, content, mode, replace=replace)
+    except FileExistsError as error:
+        raise Refused(f"{path}: is there already") from error

@@ -77,8 +77,9 @@ class _Commands(click.Group):
             return super().invoke(ctx)
         except OSError as error:
             path = placing.final_path(Path(error.filename or "."))
-            words = (error.strerror or "cannot be used").lower()
-            raise authority.Refused(f"{path}: {words}; nothing more was done") from error
+            raise authority.Refused(
+                f"{path}: {placing.why(error)}; nothing more was done"
+            ) from error
 
 
 @click.group(cls=_Commands)
@@ -165,7 +166,7 @@ def _describe(kind: str, path: Path) -> Issued:
         certificate = x509.load_pem_x509_certificate(path.read_bytes())
         identity = authority.identity_in(certificate)
     except OSError as error:
-        raise authority.Refused(f"{path}: {(error.strerror or '').lower()}; {remedy}") from error
+        raise authority.Refused(f"{path}: {placing.why(error)}; {remedy}") from error
     except ValueError as error:
         raise authority.Refused(f"{path}: is not a certificate made here; {remedy}") from error
     return Issued(kind, identity, certificate.serial_number, certificate.not_valid_after_utc)

@@ -26,6 +26,11 @@ def put(path: Path, content: bytes, mode: int, *, replace: bool) -> None:
         temporary.unlink(missing_ok=True)
 
 
+def why(error: OSError) -> str:
+    """What the system says of a failure, in small letters."""
+    return (error.strerror or "cannot be used").lower()
+
+
 def final_path(path: Path) -> Path:
     """What an unfinished file was to be; any other is itself."""
     is_unfinished = path.name.startswith(".") and len(path.suffix) == 1 + 2 * UNFINISHED_BYTES

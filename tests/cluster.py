@@ -33,7 +33,7 @@ from tests.daemons import (
     with_suppressed_kill,
     within,
 )
-from tests.microguest import definition_of, make_files
+from tests.microguest import describe
 from tests.netlab import Place
 from tests.oracle import Verdict, check_heartbeats, params_of, parse_heartbeats
 
@@ -175,19 +175,10 @@ class Cluster:
         self, name: str, node: str, memory: str = "64M", *rom: str, card: str = ""
     ) -> Path:
         """Build a ROM, define and start a guest; a MAC gives it a network card. The ROM's path."""
-        rom_path, path = self.describe_guest(name, memory, *rom, card=card)
+        rom_path, path = describe(self.directory, self.storage, name, memory, *rom, card=card)
         self.ctl("guest", "define", str(path), "--node", node)
         self.ctl("guest", "start", name)
         return rom_path
-
-    def describe_guest(
-        self, name: str, memory: str, *rom: str, card: str = ""
-    ) -> tuple[Path, Path]:
-        """Its files, and what `bmigctl guest define` takes; paths of its ROM and of that."""
-        rom_path = make_files(self.storage, name, *rom)
-        path = self.directory / f"{name}.toml"
-        path.write_text(tomli_w.dumps(definition_of(name, memory, rom_path, card)))
-        return rom_path, path
 
     def migrate(
         self, guest: str, destination: str, *options: str, expect: int = 0

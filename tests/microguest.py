@@ -5,6 +5,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import tomli_w
+
 DISK_BYTES = 4 << 20
 PROGRAM = ("--rate", "5", "--working-set", "16M", "--heartbeat-ms", "50", "--disk")
 
@@ -37,3 +39,13 @@ def definition_of(name: str, memory: str, rom_path: Path, mac: str = "") -> dict
         "firmware": {"bootrom": str(rom_path)},
         "device": devices,
     }
+
+
+def describe(
+    directory: Path, storage: Path, name: str, memory: str, *rom: str, card: str = ""
+) -> tuple[Path, Path]:
+    """Its files, and what `bmigctl guest define` takes; paths of its ROM and of that."""
+    rom_path = make_files(storage, name, *rom)
+    path = directory / f"{name}.toml"
+    path.write_text(tomli_w.dumps(definition_of(name, memory, rom_path, card)))
+    return rom_path, path

@@ -19,7 +19,6 @@ from bmigd.journal import Journal
 from bmigd.mark import mark_path
 from bmigd.migration.ledger import Ledger
 from tests import needs
-from tests.e2e.faults.disks import MOUNT, UMOUNT
 from tests.journals import RECORD, new_journal
 
 
@@ -153,9 +152,9 @@ def test_a_journal_that_is_a_directory_is_not_damaged(tmp_path: Path) -> None:
 def mounted_read_only(directory: Path) -> Iterator[None]:
     """As after an error of its disk (needs root)."""
     needs.root("mount")
-    subprocess.run([MOUNT, "--bind", directory, directory], check=True)
+    subprocess.run([needs.program("mount"), "--bind", directory, directory], check=True)
     try:
-        subprocess.run([MOUNT, "-o", "remount,bind,ro", directory], check=True)
+        subprocess.run([needs.program("mount"), "-o", "remount,bind,ro", directory], check=True)
         yield
     finally:
-        subprocess.run([UMOUNT, "--lazy", directory], check=True)
+        subprocess.run([needs.program("umount"), "--lazy", directory], check=True)

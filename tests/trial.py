@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from tests.cluster import Cluster
+from tests.microguest import describe
 
 HOSTS = ["host1", "host2"]
 GUEST = ("--rate", "5", "--working-set", "16M", "--fill", "64M", "--heartbeat-ms", "500", "--disk")
@@ -33,7 +34,7 @@ def main(directory: str = ".trial") -> None:
     world = Cluster(Path(directory).absolute())
     if not world.storage.exists():
         world.make_nodes(HOSTS, networks=None)
-        world.describe_guest("vm1", "128M", *GUEST)
+        describe(world.directory, world.storage, "vm1", "128M", *GUEST)
     sys.stdout.write(TYPED.format(directory=directory))
 
 

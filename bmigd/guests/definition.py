@@ -13,7 +13,7 @@ from uuid import UUID
 import tomli_w
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from bmigd.complaints import complaints
+from bmigd.complaints import LABEL, LABEL_FORM, complaints
 from bmigd.errors import Invalid
 
 MIB = 1 << 20
@@ -23,7 +23,6 @@ UNITS = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 
 # The name goes into paths, a socket path of 104 bytes, and command lines.
 NAME = r"^[A-Za-z0-9_][A-Za-z0-9._-]{0,63}$"
-LABEL = r"^[A-Za-z0-9]([A-Za-z0-9.-]{0,61}[A-Za-z0-9])?$"
 # Values become parts of comma-separated device strings: no commas, no white space, no control.
 WORD = r"^[A-Za-z0-9._=:/@+-]{1,200}$"
 HOST_PATH = r"^/[A-Za-z0-9._=:/@+-]{1,900}$"
@@ -36,7 +35,7 @@ MAC = r"^[0-9a-f]{2}(:[0-9a-f]{2}){5}$"
 EMULATION, DRIVER = r"^[a-z0-9_-]{1,32}$", r"^[a-z]{1,16}$"
 FORMS = {
     NAME: "letters, digits and . _ -, beginning with a letter, digit or _, at most 64",
-    LABEL: "letters, digits, dots and hyphens, at most 63, with a letter or digit at either end",
+    LABEL: LABEL_FORM,
     WORD: "letters, digits and . _ = : / @ + -, at most 200",
     HOST_PATH: "an absolute path of letters, digits and . _ = : / @ + -",
     IMAGE_PATH: "a path in the storage, of letters, digits and . _ / @ + -, beginning with a"

@@ -8,6 +8,8 @@ import stat
 from collections.abc import Iterable
 from pathlib import Path
 
+from bmigd.words import why
+
 LAST_WORDS_BYTES = 4000
 
 
@@ -53,5 +55,4 @@ def words_of(error: Exception) -> str:
     """Of a failure, for people: with the file, without a number."""
     if not isinstance(error, OSError):
         return str(error)
-    words = (error.strerror or str(error)).lower()
-    return f"{error.filename}: {words}" if error.filename else words
+    return f"{error.filename}: {why(error)}" if error.filename else why(error)

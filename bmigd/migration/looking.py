@@ -8,7 +8,7 @@ import asyncio
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from bmigd.errors import LocalFault
 
@@ -21,7 +21,7 @@ class Looking:
 
     def __init__(self, node: str) -> None:
         self._node = node
-        self._late: dict[str, list[Future[None]]] = {}  # looks that were not waited for, by place
+        self._late: dict[str, list[Future[Any]]] = {}  # looks that were not waited for, by place
 
     async def at(self, place: str, function: Callable[[], T]) -> T:
         """Do something with files of a place; LocalFault (STORAGE_SILENT) if it takes too long."""
@@ -29,7 +29,7 @@ class Looking:
         if late:
             self._late[place] = late
             raise self._silent(place)
-        answer, over = Future[T](), Future[None]()
+        answer = Future[T]()
         answer.set_running_or_notify_cancel()  # nobody can take it back from the thread
 
         def look() -> None:
@@ -37,14 +37,13 @@ class Looking:
                 answer.set_result(function())
             except BaseException as error:  # noqa: BLE001 - raised where it is waited for
                 answer.set_exception(error)
-            over.set_result(None)
 
         threading.Thread(target=look, name="looking", daemon=True).start()
         try:
             async with asyncio.timeout(LOOK_S):
                 return await asyncio.wrap_future(answer)
         except TimeoutError as error:
-            self._late.setdefault(place, []).append(over)
+            self._late.setdefault(place, []).append(answer)
             raise self._silent(place) from error
 
     def _silent(self, place: str) -> LocalFault:

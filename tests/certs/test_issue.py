@@ -102,7 +102,7 @@ def test_of_several_names_none_is_issued_when_one_is_refused(tmp_path: Path, com
     make_ca(tmp_path, "lab")
     refused = run(command, "host1", "no/name", "--out", tmp_path)
     assert refused.exit_code == 1
-    assert "'no/name': not a" in refused.output
+    assert f"'no/name': is no {command}'s name; " in refused.output
     assert sorted(path.name for path in tmp_path.iterdir()) == ["ca.key", "ca.pem"]
 
 

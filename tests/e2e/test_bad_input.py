@@ -12,9 +12,9 @@ from bmig.v1 import guest_pb2, guest_pb2_grpc
 
 from bmigd.rpc.guest import LONGEST_STOP_S
 from certs import authority
-from tests.cluster import Cluster, cluster
+from tests.cluster import Cluster
 from tests.e2e.dial import dial
-from tests.e2e.way import Way, reconfigured, refused
+from tests.e2e.way import Way, reconfigured, refused, with_guest
 
 pytestmark = pytest.mark.e2e
 
@@ -22,10 +22,8 @@ pytestmark = pytest.mark.e2e
 @pytest.fixture(name="world", scope="module")
 def make_world() -> Iterator[Cluster]:
     """Two nodes and one guest."""
-    with cluster(["host1", "host2"]) as made:
-        made.make_guest("vm1", "host1")
+    with with_guest() as made:
         yield made
-        made.beats_on("vm1")
 
 
 @pytest.fixture(name="way")

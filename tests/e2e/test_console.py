@@ -9,10 +9,10 @@ import grpc
 import pytest
 from bmig.v1 import guest_pb2, guest_pb2_grpc
 
-from tests.cluster import Cluster, cluster
+from tests.cluster import Cluster
 from tests.daemons import eventually
 from tests.e2e.dial import dial
-from tests.e2e.way import REFUSED
+from tests.e2e.way import REFUSED, with_guest
 from tests.microguest import make_files
 
 pytestmark = pytest.mark.e2e
@@ -22,10 +22,8 @@ GUEST = "vm1"
 @pytest.fixture(name="world", scope="module")
 def make_world() -> Iterator[Cluster]:
     """vm1 runs on host1; its hypervisor reads nothing of what is typed."""
-    with cluster(["host1", "host2"]) as made:
-        made.make_guest(GUEST, "host1")
+    with with_guest(GUEST) as made:
         yield made
-        made.beats_on(GUEST)
 
 
 def joined(

@@ -8,9 +8,9 @@ from typing import Any, cast
 
 import pytest
 
-from tests.cluster import Cluster, cluster
+from tests.cluster import Cluster
 from tests.daemons import Node, eventually
-from tests.e2e.way import FAILED, REFUSED, RUNNING, Way, refused
+from tests.e2e.way import FAILED, REFUSED, RUNNING, Way, refused, with_guest
 
 pytestmark = pytest.mark.e2e
 OTHER_FAILURE = 1
@@ -19,10 +19,8 @@ OTHER_FAILURE = 1
 @pytest.fixture(name="world", scope="module")
 def make_world() -> Iterator[Cluster]:
     """Two nodes and a guest."""
-    with cluster(["host1", "host2"]) as made:
-        made.make_guest("vm1", "host1")
+    with with_guest() as made:
         yield made
-        made.beats_on("vm1")
 
 
 @contextmanager

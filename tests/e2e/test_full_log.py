@@ -5,19 +5,17 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.cluster import Cluster, cluster
+from tests.cluster import Cluster
 from tests.daemons import BIN, Node, eventually
-from tests.e2e.way import Way
+from tests.e2e.way import Way, with_guest
 
 pytestmark = pytest.mark.e2e
 
 
 @pytest.fixture(name="world")
 def make_world() -> Iterator[Cluster]:
-    with cluster(["host1", "host2"]) as made:
-        made.make_guest("vm1", "host1")
+    with with_guest() as made:
         yield made
-        made.beats_on("vm1")
 
 
 def with_a_full_log(world: Cluster, node: Node) -> None:

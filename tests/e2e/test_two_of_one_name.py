@@ -14,7 +14,7 @@ from tests.cluster import Cluster, cluster
 from tests.daemons import eventually
 from tests.e2e.dial import dial
 from tests.e2e.faults.bench import LIMITS, await_death, crash_host, have_obey, order
-from tests.e2e.way import RUNNING
+from tests.e2e.way import RUNNING, with_guest
 
 pytestmark = pytest.mark.e2e
 KEPT = "state/guests/vm1.toml"
@@ -24,10 +24,8 @@ STOPPED = "GUEST_STATE_STOPPED"
 @pytest.fixture(name="world")
 def make_world() -> Iterator[Cluster]:
     """A guest that runs on host1."""
-    with cluster(["host1", "host2"]) as made:
-        made.make_guest("vm1", "host1")
+    with with_guest() as made:
         yield made
-        made.beats_on("vm1")
 
 
 @pytest.fixture(name="bare")

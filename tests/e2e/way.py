@@ -13,7 +13,7 @@ from typing import Any, cast
 
 import tomli_w
 
-from tests.cluster import Cluster
+from tests.cluster import Cluster, cluster
 from tests.daemons import Node, eventually
 from tests.oracle import parse_heartbeats
 
@@ -79,6 +79,15 @@ class Way:
         assert moved["phase"] == "PHASE_COMPLETED"
         await_pulse(self.world, self.guest, self.destination, self.beats)
         self.world.require_clean(self.source)
+
+
+@contextmanager
+def with_guest(name: str = "vm1") -> Iterator[Cluster]:
+    """host1 and host2, and a guest that runs on host1; it is as it must be in the end."""
+    with cluster(["host1", "host2"]) as made:
+        made.make_guest(name, "host1")
+        yield made
+        made.beats_on(name)
 
 
 def refused(

@@ -167,7 +167,8 @@ async def test_a_history_that_cannot_be_written_is_told_once_and_when_it_can_aga
 ) -> None:
     with opened(tmp_path / "history") as archive:
         recorder = archive.record(picture())
-        with closing(sqlite3.connect(tmp_path / "history", timeout=0)) as other:
+        await archive.newest(lambda _: True, 9)  # nothing is being written
+        with closing(sqlite3.connect(tmp_path / "history")) as other:
             archive._history._connection.execute("PRAGMA busy_timeout = 0")
             other.execute("BEGIN IMMEDIATE")
             for number in range(3):

@@ -47,9 +47,12 @@ class BhyveDriver:
 
     async def facts(self) -> DriverFacts:
         """What it is and can."""
-        facts = await asyncio.to_thread(self._probe)
-        problem = await asyncio.to_thread(self._programs.missing)  # since it was asked
-        return replace(facts, problem=problem, can_snapshot=False) if problem else facts
+
+        def look() -> DriverFacts:
+            facts, problem = self._probe(), self._programs.missing()  # missing since it was asked
+            return replace(facts, problem=problem, can_snapshot=False) if problem else facts
+
+        return await asyncio.to_thread(look)
 
     def objections(self, definition: Definition) -> list[str]:
         """Why it could not run or not move this guest."""

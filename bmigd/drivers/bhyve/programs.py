@@ -12,6 +12,7 @@ from bmigd.config import Bhyve
 from bmigd.drivers.base import DriverFacts
 from bmigd.drivers.bhyve.command import SAVEABLE
 from bmigd.errors import LocalFault
+from bmigd.words import why
 
 KERNEL_MODULE = Path("/boot/kernel/vmm.ko")
 FIRST_RELEASE = 14
@@ -50,7 +51,7 @@ class Programs:
         except OSError as error:
             raise LocalFault(
                 "SUSPEND_FAILED",
-                f"{self.config.bhyvectl} cannot be run: {(error.strerror or '').lower()}",
+                f"{self.config.bhyvectl} cannot be run: {why(error)}",
                 "install it, or correct bhyve.bhyvectl in the configuration of this node",
             ) from error
         output, _ = await process.communicate()

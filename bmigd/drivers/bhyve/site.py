@@ -92,19 +92,14 @@ class Site:
         """
         status = await self.supervision.status()
         if not (status and status.is_alive) and await self.programs.answers(self.name):
-            if self.supervision.directory.exists():
-                raise Taken(
-                    "NAME_TAKEN",
-                    f"a bhyve of guest {self.name} runs here without the process that owned it",
-                    f"end it with: bmigctl guest stop --force {self.name}",
-                    guest=self.name,
-                )
-            raise Taken(
-                "NAME_TAKEN",
-                f"a bhyve that does not belong to bmigd runs a guest {self.name} on this host",
-                "stop it with the program that started it, and keep that from starting it again",
-                guest=self.name,
+            words = f"a bhyve that does not belong to bmigd runs a guest {self.name} on this host"
+            advice = (
+                "stop it with the program that started it, and keep that from starting it again"
             )
+            if self.supervision.directory.exists():
+                words = f"a bhyve of guest {self.name} runs here without the process that owned it"
+                advice = f"end it with: bmigctl guest stop --force {self.name}"
+            raise Taken("NAME_TAKEN", words, advice, guest=self.name)
 
     async def clear_away(self) -> None:
         """End the hypervisor and the supervisor and remove what they left. Idempotent."""
